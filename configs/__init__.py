@@ -1,0 +1,1 @@
+"""Configuration: Hydra YAML groups, and the pydantic models that check them before anything heavy is imported."""

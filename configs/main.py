@@ -1,0 +1,48 @@
+"""Start of every main: Hydra composes, pydantic checks, resolved config and stamp are written beside the outputs."""
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+
+from configs.schema import Config
+from configs.stamp import stamp, write_json
+
+
+def validate(cfg: DictConfig) -> Config:
+    """Check a composed config.
+
+    Raises:
+        SystemExit: a key is unknown, a value has the wrong type, or values do not fit together; the message names the key.
+    """
+    try:
+        # JSON mode: YAML has lists where the schema says tuple, and strict mode must still refuse "3" for 3.
+        return Config.model_validate_json(_to_json(cfg))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
+        sys.exit("Configuration is wrong:\n" + "\n".join(lines))
+
+
+def start(cfg: DictConfig, stage: str) -> Config:
+    """Validate, then write `<out>/<stage>/config.yaml` and `stamp.json`. Call before any heavy import."""
+    config = validate(cfg)
+    folder = config.out_dir / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    write_json(folder / "stamp.json", stamp())
+    return config
+
+
+def _to_json(cfg: DictConfig) -> str:
+    import json
+
+    return json.dumps(OmegaConf.to_container(cfg, resolve=True))
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,186 @@
+"""One pydantic model a config group. A wrong key, type or combination fails at once and names the key."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+LearningRate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Group(BaseModel):
+    """Base of all groups: unknown keys are errors, values are frozen, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class ModelConfig(Group):
+    name: str
+    source: Literal["package", "hub", "random"]
+    """`package`: weights inside an installed Python package; `hub`: a Hugging Face name; `random`: tiny, for tests."""
+    path: str
+    """Package name, hub name, or the hub name of the architecture that `random` imitates."""
+    dtype: Literal["float32", "bfloat16"]
+    """Precision of the weights on a GPU; training on a CPU is always float32."""
+    context_tokens: Positive
+    """Longest prompt plus completion that the model can take."""
+    parameters_millions: Annotated[float, Field(gt=0)]
+    """For the report and for memory estimates; checked against the real shapes by a test."""
+
+
+class PackageConfig(Group):
+    name: str
+    version: str
+
+
+class DataConfig(Group):
+    packages: tuple[PackageConfig, ...]
+    """Packages to harvest, downloaded by name and version from the package index; nothing of them is executed."""
+    synthetic_tasks: NonNegative
+    """Synthetic programs to propose; only those whose solution passes the sandbox are kept."""
+    seed: int
+    heldout_families: tuple[str, ...]
+    """Families that no training stage sees."""
+    heldout_tasks: Positive
+    """Tasks kept of each held-out family."""
+
+
+class SandboxConfig(Group):
+    workers: NonNegative
+    """Candidates judged at the same time; 0 means one a CPU core."""
+    policy: Literal["triton_only", "mixed"]
+    targets: tuple[Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"], ...]
+    trace_seconds: Annotated[float, Field(gt=0)]
+    run_seconds: Annotated[float, Field(gt=0)]
+    compile_seconds: Annotated[float, Field(gt=0)]
+    memory_mib: Positive
+
+
+class RewardConfig(Group):
+    recipe: Literal["default", "autotriton"]
+    stage_credit: dict[str, Annotated[float, Field(ge=0, lt=1)]] = {}
+    """Reward of a rejection by its stage (`default` recipe only); stages left out are worth 0. A pass is worth 1."""
+    numerics_credit: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest extra for a rejection in which some cases were right, scaled by the share of cases right."""
+
+    @model_validator(mode="after")
+    def _credit_fits_recipe(self) -> Self:
+        if self.recipe == "autotriton" and (self.stage_credit or self.numerics_credit):
+            raise ValueError("reward.recipe=autotriton is rule × execution: it takes no stage_credit or numerics_credit")
+        if self.stage_credit and max(self.stage_credit.values()) + self.numerics_credit >= 1:
+            raise ValueError("reward.stage_credit plus numerics_credit must stay below 1, the reward of a pass")
+        return self
+
+
+class LoraConfig(Group):
+    rank: Positive
+    alpha: Positive
+    dropout: Fraction = 0.0
+
+
+class SftConfig(Group):
+    max_steps: NonNegative
+    """0: skip the stage."""
+    batch_size: Positive
+    accumulation_steps: Positive
+    learning_rate: LearningRate
+    warmup_ratio: Fraction
+    max_length: Positive
+    """Tokens of one conversation; longer ones are dropped and counted, never cut."""
+    packing: bool
+    liger: bool
+    lora: LoraConfig | None = None
+    save_steps: Positive
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+class RlConfig(Group):
+    max_steps: NonNegative
+    """0: skip the stage."""
+    group_size: Annotated[int, Field(ge=2)]
+    """Completions a prompt; the advantage is taken within the group."""
+    prompts_per_step: Positive
+    micro_batch: Positive
+    """Completions in one forward and backward pass."""
+    learning_rate: LearningRate
+    max_prompt_tokens: Positive
+    max_completion_tokens: Positive
+    temperature: Annotated[float, Field(gt=0)]
+    beta: Annotated[float, Field(ge=0)]
+    epsilon: Annotated[float, Field(gt=0, lt=1)]
+    epsilon_high: Annotated[float, Field(gt=0, lt=1)]
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"]
+    scale_rewards: Literal["none", "group", "batch"]
+    mask_truncated: bool
+    engine: Literal["transformers", "vllm"]
+    save_steps: Positive
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        completions = self.group_size * self.prompts_per_step
+        if completions % self.micro_batch:
+            raise ValueError(
+                f"rl.group_size × rl.prompts_per_step = {completions} must be a multiple of rl.micro_batch={self.micro_batch}"
+            )
+        return self
+
+
+class EvalConfig(Group):
+    model: Literal["base", "sft", "rl"]
+    """Which stage's weights to evaluate: the untouched model, `<out>/sft/model` or `<out>/rl/model`."""
+    samples: Positive
+    """Completions a task."""
+    pass_k: tuple[Positive, ...]
+    """k of pass@k, each at most `samples`."""
+    temperature: Annotated[float, Field(gt=0)]
+    max_completion_tokens: Positive
+    batch_size: Positive
+    engine: Literal["transformers", "vllm"]
+    tasks: NonNegative
+    """At most this many held-out tasks; 0 means all."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _k_within_samples(self) -> Self:
+        if max(self.pass_k) > self.samples:
+            raise ValueError(f"eval.pass_k={self.pass_k} needs eval.samples >= {max(self.pass_k)}, not {self.samples}")
+        return self
+
+
+class Config(Group):
+    """The whole configuration of a run; every main takes this one object."""
+
+    out: str
+    """Folder of the run; every stage writes to its own sub-folder."""
+    device: Literal["auto", "cpu", "cuda"]
+    model: ModelConfig
+    data: DataConfig
+    sandbox: SandboxConfig
+    reward: RewardConfig
+    sft: SftConfig
+    rl: RlConfig
+    eval: EvalConfig
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        tokens = self.rl.max_prompt_tokens + self.rl.max_completion_tokens
+        if tokens > self.model.context_tokens:
+            raise ValueError(
+                f"rl.max_prompt_tokens + rl.max_completion_tokens = {tokens} exceeds "
+                f"model.context_tokens={self.model.context_tokens}"
+            )
+        if self.sft.max_length > self.model.context_tokens:
+            raise ValueError(f"sft.max_length={self.sft.max_length} exceeds model.context_tokens={self.model.context_tokens}")
+        if self.device == "cpu" and "vllm" in (self.rl.engine, self.eval.engine):
+            raise ValueError("device=cpu cannot use engine=vllm; set rl.engine and eval.engine to transformers")
+        return self
+
+    @property
+    def out_dir(self) -> Path:
+        return Path(self.out)

@@ -1,0 +1,62 @@
+"""The stamp: on which hardware, with which versions, from which commit. A number without a stamp does not exist."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "triton", "transformers", "trl", "vllm", "datasets", "peft", "accelerate", "deepspeed", "numpy")
+
+
+def stamp() -> dict[str, str]:
+    """Hardware, versions and git revision as flat text. Imports nothing heavy and starts no GPU context."""
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found["cpu"] = f"{_cpu_model()}, {os.cpu_count()} cores"
+    found["gpu"] = _gpu()
+    found["git"] = _git_revision()
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically: a reader sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    temporary.replace(path)
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown CPU"
+
+
+def _gpu() -> str:
+    if not shutil.which("nvidia-smi"):
+        return "none"
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+    return f"{len(lines)} x {lines[0]}" if answer.returncode == 0 and lines else "none"
+
+
+def _git_revision() -> str:
+    root = Path(__file__).parent.parent
+    query = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return answer.stdout.strip() if answer.returncode == 0 else "unknown"

@@ -1,0 +1,1 @@
+"""From packages and synthetic programs to verified tasks, prompts and splits."""

@@ -1,0 +1,90 @@
+"""The records that flow through the pipeline: Task, Solution, Attempt, and the messages of a prompt."""
+
+from typing import Literal, TypedDict
+
+from sandbox.types import TOLERANCES, Broken, Case, Job, Limits, Passed, Policy, Record, Rejected, Target
+
+Split = Literal["train", "heldout"]
+
+
+class Provenance(Record):
+    """Where a record came from, precisely enough to fetch it again."""
+
+    origin: str
+    """`package:liger-kernel`, `synthetic`, `suite`, …"""
+    version: str
+    path: str = ""
+    """File inside the origin."""
+    licence: str
+    """SPDX identifier where the origin states one."""
+
+
+class Task(Record):
+    """One thing to be written in Triton, with everything needed to judge an attempt."""
+
+    id: str
+    """Stable: derived from the content, never from a counter or the time."""
+    family: str
+    """Operator family; splits are made by it."""
+    source: Provenance
+    description: str
+    """What the operator computes, in a sentence or two."""
+    reference: str
+    """Python source: `<entry_point>(*inputs)` and `make_inputs(case, draw)`."""
+    entry_point: str
+    cases: tuple[Case, ...]
+    hidden_cases: tuple[Case, ...]
+    tolerance: str
+    """Code into `sandbox.types.TOLERANCES`."""
+    difficulty: int
+    """Number of operators in the program."""
+    split: Split = "train"
+
+    def job(self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits) -> Job:
+        """The sandbox's question for one candidate; hidden cases included."""
+        return Job(
+            reference=self.reference,
+            candidate=candidate,
+            entry_point=self.entry_point,
+            cases=self.cases + self.hidden_cases,
+            tolerance=TOLERANCES[self.tolerance],
+            policy=policy,
+            targets=targets,
+            limits=limits,
+        )
+
+
+class Solution(Record):
+    """A candidate that our own sandbox passed on its task."""
+
+    task_id: str
+    code: str
+    verdict: Passed
+
+
+class Kernel(Record):
+    """A harvested `@triton.jit` function with the Python functions that launch it."""
+
+    id: str
+    name: str
+    source: Provenance
+    code: str
+    """The kernel and the jit functions of the same file that it calls."""
+    launchers: tuple[str, ...]
+    """Source of each Python function that launches it."""
+    kind: Literal["paired", "text"] = "text"
+    """`paired`: became a task with a reference; `text`: SFT text without a reference."""
+
+
+class Attempt(Record):
+    """An earlier answer to a task, shown to the model when it is to improve on it."""
+
+    code: str
+    verdict: Passed | Rejected | Broken
+
+
+class Message(TypedDict):
+    """One chat message, as `transformers` chat templates take it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str

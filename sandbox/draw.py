@@ -1,0 +1,88 @@
+"""Random inputs for a case. The judge alone calls this, with a seed that nobody else knows.
+
+A task's `make_inputs(case, draw)` says what the inputs are; the case's `distribution` decides how floating-point
+data is spread, so that every task is tried on ordinary, heavy-tailed, large and structured values without
+writing four generators.
+"""
+
+import torch
+
+from sandbox.types import Distribution
+
+LARGE_OFFSET = 10.0
+OUTLIER_SCALE = 100.0
+TAIL_DEGREES = 4.0
+
+
+class Draw:
+    """Draws the inputs of one case, on the CPU, reproducibly from one generator."""
+
+    def __init__(self, generator: torch.Generator, distribution: Distribution = "normal") -> None:
+        self.generator = generator
+        self.distribution = distribution
+
+    def normal(self, *shape: int, dtype: str | torch.dtype = torch.float32, scale: float = 1.0) -> torch.Tensor:
+        """Free floating-point data of `shape`, in the case's distribution times `scale`, rounded to `dtype`."""
+        x = torch.randn(shape, generator=self.generator)
+        if self.distribution == "heavy_tailed":
+            x = self._student_t(x)
+        elif self.distribution == "large":
+            x = x + LARGE_OFFSET
+        elif self.distribution == "structured":
+            x = self._structured(x)
+        return (x * scale).to(as_dtype(dtype))
+
+    def weight(self, *shape: int, dtype: str | torch.dtype = torch.float32) -> torch.Tensor:
+        """Parameters: always normal, scaled by fan_in**-0.5 where `fan_in` is the last dimension."""
+        fan_in = shape[-1] if shape else 1
+        return (torch.randn(shape, generator=self.generator) * fan_in**-0.5).to(as_dtype(dtype))
+
+    def uniform(
+        self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: str | torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Values that a task constrains to [low, high); the distribution does not apply."""
+        return (torch.rand(shape, generator=self.generator) * (high - low) + low).to(as_dtype(dtype))
+
+    def integers(
+        self, *shape: int, low: int, high: int, dtype: str | torch.dtype = torch.int64
+    ) -> torch.Tensor:
+        """Integers in [low, high)."""
+        return torch.randint(low, high, shape, generator=self.generator).to(as_dtype(dtype))
+
+    def booleans(self, *shape: int, probability: float = 0.5) -> torch.Tensor:
+        """True with `probability`."""
+        return torch.rand(shape, generator=self.generator) < probability
+
+    def permutation(self, n: int) -> torch.Tensor:
+        """A random order of range(n), int64."""
+        return torch.randperm(n, generator=self.generator)
+
+    def _student_t(self, x: torch.Tensor) -> torch.Tensor:
+        chi2 = sum(torch.randn(x.shape, generator=self.generator) ** 2 for _ in range(int(TAIL_DEGREES)))
+        return x / torch.sqrt(torch.as_tensor(chi2) / TAIL_DEGREES).clamp_min(1e-2)
+
+    def _structured(self, x: torch.Tensor) -> torch.Tensor:
+        """One constant row, one zero row, one one-hot row, one outlier column: what hides indexing mistakes."""
+        if x.dim() == 0 or x.numel() < 2:
+            return x
+        rows = x.reshape(-1, x.shape[-1]) if x.dim() > 1 else x.reshape(1, -1)
+        pick = torch.randperm(rows.shape[0], generator=self.generator)
+        column = int(torch.randint(rows.shape[1], (1,), generator=self.generator))
+        rows[:, column] *= OUTLIER_SCALE
+        for row, value in zip(pick[1:4].tolist(), (0.0, 1.0, None), strict=False):
+            rows[row] = 0.0 if value is None else value
+            if value is None:
+                rows[row, column] = 1.0
+        return rows.reshape(x.shape)
+
+
+def as_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """`"bfloat16"` or `torch.bfloat16` → `torch.bfloat16`.
+
+    Raises:
+        ValueError: the name is no torch dtype.
+    """
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"{dtype!r} is no torch dtype; write for example 'float32' or 'bfloat16'")
+    return found
