@@ -51,7 +51,7 @@ class DataConfig(Group):
 class SandboxConfig(Group):
     workers: NonNegative
     """Candidates judged at the same time; 0 means one a CPU core."""
-    policy: Literal["triton_only", "mixed"]
+    policy: Literal["triton_only"]
     targets: tuple[Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"], ...]
     trace_seconds: Annotated[float, Field(gt=0)]
     run_seconds: Annotated[float, Field(gt=0)]

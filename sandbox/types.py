@@ -12,7 +12,7 @@ PROTOCOL_VERSION = "1"
 
 Stage = Literal["extract", "screen", "trace", "plan", "compile", "launch", "numerics", "timeout", "tamper"]
 Distribution = Literal["normal", "heavy_tailed", "large", "structured"]
-Policy = Literal["triton_only", "mixed"]
+Policy = Literal["triton_only"]
 Target = Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"]
 
 
@@ -87,7 +87,7 @@ class Job(Record):
     """Public and hidden cases; all must pass."""
     tolerance: Tolerance
     policy: Policy = "triton_only"
-    """`triton_only`: besides launches only allocation, fills, views and copies; `mixed`: whitelisted torch ops too."""
+    """`triton_only`: besides launches only allocation, fills, views and copies."""
     targets: tuple[Target, ...] = ()
     """Compile every kernel ahead of time for these and report registers, spills and instructions."""
     limits: Limits = Limits()

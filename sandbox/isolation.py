@@ -1,0 +1,236 @@
+"""What the kernel can take away from a process before untrusted code runs in it.
+
+Covered: namespaces (net, ipc, uts, cgroup, pid, mount; user where not root), a minimal read-only root with one
+small writable tmpfs, Landlock, seccomp, rlimits, uid 65534, no new privileges, not dumpable, death with the parent.
+Not covered: kernel bugs; hosts that refuse layers (they are named by `available`, and by `sandbox doctor`).
+
+`Jail` is used in two steps because a pid namespace needs a second fork: `prepare` in the warden, `enter` in its child.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import struct
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox import seccomp
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+NOBODY = 65534
+SCRATCH = Path("/scratch")
+SCRATCH_MIB = 64
+_NEWUSER, _NEWPID, _NEWNET, _NEWIPC, _NEWUTS, _NEWCGROUP, _NEWNS = (
+    0x10000000, 0x20000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x00020000,
+)  # fmt: skip
+_NAMESPACES = {"net": _NEWNET, "ipc": _NEWIPC, "uts": _NEWUTS, "cgroup": _NEWCGROUP, "pid": _NEWPID, "mount": _NEWNS}
+LAYERS = (*(f"{name} namespace" for name in _NAMESPACES), "private root", "landlock", "seccomp", "other uid")
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 1, 2, 4, 4096, 32, 16384, 1 << 18
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    encoded = [text.encode() if text is not None else None for text in (source, target, kind, data)]
+    _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), f"mount {target}")
+
+
+def readable_paths() -> list[Path]:
+    """What Python, torch, Triton and its bundled compilers need to read; never the project, home or /tmp."""
+    stdlib = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    packages = {
+        str(Path(module.__file__).parent.parent)
+        for name in ("torch", "triton", "numpy")
+        if (module := sys.modules.get(name)) is not None and module.__file__
+    }
+    system = {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"}
+    wanted = {Path(p) for p in (*stdlib, *packages, *system, f"{sys.base_prefix}/lib", f"{sys.base_prefix}/bin")}
+    return sorted({path for path in wanted if path.exists()}, key=lambda path: len(path.parts))
+
+
+class Jail:
+    """One isolation of one process, with the layers that this host gives."""
+
+    def __init__(self, layers: frozenset[str], mount_point: Path) -> None:
+        self.layers = layers
+        self.mount_point = mount_point
+        self.paths = readable_paths()
+        self.scratch = mount_point / SCRATCH.relative_to("/") if "private root" in layers else mount_point
+
+    def prepare(self) -> None:
+        """In the warden: new namespaces, and the root that its child will see.
+
+        Raises:
+            OSError: a layer in `layers` is refused after all.
+        """
+        flags = sum(flag for name, flag in _NAMESPACES.items() if f"{name} namespace" in self.layers)
+        if flags:
+            unshare(flags)
+        if "private root" in self.layers:
+            self._build_root()
+
+    def enter(self, memory_mib: int, cpu_seconds: int, may_exec: bool) -> None:
+        """In the child: give everything away. Irreversible.
+
+        Raises:
+            OSError: a layer in `layers` is refused after all.
+        """
+        _check(_libc.prctl(1, 9, 0, 0, 0), "parent-death signal")
+        if "private root" in self.layers:
+            os.chroot(self.mount_point)
+            self.scratch = SCRATCH
+        os.chdir(self.scratch)
+        _limit(memory_mib, cpu_seconds)
+        ruleset = _landlock_ruleset(self.paths, self.scratch) if "landlock" in self.layers else None
+        if "other uid" in self.layers and os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        _drop_capabilities()
+        _check(_libc.prctl(38, 1, 0, 0, 0), "no new privileges")
+        _check(_libc.prctl(4, 0, 0, 0, 0), "not dumpable")
+        _check(_libc.prctl(1, 9, 0, 0, 0), "parent-death signal")  # changing uid cleared it
+        if ruleset is not None:
+            _check(_libc.syscall(446, ruleset, 0), "landlock")
+            os.close(ruleset)
+        if "seccomp" in self.layers:
+            seccomp.install(_libc, os.getpid(), may_exec)
+
+    def _build_root(self) -> None:
+        _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+        root = str(self.mount_point)
+        _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, f"size={SCRATCH_MIB}m,nr_inodes=4096,mode=755")
+        for path in [*self.paths, *map(Path, _DEVICES)]:
+            inside = Path(root + str(path))
+            if inside.exists():
+                continue  # inside a folder that is bound already
+            if path.is_symlink():
+                inside.parent.mkdir(parents=True, exist_ok=True)
+                inside.symlink_to(path.readlink())
+                continue
+            if path.is_dir():
+                inside.mkdir(parents=True)
+            else:
+                inside.parent.mkdir(parents=True, exist_ok=True)
+                inside.touch()
+            _mount(str(path), str(inside), None, _MS_BIND)
+            if not str(path).startswith("/dev/"):
+                _mount("none", str(inside), None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _kept_flags(inside))
+        self.scratch.mkdir()
+        self.scratch.chmod(0o777)
+
+
+def _kept_flags(path: Path) -> int:
+    """Flags that a user namespace may not clear when it remounts what the host mounted."""
+    flags = os.statvfs(path).f_flag
+    return flags & (2 | 4 | 8 | 1024 | 2048)
+
+
+def unshare(flags: int) -> None:
+    """Enter new namespaces; an ordinary user also enters a user namespace in which it is called nobody.
+
+    Raises:
+        OSError: the host does not allow it.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        _check(_libc.unshare(flags), "unshare")
+        return
+    _check(_libc.unshare(flags | _NEWUSER), "unshare with user namespace")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1")
+
+
+def _limit(memory_mib: int, cpu_seconds: int) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
+    if pages is not None:  # address space, not data: anonymous shared mappings must count too; no CUDA in here
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + (memory_mib << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limits = {
+        resource.RLIMIT_CPU: cpu_seconds,
+        resource.RLIMIT_FSIZE: SCRATCH_MIB << 20,
+        resource.RLIMIT_NOFILE: 256,
+        resource.RLIMIT_NPROC: 256,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_STACK: 64 << 20,
+    }
+    for kind, value in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def _drop_capabilities() -> None:
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0))
+    _check(_libc.capset(header, ctypes.create_string_buffer(b"\0" * 24)), "capset")
+
+
+def landlock_abi() -> int:
+    """Landlock version of the kernel; 0 or less: none."""
+    return int(_libc.syscall(444, None, ctypes.c_size_t(0), 1))
+
+
+def _landlock_ruleset(paths: list[Path], scratch: Path) -> int:
+    abi = landlock_abi()
+    everything = (1 << 13) - 1 | (1 << 13 if abi >= 2 else 0) | (1 << 14 if abi >= 3 else 0) | (1 << 15 if abi >= 5 else 0)
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
+    attributes = struct.pack("<QQQ", everything, 3, 3)[:size]  # files, TCP, signals and abstract sockets
+    ruleset = _libc.syscall(444, ctypes.create_string_buffer(attributes, size), ctypes.c_size_t(size), 0)
+    if ruleset < 0:
+        raise OSError(ctypes.get_errno(), "landlock ruleset")
+    read, file_rights = 1 | 4 | 8, 1 | 2 | 4 | 1 << 14 | 1 << 15
+    for path, access in [(p, read) for p in paths] + [(Path(d), 2 | 4) for d in _DEVICES] + [(scratch, everything)]:
+        if not path.exists():
+            continue
+        allowed = access & everything & (-1 if path.is_dir() else file_rights)
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rule = ctypes.create_string_buffer(struct.pack("<Qi", allowed, fd), 12)
+        _check(_libc.syscall(445, ruleset, 1, rule, 0), f"landlock rule {path}")
+        os.close(fd)
+    return int(ruleset)
+
+
+def available(mount_point: Path) -> frozenset[str]:
+    """Which layers this host gives, found by trying each in a process of its own."""
+    found = {name for name, flag in ((f"{n} namespace", f) for n, f in _NAMESPACES.items()) if _works(lambda f=flag: unshare(f))}
+    if "mount namespace" in found and _works(lambda: Jail(frozenset({"mount namespace", "private root"}), mount_point).prepare()):
+        found.add("private root")
+    if landlock_abi() > 0:
+        found.add("landlock")
+    if _works(_try_seccomp):
+        found.add("seccomp")
+    if os.geteuid() == 0:
+        found.add("other uid")
+    return frozenset(found)
+
+
+def _try_seccomp() -> None:
+    _check(_libc.prctl(38, 1, 0, 0, 0), "no new privileges")
+    seccomp.install(_libc, os.getpid(), may_exec=True)
+
+
+def _works(attempt: Callable[[], None]) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(OSError):
+            attempt()
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+
+def die_with_parent() -> None:
+    """For processes of ours: be killed when the process that started us dies."""
+    _check(_libc.prctl(1, 9, 0, 0, 0), "parent-death signal")

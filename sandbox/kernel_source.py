@@ -1,0 +1,210 @@
+"""Kernel bodies as a closed language: what a `@triton.jit` function may say, and a clean module that says just that.
+
+The interpreter runs kernel bodies as ordinary Python, beside real inputs. So they are rebuilt here, by trusted code
+that never executes anything: syntax by allow-list, every name resolved to a parameter, a local, another kernel
+function, a recorded constant, a builtin from the table or a public name of `triton.language`. Host code of the
+candidate does not get in at all.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from sandbox.kernel_language import BUILTINS, FORBIDDEN, LANGUAGE, LIBDEVICE_MODULES, MEMBERS, NODES, TRITON_MEMBERS
+from sandbox.types import Record
+
+Function = ast.FunctionDef
+
+
+class KernelModule(Record):
+    """Source that the interpreter may execute."""
+
+    source: str
+    functions: tuple[str, ...]
+    aliases: dict[str, str]
+    """Name in the source → dotted name of a Triton module, or `module:attribute`."""
+
+
+class KernelError(ValueError):
+    """A kernel says something outside the language; the message names it."""
+
+
+def functions(tree: ast.Module) -> dict[str, Function]:
+    """All function definitions of a candidate by name, wherever they stand; a later one wins."""
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, Function)}
+
+
+def jit_functions(tree: ast.Module) -> list[Function]:
+    """Functions decorated with something that ends in `jit`, or passed to `triton.jit(...)`."""
+    wrapped = {
+        call.args[0].id
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and _last_name(call.func) == "jit" and call.args and isinstance(call.args[0], ast.Name)
+    }
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, Function)
+        and (node.name in wrapped or any(_last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list))
+    ]
+
+
+def aliases(tree: ast.Module) -> dict[str, str]:
+    """Names under which a candidate imports Triton's language: `tl` → `triton.language`, `exp` → `triton.language:exp`."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                if name.name.split(".")[0] == "triton":
+                    found[name.asname or "triton"] = name.name if name.asname else "triton"
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "triton" and not node.level:
+            for name in node.names:
+                found[name.asname or name.name] = _imported(node.module, name.name)
+    for node in tree.body:  # `exp = tl.math.exp`
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            dotted = _dotted(node.value)
+            if dotted and dotted[0] in found and len(dotted) > 1:
+                base = found[dotted[0]].replace(":", ".")
+                found[node.targets[0].id] = _imported(".".join([base, *dotted[1:-1]]), dotted[-1])
+    return found
+
+
+def build(tree: ast.Module, launched: set[str], constants: set[str]) -> KernelModule:
+    """The clean module for the kernels named in `launched`; `constants` are module constants known by value.
+
+    Raises:
+        KernelError: a kernel is not in the file, or says something outside the language.
+    """
+    defined, known = functions(tree), aliases(tree)
+    wanted, queue = {}, sorted(launched)
+    while queue:
+        name = queue.pop()
+        if name in wanted:
+            continue
+        if name not in defined:
+            raise KernelError(f"kernel {name!r} is not a function of the candidate file")
+        wanted[name] = defined[name]
+        queue += [n.id for n in ast.walk(defined[name]) if isinstance(n, ast.Name) and n.id in defined and n.id not in _bound(defined[name])]
+    used: dict[str, str] = {"tl": "triton.language"}
+    for function in wanted.values():
+        used |= check(function, set(wanted), constants, known)
+    if used["tl"] != "triton.language":
+        raise KernelError("the name `tl` must stand for triton.language")
+    source = "\n\n\n".join(ast.unparse(_clean(wanted[name])) for name in sorted(wanted))
+    return KernelModule(source=source + "\n", functions=tuple(sorted(wanted)), aliases=used)
+
+
+def check(function: Function, kernels: set[str], constants: set[str] | None, known: dict[str, str]) -> dict[str, str]:
+    """Check one kernel body; returns the Triton aliases that it uses.
+
+    With `constants=None` (before anything ran) unknown names are taken for constants.
+
+    Raises:
+        KernelError: it says something outside the language.
+    """
+    where = f"kernel {function.name}"
+    bound, used = _bound(function), {}
+    for default in [*function.args.defaults, *filter(None, function.args.kw_defaults)]:
+        if not _is_literal(default, known):
+            raise KernelError(f"{where}: default values must be literals")
+    for node in _body_nodes(function):
+        if type(node).__name__ not in NODES:
+            raise KernelError(f"{where}, line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of Triton's language")
+        if isinstance(node, ast.Attribute):
+            _check_attribute(node, bound, known, where)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
+            if node.id in known:
+                _check_alias(known[node.id], node.id, where)
+                used[node.id] = known[node.id]
+            elif node.id in FORBIDDEN or node.id.startswith("_") and constants is None and node.id.startswith("__"):
+                raise KernelError(f"{where}: {node.id} may not be used inside a kernel")
+            elif node.id not in kernels and node.id not in BUILTINS and constants is not None and node.id not in constants:
+                raise KernelError(f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant")
+    return used
+
+
+def _check_attribute(node: ast.Attribute, bound: set[str], known: dict[str, str], where: str) -> None:
+    if not isinstance(node.ctx, ast.Load):
+        raise KernelError(f"{where}: attributes may not be assigned")
+    dotted = _dotted(node)
+    if dotted and dotted[0] not in bound and dotted[0] in known:
+        root = known[dotted[0]].replace(":", ".")
+        _check_dotted([*root.split("."), *dotted[1:]], where)
+    elif node.attr not in MEMBERS:
+        raise KernelError(f"{where}: attribute .{node.attr} may not be used inside a kernel")
+
+
+def _check_alias(target: str, name: str, where: str) -> None:
+    module, _, attribute = target.partition(":")
+    if attribute:
+        _check_dotted([*module.split("."), attribute], where)
+    elif module not in ("triton", "triton.language", "triton.language.math", "triton.language.extra", *LIBDEVICE_MODULES):
+        raise KernelError(f"{where}: {name} ({module}) may not be used inside a kernel")
+
+
+def _check_dotted(parts: list[str], where: str) -> None:
+    """A dotted path from `triton` must lead to a public name of the language, or a method of one."""
+    path = ".".join(parts)
+    for module in (*LIBDEVICE_MODULES, "triton.language.math"):
+        if path == module or module.startswith(path + "."):
+            return
+        if path.startswith(module + ".") and not parts[module.count(".") + 1].startswith("_"):
+            name, *members = parts[module.count(".") + 1 :]
+            if name in LANGUAGE or (module in LIBDEVICE_MODULES and all(m in MEMBERS for m in members)):
+                return
+    if parts[:2] == ["triton", "language"] and len(parts) > 2:
+        name, *members = parts[2:]
+        if name in LANGUAGE and all(member in MEMBERS for member in members):
+            return
+    if parts[0] == "triton" and len(parts) == 2 and parts[1] in TRITON_MEMBERS:
+        return
+    raise KernelError(f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel")
+
+
+def _clean(function: Function) -> Function:
+    """Without decorators and foreign annotations; `tl.constexpr` stays, the interpreter needs it."""
+    clean = ast.parse(ast.unparse(function)).body[0]
+    assert isinstance(clean, Function)
+    clean.decorator_list, clean.returns = [], None
+    for argument in [*clean.args.posonlyargs, *clean.args.args, *clean.args.kwonlyargs]:
+        text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
+        argument.annotation = ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
+    return clean
+
+
+def _body_nodes(function: Function) -> Iterator[ast.AST]:
+    for statement in function.body:
+        yield from ast.walk(statement)
+
+
+def _bound(function: Function) -> set[str]:
+    """Parameters and assigned names."""
+    arguments = function.args
+    names = {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
+    names |= {a.arg for a in (arguments.vararg, arguments.kwarg) if a}
+    return names | {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:
+    dotted = _dotted(node)
+    if dotted and dotted[0] in known:
+        return True  # tl.float32 and the like; checked when used
+    return all(isinstance(n, ast.Constant | ast.UnaryOp | ast.USub | ast.Tuple | ast.Load | ast.Name) for n in ast.walk(node))
+
+
+def _imported(module: str, name: str) -> str:
+    """`from triton import language` names a module, `from triton.language import exp` an attribute of one."""
+    path = f"{module}.{name}"
+    modules = ("triton.language", "triton.language.math", "triton.language.extra", "triton.language.extra.cuda", *LIBDEVICE_MODULES)
+    return path if path in modules else f"{module}:{name}"
+
+
+def _dotted(node: ast.AST) -> list[str]:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
+
+
+def _last_name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,60 @@
+"""RMSNorm: `y = x / sqrt(mean(x²) + eps) · w`, per row (Chronicals, row `chron_rmsnorm`, forward).
+
+Unusual: the unfused form that it is compared with upcasts to fp32 and makes six to eight passes over x.
+"""
+
+import torch
+
+FAMILY = "norm_act"
+TOLERANCE = "TB"
+DESCRIPTION = (
+    "RMSNorm over the last dimension: x / sqrt(mean(x²) + eps) · w, computed in fp32, for x [rows, dim] and w [dim]; "
+    "the result has the dtype of x."
+)
+CASES = (
+    {"name": "tiny", "tier": "cpu", "args": {"rows": 8, "dim": 128, "dtype": "bfloat16"}},
+    {
+        "name": "tiny_fp32",
+        "tier": "cpu",
+        "args": {"rows": 3, "dim": 1024, "dtype": "float32"},
+        "distribution": "large",
+    },
+    {
+        "name": "tiny_ragged",
+        "tier": "cpu",
+        "args": {"rows": 11, "dim": 333, "dtype": "bfloat16"},
+        "distribution": "heavy_tailed",
+    },
+    {"name": "tiny_long", "tier": "cpu", "args": {"rows": 2, "dim": 18001, "dtype": "bfloat16"}},
+    {
+        "name": "tiny_hidden",
+        "tier": "cpu",
+        "args": {"rows": 6, "dim": 720, "dtype": "bfloat16"},
+        "distribution": "structured",
+        "hidden": True,
+    },
+    {
+        "name": "tiny_hidden_narrow",
+        "tier": "cpu",
+        "args": {"rows": 37, "dim": 5, "dtype": "float32"},
+        "distribution": "structured",
+        "hidden": True,
+    },
+    {"name": "s", "tier": "gpu", "args": {"rows": 2048, "dim": 896, "dtype": "bfloat16"}},
+    {"name": "t", "tier": "gpu", "args": {"rows": 8192, "dim": 3584, "dtype": "bfloat16"}},
+    {"name": "l", "tier": "gpu", "args": {"rows": 65536, "dim": 8192, "dtype": "bfloat16"}},
+    {"name": "r", "tier": "gpu", "args": {"rows": 4099, "dim": 2880, "dtype": "bfloat16"}},
+)
+
+
+def make_inputs(case, draw):
+    """x [rows, dim], w [dim] around 1, eps."""
+    x = draw.normal(case["rows"], case["dim"], dtype=case["dtype"])
+    w = draw.uniform(case["dim"], low=0.5, high=1.5, dtype=case["dtype"])
+    return x, w, 1e-6
+
+
+def chron_rmsnorm(x, w, eps):
+    """x [rows, dim], w [dim], eps → [rows, dim] in the dtype of x."""
+    x32 = x.float()
+    return (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + eps) * w.float()).to(x.dtype)

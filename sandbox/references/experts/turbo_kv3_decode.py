@@ -1,0 +1,180 @@
+"""Decoding over a 3-bit cache: rotate the query once, split the tokens over programs, combine and rotate back once.
+
+1. Planes are read as whole words and expanded with shifts in registers; the eight levels are a tree of selects.
+2. `norm · level` and the sign-flipped residual term are formed once a tile and used by all query heads of the group.
+3. Everything constant (softmax scale, log2(e), 1/sqrt(d), the sketch's factor) is folded into the rotated queries.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+PROGRAMS = 1056  # eight a multiprocessor on a 132-multiprocessor GPU: enough to hide the latency of narrow loads
+
+
+@triton.jit
+def _rotate_query(
+    q_ptr, rotation_ptr, sketch_ptr, rotated_ptr, sketched_ptr, heads, rep, rotated_scale, sketched_scale,
+    D: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """rotated = q R · rotated_scale and sketched = q R Sᵀ · sketched_scale, [B, Hq, D] fp32; one program a head."""
+    plane = tl.program_id(0).to(tl.int64)
+    rotation_ptr += plane % heads // rep * D * D
+    col = tl.arange(0, BLOCK_D)
+    rotated = tl.zeros((BLOCK_D,), dtype=tl.float32)
+    for first in range(0, D, 32):
+        row = first + tl.arange(0, 32)
+        q = tl.load(q_ptr + plane * D + row).to(tl.float32)
+        r = tl.load(rotation_ptr + row[:, None] * D + col[None, :], mask=col[None, :] < D, other=0.0)
+        rotated += tl.sum(q[:, None] * r, axis=0)
+    tl.store(rotated_ptr + plane * D + col, rotated * rotated_scale, mask=col < D)
+    for first in range(0, D, 32):
+        row = first + tl.arange(0, 32)
+        s = tl.load(sketch_ptr + row[:, None] * D + col[None, :], mask=col[None, :] < D, other=0.0)
+        tl.store(sketched_ptr + plane * D + row, tl.sum(rotated[None, :] * s, axis=1) * sketched_scale)
+
+
+@triton.jit
+def _bit_plane(word_ptr, token, tokens, WORDS: tl.constexpr, BLOCK_W: tl.constexpr):
+    """Tokens of one plane [tokens, WORDS] as booleans [len(token), BLOCK_W · 32]."""
+    word = tl.arange(0, BLOCK_W)
+    inside = (token[:, None] < tokens) & (word[None, :] < WORDS)
+    packed = tl.load(word_ptr + token[:, None] * WORDS + word[None, :], mask=inside, other=0)
+    bits = (packed[:, :, None] >> tl.arange(0, 32)[None, None, :]) & 1
+    return tl.reshape(bits, (token.shape[0], BLOCK_W * 32)) != 0
+
+
+@triton.jit
+def _levels(code_ptr, lut_ptr, token, tokens, WORDS: tl.constexpr, BLOCK_W: tl.constexpr):
+    """Levels of the codes of a tile of tokens, fp32 [len(token), BLOCK_W · 32]."""
+    b0 = _bit_plane(code_ptr, token, tokens, WORDS, BLOCK_W)
+    b1 = _bit_plane(code_ptr + tokens * WORDS, token, tokens, WORDS, BLOCK_W)
+    b2 = _bit_plane(code_ptr + tokens * WORDS * 2, token, tokens, WORDS, BLOCK_W)
+    l01 = tl.where(b0, tl.load(lut_ptr + 1), tl.load(lut_ptr))
+    l23 = tl.where(b0, tl.load(lut_ptr + 3), tl.load(lut_ptr + 2))
+    l45 = tl.where(b0, tl.load(lut_ptr + 5), tl.load(lut_ptr + 4))
+    l67 = tl.where(b0, tl.load(lut_ptr + 7), tl.load(lut_ptr + 6))
+    return tl.where(b2, tl.where(b1, l67, l45), tl.where(b1, l23, l01))
+
+
+@triton.jit
+def _decode_split(
+    rotated_ptr, sketched_ptr, k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr,
+    lut_k_ptr, lut_v_ptr, acc_ptr, top_ptr, total_ptr, rep, tokens, split_tokens, splits,
+    D: tl.constexpr, REP: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """Unnormalised attention of all query heads of one group over one range of tokens."""
+    group = (tl.program_id(0) // splits).to(tl.int64)
+    split = tl.program_id(0) % splits
+    WORDS: tl.constexpr = D // 32
+    k_code_ptr += group * 3 * tokens * WORDS
+    v_code_ptr += group * 3 * tokens * WORDS
+    k_sign_ptr += group * tokens * WORDS
+    head = tl.arange(0, REP)
+    col = tl.arange(0, BLOCK_W * 32)
+    query = (group * rep + head)[:, None] * D + col[None, :]
+    inside = (head[:, None] < rep) & (col[None, :] < D)
+    rotated = tl.load(rotated_ptr + query, mask=inside, other=0.0)
+    sketched = tl.load(sketched_ptr + query, mask=inside, other=0.0)
+
+    acc = tl.zeros((REP, BLOCK_W * 32), dtype=tl.float32)
+    top = tl.full((REP,), -float("inf"), dtype=tl.float32)
+    total = tl.zeros((REP,), dtype=tl.float32)
+    begin = split * split_tokens
+    for start in range(begin, tl.minimum(begin + split_tokens, tokens), BLOCK_T):
+        token = start + tl.arange(0, BLOCK_T)
+        valid = token < tokens
+        k_norm = tl.load(k_norm_ptr + group * tokens + token, mask=valid, other=0.0).to(tl.float32)
+        residual = tl.load(k_residual_ptr + group * tokens + token, mask=valid, other=0.0).to(tl.float32)
+        v_norm = tl.load(v_norm_ptr + group * tokens + token, mask=valid, other=0.0).to(tl.float32)
+        key = _levels(k_code_ptr, lut_k_ptr, token, tokens, WORDS, BLOCK_W) * k_norm[:, None]
+        positive = _bit_plane(k_sign_ptr, token, tokens, WORDS, BLOCK_W)
+        rest = tl.where(positive, residual[:, None], -residual[:, None])
+        scores = tl.sum(rotated[:, None, :] * key[None, :, :] + sketched[:, None, :] * rest[None, :, :], axis=2)
+        scores = tl.where(valid[None, :], scores, -float("inf"))
+        new_top = tl.maximum(top, tl.max(scores, axis=1))  # finite: every tile has at least one valid token
+        p = tl.exp2(scores - new_top[:, None])
+        fade = tl.exp2(top - new_top)
+        total = total * fade + tl.sum(p, axis=1)
+        value = _levels(v_code_ptr, lut_v_ptr, token, tokens, WORDS, BLOCK_W) * v_norm[:, None]
+        acc = acc * fade[:, None] + tl.sum(p[:, :, None] * value[None, :, :], axis=1)
+        top = new_top
+
+    part = (group * rep + head) * splits + split
+    tl.store(acc_ptr + part[:, None] * D + col[None, :], acc, mask=inside)
+    tl.store(top_ptr + part, top, mask=head < rep)
+    tl.store(total_ptr + part, total, mask=head < rep)
+
+
+@triton.jit
+def _combine(
+    acc_ptr, top_ptr, total_ptr, rotation_ptr, out_ptr, heads, rep, splits, scale,
+    D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_P: tl.constexpr,
+):  # fmt: skip
+    """Weighted sum of the splits of one query head, then the rotation back."""
+    plane = tl.program_id(0).to(tl.int64)
+    rotation_ptr += plane % heads // rep * D * D
+    col = tl.arange(0, BLOCK_D)
+    mixed = tl.zeros((BLOCK_D,), dtype=tl.float32)
+    top, total = -3.0e38, 0.0
+    for first in range(0, splits, BLOCK_P):
+        split = first + tl.arange(0, BLOCK_P)
+        part = plane * splits + split
+        part_top = tl.load(top_ptr + part, mask=split < splits, other=-float("inf"))
+        new_top = tl.maximum(top, tl.max(part_top, axis=0))
+        weight = tl.exp2(part_top - new_top)
+        fade = tl.exp2(top - new_top)
+        inside = (split[:, None] < splits) & (col[None, :] < D)
+        acc = tl.load(acc_ptr + part[:, None] * D + col[None, :], mask=inside, other=0.0)
+        mixed = mixed * fade + tl.sum(weight[:, None] * acc, axis=0)
+        part_total = tl.load(total_ptr + part, mask=split < splits, other=0.0)
+        total = total * fade + tl.sum(weight * part_total, axis=0)
+        top = new_top
+    mixed = mixed / total * scale
+    for first in range(0, D, 32):
+        row = first + tl.arange(0, 32)
+        r = tl.load(rotation_ptr + row[:, None] * D + col[None, :], mask=col[None, :] < D, other=0.0)
+        tl.store(out_ptr + plane * D + row, tl.sum(r * mixed[None, :], axis=1).to(out_ptr.dtype.element_ty))
+
+
+def _split(groups, tokens, block_t):
+    """(tokens a split, splits): enough programs to fill the GPU, whole tiles, no empty split."""
+    wanted = max(1, min(triton.cdiv(tokens, block_t), triton.cdiv(PROGRAMS, groups)))
+    split_tokens = triton.cdiv(triton.cdiv(tokens, wanted), block_t) * block_t
+    return split_tokens, triton.cdiv(tokens, split_tokens)
+
+
+def turbo_kv3_decode(
+    q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, rotation_k, rotation_v, sketch, lut_k, lut_v
+):
+    """One decoding step; shapes as in the task's reference, d a multiple of 32 → [B, Hq, d] in the dtype of q."""
+    q, k_codes, k_signs, k_norm = q.contiguous(), k_codes.contiguous(), k_signs.contiguous(), k_norm.contiguous()
+    k_residual, v_codes, v_norm = k_residual.contiguous(), v_codes.contiguous(), v_norm.contiguous()
+    rotation_k, rotation_v, sketch = rotation_k.contiguous(), rotation_v.contiguous(), sketch.contiguous()
+    batch, heads, d = q.shape
+    kv_heads, tokens = k_norm.shape[1:]
+    rep, planes = heads // kv_heads, batch * heads
+    block_d, rep_block = triton.next_power_of_2(d), triton.next_power_of_2(rep)
+    block_t = max(16, 64 // rep_block)
+    split_tokens, splits = _split(batch * kv_heads, tokens, block_t)
+    rotated = torch.empty((batch, heads, d), dtype=torch.float32, device=q.device)
+    sketched = torch.empty_like(rotated)
+    acc = torch.empty((planes, splits, d), dtype=torch.float32, device=q.device)
+    top = torch.empty((planes, splits), dtype=torch.float32, device=q.device)
+    total = torch.empty_like(top)
+    out = torch.empty_like(q)
+    scale2 = d**-0.5 * 1.4426950408889634  # scores in base 2
+    _rotate_query[(planes,)](
+        q, rotation_k, sketch, rotated, sketched, heads, rep, scale2 * d**-0.5, scale2 * 1.2533141373155003 / d,
+        D=d, BLOCK_D=block_d, num_warps=4,
+    )  # fmt: skip
+    _decode_split[(batch * kv_heads * splits,)](
+        rotated, sketched, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, lut_k, lut_v, acc, top, total,
+        rep, tokens, split_tokens, splits,
+        D=d, REP=rep_block, BLOCK_W=block_d // 32, BLOCK_T=block_t, num_warps=4,
+    )  # fmt: skip
+    _combine[(planes,)](
+        acc, top, total, rotation_v, out, heads, rep, splits, d**-0.5,
+        D=d, BLOCK_D=block_d, BLOCK_P=16, num_warps=4,
+    )  # fmt: skip
+    return out

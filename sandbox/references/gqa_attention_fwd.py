@@ -1,0 +1,116 @@
+"""Fused grouped-query attention, forward: `O = softmax(scale · Q Kᵀ) V` and the row logsumexp (HipKittens, row 46).
+
+Unusual: Hq / Hk query heads share one key/value head; L may differ from S, and the causal mask is then aligned to the
+bottom right corner (query i sees keys up to i + S - L); head widths that are no power of two; two outputs.
+A row that sees no key (causal with L > S) has O = 0 and lse = -inf. `scale` must be positive.
+"""
+
+import math
+
+import torch
+
+FAMILY = "attention"
+TOLERANCE = "TB"
+DESCRIPTION = (
+    "Grouped-query attention forward for q [B, Hq, L, D] and k, v [B, Hk, S, D] with Hq a multiple of Hk (query head h "
+    "reads key/value head h // (Hq // Hk)), scale D**-0.5, optionally causal with the mask aligned to the bottom right "
+    "(query i sees keys j <= i + S - L). Returns (O [B, Hq, L, D] in the dtype of q, natural-log logsumexp of the "
+    "scaled scores [B, Hq, L] in fp32)."
+)
+CASES = (
+    {
+        "name": "tiny",
+        "tier": "cpu",
+        "args": {"b": 1, "hq": 2, "hk": 1, "l": 64, "s": 64, "d": 64, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "tiny_full",
+        "tier": "cpu",
+        "args": {"b": 2, "hq": 4, "hk": 2, "l": 32, "s": 128, "d": 16, "causal": False, "dtype": "float32"},
+        "distribution": "heavy_tailed",
+    },
+    {
+        "name": "tiny_ragged",
+        "tier": "cpu",
+        "args": {"b": 1, "hq": 3, "hk": 1, "l": 77, "s": 131, "d": 80, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "tiny_wide",
+        "tier": "cpu",
+        "args": {"b": 1, "hq": 1, "hk": 1, "l": 70, "s": 70, "d": 128, "causal": True, "dtype": "float16"},
+        "distribution": "large",
+    },
+    {
+        "name": "tiny_hidden",
+        "tier": "cpu",
+        "args": {"b": 1, "hq": 4, "hk": 1, "l": 37, "s": 53, "d": 64, "causal": False, "dtype": "bfloat16"},
+        "distribution": "structured",
+        "hidden": True,
+    },
+    {
+        "name": "tiny_hidden_decode",
+        "tier": "cpu",
+        "args": {"b": 2, "hq": 2, "hk": 2, "l": 1, "s": 301, "d": 80, "causal": True, "dtype": "bfloat16"},
+        "hidden": True,
+    },
+    {
+        "name": "s",
+        "tier": "gpu",
+        "args": {"b": 2, "hq": 8, "hk": 2, "l": 512, "s": 512, "d": 64, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "t",
+        "tier": "gpu",
+        "args": {"b": 4, "hq": 64, "hk": 8, "l": 4096, "s": 4096, "d": 64, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "t2",
+        "tier": "gpu",
+        "args": {"b": 2, "hq": 64, "hk": 8, "l": 8192, "s": 8192, "d": 128, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "l",
+        "tier": "gpu",
+        "args": {"b": 1, "hq": 32, "hk": 8, "l": 32768, "s": 32768, "d": 128, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "r",
+        "tier": "gpu",
+        "args": {"b": 3, "hq": 12, "hk": 4, "l": 1537, "s": 1537, "d": 80, "causal": True, "dtype": "bfloat16"},
+    },
+    {
+        "name": "r2",
+        "tier": "gpu",
+        "args": {"b": 1, "hq": 16, "hk": 16, "l": 777, "s": 1301, "d": 64, "causal": False, "dtype": "bfloat16"},
+    },
+)
+SLICE_ELEMENTS = 2**28
+"""Scores held at a time: 2 GiB in float64. Small cases are one slice."""
+
+
+def make_inputs(case, draw):
+    """q [b, hq, l, d], k and v [b, hk, s, d], causal."""
+    b, d, dtype = case["b"], case["d"], case["dtype"]
+    q = draw.normal(b, case["hq"], case["l"], d, dtype=dtype)
+    k = draw.normal(b, case["hk"], case["s"], d, dtype=dtype)
+    v = draw.normal(b, case["hk"], case["s"], d, dtype=dtype)
+    return q, k, v, case["causal"]
+
+
+def gqa_attention_fwd(q, k, v, causal=True, scale=None):
+    """q [B, Hq, L, D], k and v [B, Hk, S, D] → O [B, Hq, L, D] in the dtype of q, lse [B, Hq, L] fp32."""
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    rep, length, keys = q.shape[1] // k.shape[1], q.shape[2], k.shape[2]
+    k32, v32 = (t.float().repeat_interleave(rep, 1) for t in (k, v))
+    rows = max(1, SLICE_ELEMENTS // (q.shape[0] * q.shape[1] * keys))
+    outputs, sums = [], []
+    for first in range(0, length, rows):
+        scores = (q[:, :, first : first + rows].float() @ k32.transpose(-1, -2)) * scale
+        if causal:
+            visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril(first + keys - length)
+            scores = scores.masked_fill(~visible, -math.inf)
+        lse = scores.logsumexp(-1)
+        probabilities = torch.exp(scores - lse.clamp_min(-1e30)[..., None])
+        outputs.append(probabilities @ v32)
+        sums.append(lse)
+    return torch.cat(outputs, 2).to(q.dtype), torch.cat(sums, 2)

@@ -1,0 +1,80 @@
+"""First look at a candidate, in milliseconds and without running anything.
+
+The screen saves work and gives the model a clear reason; nothing relies on it for security, except that the same
+kernel-body check (`kernel_source`) decides later what the interpreter may execute.
+"""
+
+import ast
+import warnings
+
+from sandbox import kernel_source
+from sandbox.types import Job, Rejected
+
+MAX_SOURCE_BYTES = 256 << 10
+ALLOWED_IMPORTS = frozenset(
+    "torch triton math typing functools dataclasses collections itertools numpy __future__".split()
+)
+
+
+def parse(source: str) -> ast.Module:
+    """Source → syntax tree, within caps.
+
+    Raises:
+        ValueError: too long, too deep, or no Python; the message says which.
+    """
+    if len(source) > MAX_SOURCE_BYTES or len(source.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:
+        raise ValueError(f"the source is longer than {MAX_SOURCE_BYTES} bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a candidate's invalid escape is no concern of our log
+            source.encode()
+            return ast.parse(source)
+    except SyntaxError as error:
+        raise ValueError(f"the source is no valid Python: line {error.lineno}: {error.msg}") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("the source is no valid Unicode text") from error
+    except (RecursionError, MemoryError) as error:
+        raise ValueError("the source is nested too deeply") from error
+
+
+def screen(job: Job) -> Rejected | ast.Module:
+    """Size, syntax, imports, entry point, at least one kernel, and kernel bodies within the language."""
+    try:
+        tree = parse(job.candidate)
+        _check_imports(tree)
+        _check_entry_point(tree, job.entry_point)
+        kernels = kernel_source.jit_functions(tree)
+        if not kernels:
+            raise ValueError("there is no @triton.jit function; the work must be done in a Triton kernel")
+        known, names = kernel_source.aliases(tree), set(kernel_source.functions(tree))
+        for kernel in kernels:
+            kernel_source.check(kernel, names, None, known)
+    except ValueError as error:
+        return Rejected(stage="screen", reason=str(error)[:500])
+    except RecursionError:
+        return Rejected(stage="screen", reason="the source is nested too deeply")
+    return tree
+
+
+def _check_imports(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError("relative imports are not allowed; a candidate is one file")
+        modules = (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import)
+            else [node.module or ""] if isinstance(node, ast.ImportFrom)
+            else []
+        )  # fmt: skip
+        for module in modules:
+            if module.split(".")[0] not in ALLOWED_IMPORTS:
+                allowed = ", ".join(sorted(ALLOWED_IMPORTS - {"__future__"}))
+                raise ValueError(f"import of {module!r} is not allowed; allowed are {allowed}")
+
+
+def _check_entry_point(tree: ast.Module, name: str) -> None:
+    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        defined |= {t.id for t in targets if isinstance(t, ast.Name)}
+    if name not in defined:
+        raise ValueError(f"the entry point {name!r} is not defined at the top level of the file")

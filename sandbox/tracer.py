@@ -1,0 +1,167 @@
+"""The untrusted step: run a candidate's Python on fake tensors and write down what it wants done.
+
+Runs inside an isolated child of the `trace` zygote. There is no data here, only shapes and dtypes; whatever the
+candidate does to this process can only change the plan, and the plan is only data.
+"""
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor, FakeTensorMode
+
+from sandbox import triton_private
+from sandbox.fake_cuda import FakeCuda, pretend_cuda
+from sandbox.recorder import Recorder
+
+MAX_REASON = 400
+MAX_LOG = 4000
+
+
+class TraceError(Exception):
+    """The candidate does something that cannot be traced; the message says what to do instead."""
+
+
+def warm() -> None:
+    """Everything that the first candidate would otherwise pay for, without starting a thread."""
+    triton_private.check_version()
+    import torch._prims_common
+    import triton.backends.amd.compiler
+    import triton.backends.nvidia.compiler
+    import triton.compiler.code_generator
+    import triton.language.extra.libdevice
+    import triton.tools.tensor_descriptor  # noqa: F401
+
+    with FakeTensorMode() as mode, FakeCuda(), Recorder(mode):
+        x = torch.empty(4, 8, device="cuda")
+        torch.zeros_like(x.t().contiguous()).to(torch.float16).copy_(x.t()[:, :4].repeat_interleave(2, 0)[:8])
+
+
+def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
+    """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not).
+
+    Reply: `{"plans": […]}`, one a case, or `{"rejected": {…}}` with stage, reason, log and the case's position.
+    """
+    path = scratch / "candidate.py"
+    path.write_text(request["candidate"])
+    pretend_cuda()
+    recorders: list[Recorder] = []
+    triton_private.record_launches(request["target"], lambda launch: recorders[-1].launch(launch))
+    plans: list[Any] = []
+    for case in request["cases"]:
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad(), FakeCuda(), Recorder(mode) as recorder:
+                recorders.append(recorder)
+                plans.append(_trace_case(path, request["entry_point"], case, recorder, bool(request["ttir"])))
+        except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
+            return {"rejected": {**_describe(error), "case": len(plans)}}
+    return {"plans": plans}
+
+
+def _trace_case(path: Path, entry_point: str, case: dict[str, Any], recorder: Recorder, ttir: bool) -> dict[str, Any]:
+    tensors = [
+        torch.empty_strided(layout["shape"], layout["strides"], dtype=getattr(torch, layout["dtype"]))
+        for layout in case["tensors"]
+    ]
+    arguments = [_argument(tree, tensors) for tree in case["arguments"]]
+    recorder.start([t for t in tensors])
+    function = getattr(_load(path), entry_point)
+    if isinstance(function, type) and issubclass(function, torch.nn.Module):
+        module = function(*case["init_arguments"])
+        _bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
+        function = module.forward if type(module).__call__ is torch.nn.Module.__call__ else module
+    output = function(*arguments)
+    return recorder.plan(_output(output, recorder), ttir)
+
+
+def _load(path: Path) -> ModuleType:
+    """Import the candidate afresh, so that no case sees what another left in its module."""
+    spec = importlib.util.spec_from_file_location("candidate", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["candidate"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _argument(tree: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+    ((kind, value),) = tree.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: _argument(item, tensors) for key, item in value.items()}
+    if kind in ("tuple", "list"):
+        items = [_argument(item, tensors) for item in value]
+        return tuple(items) if kind == "tuple" else items
+    return value
+
+
+def _output(value: Any, recorder: Recorder) -> dict[str, Any]:
+    if type(value) in (FakeTensor, torch.nn.Parameter) or isinstance(value, FakeTensor):
+        return {"view": recorder.view(value)}
+    if type(value) in (tuple, list):
+        return {type(value).__name__: [_output(item, recorder) for item in value]}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {"tuple": [_output(item, recorder) for item in value]}
+    if type(value) is dict:
+        return {"dict": {str(key): _output(item, recorder) for key, item in value.items()}}
+    raise TraceError(f"the output must be made of tensors, tuples, lists and dicts, not {type(value).__name__}")
+
+
+def _bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor], recorder: Recorder) -> None:
+    """Give the candidate's parameters and buffers the reference's weights: by name, else by order among equal shapes.
+
+    KernelBench says the same with seeds: both constructors draw the same numbers in the same order.
+    """
+    free = dict(reference)
+    own = dict(module.state_dict(keep_vars=True))
+    pairs = {name: name for name, value in own.items() if name in free and _same_layout(value, free[name])}
+    for partner in pairs.values():
+        del free[partner]
+    for name, value in own.items():
+        if name in pairs:
+            continue
+        partner = next((other for other, tensor in free.items() if _same_layout(value, tensor)), None)
+        if partner is None:
+            raise TraceError(f"parameter {name!r} of shape {tuple(value.shape)} has no counterpart in the reference's state_dict")
+        pairs[name] = partner
+        del free[partner]
+    for name, partner in pairs.items():
+        recorder.bind(own[name], reference[partner])
+
+
+def _same_layout(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.is_contiguous() and b.is_contiguous()
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    """Stage, reason and log of whatever was raised; the error's own `__str__` is not trusted to work."""
+    stage = "compile" if any(c.__module__.startswith("triton.compiler") for c in type(error).__mro__) else "trace"
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        reason = (
+            "the host code reads tensor data (.item(), bool(), nonzero, a data-dependent shape); a candidate must decide "
+            "by shapes and dtypes alone"
+        )
+    else:
+        reason = f"{type(error).__name__}: {_text(error)}"
+    try:
+        log = "".join(traceback.format_exception(error, limit=-8))
+    except BaseException:  # hostile __str__ or __cause__: no log then
+        log = ""
+    return {"stage": stage, "reason": _valid(reason[:MAX_REASON]), "log": _valid(log[-MAX_LOG:])}
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+        return text if type(text) is str else ""
+    except BaseException:
+        return "(its message cannot be read)"
+
+
+def _valid(text: str) -> str:
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,166 @@
+"""A warm process that forks one isolated child for every piece of untrusted work.
+
+    zygote (torch, triton imported; trusted; one thread)
+      └ warden (forked: new namespaces, deadline, kills)         trusted
+          └ child (locked down, first process of its pid namespace)   untrusted
+
+Forking costs milliseconds where importing torch costs seconds. `python -m sandbox.zygote ROLE FD` is started by
+`sandbox.pool`; roles are `trace` (candidate Python on fake tensors), `interpret` (kernel bodies under Triton's
+interpreter, which must be chosen before Triton is imported) and `compile` (no candidate Python; may start ptxas).
+"""
+
+import contextlib
+import gc
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sandbox import isolation, wire
+
+Work = Callable[[dict[str, Any], Path, list[int]], dict[str, Any]]
+"""(request, writable scratch folder, descriptors of shared memory) → reply, in the child."""
+
+RESULT_FDS = 4  # result, log, status, life: the first descriptors of each request
+
+
+def serve(work: Work, channel: socket.socket, may_exec: bool) -> None:
+    """Fork a warden for each request until the supervisor goes away."""
+    with tempfile.TemporaryDirectory(prefix="kernelwright-") as folder:
+        mount_point = Path(folder)
+        mount_point.chmod(0o755)
+        layers = isolation.available(mount_point)
+        wire.send(channel, {"layers": sorted(layers)})
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # wardens report through their pipes; nobody waits for them
+        gc.freeze()  # keep the warm heap shared between forks
+        while True:
+            try:
+                request, fds = wire.receive(channel)
+            except wire.WireError:
+                return
+            if os.fork() == 0:
+                channel.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _warden(work, request, fds, layers, mount_point, may_exec)
+            for fd in fds:
+                os.close(fd)
+
+
+def _warden(
+    work: Work, request: dict[str, Any], fds: list[int], layers: frozenset[str], mount_point: Path, may_exec: bool
+) -> None:
+    """Isolate, fork the child, wait for its end or its deadline, report, exit. Never returns."""
+    result, log, status, life = fds[:RESULT_FDS]
+    isolation.die_with_parent()
+    os.setsid()
+    report: dict[str, Any]
+    private = Path(tempfile.mkdtemp(dir=mount_point)) if "private root" not in layers else None
+    try:
+        jail = isolation.Jail(layers, private or mount_point)
+        jail.prepare()
+        child = os.fork()
+        if child == 0:
+            os.close(status)
+            os.close(life)
+            _child(work, request, fds[RESULT_FDS:], result, log, jail, may_exec)
+        os.close(result)
+        os.close(log)
+        report = _watch(child, life, float(request["seconds"]))
+    except OSError as error:
+        report = {"setup_error": str(error)}
+    if private is not None:
+        shutil.rmtree(private, ignore_errors=True)
+    with contextlib.suppress(BrokenPipeError):
+        wire.write_all(status, wire.dumps(report))
+    os._exit(0)
+
+
+def _watch(child: int, life: int, seconds: float) -> dict[str, Any]:
+    """Wait until the child ends, its time is over, or the supervisor has gone; then nothing of it is left."""
+    started = time.monotonic()
+    pidfd = os.pidfd_open(child)
+    ready, _, _ = select.select([pidfd, life], [], [], seconds)
+    timed_out = pidfd not in ready
+    with contextlib.suppress(ProcessLookupError):  # whatever the end: the whole group goes (and the pid namespace with it)
+        os.killpg(child, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    return {
+        "timed_out": timed_out and life not in ready,
+        "cancelled": life in ready,
+        "exit_code": os.waitstatus_to_exitcode(status),
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _child(
+    work: Work, request: dict[str, Any], shared: list[int], result: int, log: int, jail: isolation.Jail, may_exec: bool
+) -> None:
+    """Lock down, do the work, send the reply. Never returns."""
+    try:
+        os.setsid()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        keep = {0, 1, 2, result, *shared}
+        _close_others(keep)
+        jail.enter(int(request["memory_mib"]), int(request["seconds"]) + 2, may_exec)
+        os.environ.update(HOME=str(jail.scratch), TMPDIR=str(jail.scratch), TRITON_CACHE_DIR=str(jail.scratch / "cache"))
+        tempfile.tempdir = None
+    except Exception as error:  # nothing untrusted has run yet: whatever it is, it is ours
+        try:
+            wire.write_all(result, wire.dumps({"setup_error": f"{type(error).__name__}: {error}"}))
+        finally:
+            os._exit(3)
+    try:
+        wire.write_all(result, wire.dumps(work(request, jail.scratch, shared)))
+    except BaseException:  # the last frame of this process: whatever it was, it goes into the log and nowhere else
+        traceback.print_exc()
+    finally:
+        os._exit(0)  # no atexit handler, no destructor, no other thread gets a say
+
+
+def _close_others(keep: set[int]) -> None:
+    previous = -1
+    for fd in [*sorted(keep), 1 << 16]:
+        if fd > previous + 1:  # an empty range would close everything
+            os.closerange(previous + 1, fd)
+        previous = fd
+
+
+def main() -> None:
+    role, fd = sys.argv[1], int(sys.argv[2])
+    isolation.die_with_parent()
+    channel = socket.socket(fileno=fd)
+    if role == "trace":
+        from sandbox.tracer import trace, warm
+
+        warm()
+        serve(trace, channel, may_exec=False)
+    elif role == "interpret":
+        from sandbox.interpreter import interpret, warm
+
+        warm()
+        serve(interpret, channel, may_exec=False)
+    elif role == "compile":
+        from sandbox.compiler import compile_kernels, warm
+
+        warm()
+        serve(compile_kernels, channel, may_exec=True)
+    else:
+        raise SystemExit(f"unknown role {role!r}: trace, interpret or compile")
+    os._exit(0)  # nothing is left to do, and Triton's bindings complain at length when torn down
+
+
+if __name__ == "__main__":
+    main()

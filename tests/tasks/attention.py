@@ -1,0 +1,23 @@
+"""Scaled dot-product attention of one head in float32, causal on request."""
+
+import torch
+
+TOLERANCE = "T32"
+CASES = [
+    {"name": "full", "args": {"length": 32, "width": 16, "causal": False}, "distribution": "normal", "hidden": False},
+    {"name": "causal", "args": {"length": 48, "width": 32, "causal": True}, "distribution": "normal", "hidden": False},
+    {"name": "odd", "args": {"length": 37, "width": 16, "causal": True}, "distribution": "normal", "hidden": True},
+]
+
+
+def make_inputs(case, draw):
+    shape = (case["length"], case["width"])
+    return draw.normal(*shape), draw.normal(*shape), draw.normal(*shape), case["causal"]
+
+
+def attention(q, k, v, causal):
+    scores = q @ k.t() / q.shape[-1] ** 0.5
+    if causal:
+        later = torch.ones(scores.shape, dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(later, float("-inf"))
+    return torch.softmax(scores, dim=-1) @ v

@@ -1,0 +1,24 @@
+"""Linear recurrence along the last dimension: h[t] = decay[t] * h[t-1] + x[t], in float32, strictly in order."""
+
+import torch
+
+TOLERANCE = "T32"
+CASES = [
+    {"name": "small", "args": {"rows": 3, "steps": 16}, "distribution": "normal", "hidden": False},
+    {"name": "long", "args": {"rows": 2, "steps": 32}, "distribution": "heavy_tailed", "hidden": False},
+    {"name": "odd", "args": {"rows": 4, "steps": 21}, "distribution": "large", "hidden": True},
+]
+
+
+def make_inputs(case, draw):
+    shape = (case["rows"], case["steps"])
+    return draw.uniform(*shape, low=0.5, high=1.0), draw.normal(*shape)
+
+
+def decay_scan(decay, x):
+    state = torch.zeros_like(x[:, 0])
+    states = []
+    for step in range(x.shape[1]):
+        state = decay[:, step] * state + x[:, step]
+        states.append(state)
+    return torch.stack(states, dim=1)

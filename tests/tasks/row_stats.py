@@ -1,0 +1,16 @@
+"""Largest value and sum of squares of each row, in float32, as a dict."""
+
+TOLERANCE = "T32"
+CASES = [
+    {"name": "small", "args": {"rows": 4, "cols": 64}, "distribution": "normal", "hidden": False},
+    {"name": "wide", "args": {"rows": 2, "cols": 150}, "distribution": "heavy_tailed", "hidden": False},
+    {"name": "odd", "args": {"rows": 5, "cols": 13}, "distribution": "structured", "hidden": True},
+]
+
+
+def make_inputs(case, draw):
+    return (draw.normal(case["rows"], case["cols"]),)
+
+
+def row_stats(x):
+    return {"peak": x.amax(dim=-1), "energy": x.square().sum(dim=-1)}

@@ -1,0 +1,16 @@
+"""Mean of squared weights times 1e-6, a regulariser: small numbers that an absolute tolerance would swallow."""
+
+TOLERANCE = "T32"
+CASES = [
+    {"name": "small", "args": {"rows": 4, "cols": 64}, "distribution": "normal", "hidden": False},
+    {"name": "tails", "args": {"rows": 3, "cols": 99}, "distribution": "heavy_tailed", "hidden": False},
+    {"name": "odd", "args": {"rows": 6, "cols": 27}, "distribution": "large", "hidden": True},
+]
+
+
+def make_inputs(case, draw):
+    return (draw.normal(case["rows"], case["cols"]),)
+
+
+def tiny_loss(weights):
+    return weights.square().mean() * 1e-6
