@@ -1,10 +1,10 @@
 """Start of every main: Hydra composes, pydantic checks, resolved config and stamp are written beside the outputs."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
@@ -16,7 +16,8 @@ def validate(cfg: DictConfig) -> Config:
     """Check a composed config.
 
     Raises:
-        SystemExit: a key is unknown, a value has the wrong type, or values do not fit together; the message names the key.
+        SystemExit: a key is unknown, a value has the wrong type, or values do not fit together; the message names
+            the key.
     """
     try:
         # JSON mode: YAML has lists where the schema says tuple, and strict mode must still refuse "3" for 3.
@@ -31,14 +32,12 @@ def start(cfg: DictConfig, stage: str) -> Config:
     config = validate(cfg)
     folder = config.out_dir / stage
     folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    _write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
     write_json(folder / "stamp.json", stamp())
     return config
 
 
 def _to_json(cfg: DictConfig) -> str:
-    import json
-
     return json.dumps(OmegaConf.to_container(cfg, resolve=True))
 
 

@@ -35,7 +35,7 @@ TEMPLATES = {
 """Chat templates with `{% generation %}` for models that ship none, by `model.path`. TRL knows Qwen's itself."""
 
 CHATML_TOKENS: dict[str, Any] = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": "<|im_start|>"}
-CACHE_FORMAT = "2"
+CACHE_FORMAT = "3"
 """Part of the cache key; changes when what is written to the cache changes."""
 
 
@@ -115,7 +115,6 @@ def load_model(
         loaded = _from_hub(model, lambda: AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype))
     else:
         loaded = AutoModelForCausalLM.from_pretrained(weights_location(model, checkpoint), dtype=dtype)
-    _align_special_tokens(loaded, load_tokenizer(model))
     if not deepspeed:  # which places the weights itself
         cast(torch.nn.Module, loaded).to(device=device, dtype=dtype)
     return loaded
@@ -173,18 +172,6 @@ def random_model(model: ModelConfig) -> PreTrainedModel:
         return LlamaForCausalLM(shape)  # type: ignore[no-untyped-call]  # transformers leaves __init__ untyped
 
 
-def _align_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Model and generation config stop and pad with the tokenizer's tokens; further stop tokens of the model stay."""
-    declared = model.generation_config.eos_token_id
-    stops = declared if isinstance(declared, list) else [tokenizer.eos_token_id]
-    if tokenizer.eos_token_id not in stops:
-        stops = [tokenizer.eos_token_id, *stops]
-    for config in (model.config, model.generation_config):
-        config.eos_token_id = stops if len(stops) > 1 else stops[0]
-        config.pad_token_id = tokenizer.pad_token_id
-        config.bos_token_id = tokenizer.bos_token_id
-
-
 def _from_hub(model: ModelConfig, load: Callable[[], Loaded]) -> Loaded:
     try:
         return load()
@@ -240,10 +227,15 @@ def _write_tokenizer(gguf: Path, folder: Path) -> None:
 
 def _write_weights(gguf: Path, folder: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, GgufConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     weights = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
-    weights.save_pretrained(folder)
     _write_tokenizer(gguf, folder)  # vLLM wants the tokenizer beside the weights
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for config in (weights.config, weights.generation_config):
+        config.eos_token_id = tokenizer.eos_token_id
+        config.pad_token_id = tokenizer.pad_token_id
+        config.bos_token_id = tokenizer.bos_token_id
+    weights.save_pretrained(folder)

@@ -69,7 +69,7 @@ class RewardConfig(Group):
     @model_validator(mode="after")
     def _credit_fits_recipe(self) -> Self:
         if self.recipe == "autotriton" and (self.stage_credit or self.numerics_credit):
-            raise ValueError("reward.recipe=autotriton is rule × execution: it takes no stage_credit or numerics_credit")
+            raise ValueError("reward.recipe=autotriton is rule × execution: no stage_credit, no numerics_credit")
         if self.stage_credit and max(self.stage_credit.values()) + self.numerics_credit >= 1:
             raise ValueError("reward.stage_credit plus numerics_credit must stay below 1, the reward of a pass")
         return self
@@ -126,7 +126,8 @@ class RlConfig(Group):
         completions = self.group_size * self.prompts_per_step
         if completions % self.micro_batch:
             raise ValueError(
-                f"rl.group_size × rl.prompts_per_step = {completions} must be a multiple of rl.micro_batch={self.micro_batch}"
+                f"rl.group_size × rl.prompts_per_step = {completions} must be a multiple of "
+                f"rl.micro_batch={self.micro_batch}"
             )
         return self
 
@@ -176,7 +177,9 @@ class Config(Group):
                 f"model.context_tokens={self.model.context_tokens}"
             )
         if self.sft.max_length > self.model.context_tokens:
-            raise ValueError(f"sft.max_length={self.sft.max_length} exceeds model.context_tokens={self.model.context_tokens}")
+            raise ValueError(
+                f"sft.max_length={self.sft.max_length} exceeds model.context_tokens={self.model.context_tokens}"
+            )
         if self.device == "cpu" and "vllm" in (self.rl.engine, self.eval.engine):
             raise ValueError("device=cpu cannot use engine=vllm; set rl.engine and eval.engine to transformers")
         return self

@@ -14,7 +14,7 @@ from sandbox.types import Rejected
 
 MAX_COMPLETION_CHARS = 400_000
 MAX_FENCES = 200
-"""More fence lines than this in one completion are ignored: no honest answer has them, and closers are tried in pairs."""
+"""Further fence lines are ignored: no honest answer has as many, and closers are tried in pairs."""
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^`]*$")
 CODE_LANGUAGES = frozenset({"", "python", "python3", "py", "triton", "code"})
 CODE_START = re.compile(r"^(import |from \w|@|def |class |\"\"\"|#)")
@@ -46,7 +46,11 @@ def extract_kernel(completion: str, entry_point: str) -> str | Rejected:
     blocks = _fenced_blocks(text, entry_point)
     if not blocks:
         bare = _bare_code(text, entry_point)
-        return bare if bare is not None else _rejected("the answer holds no code block; put the file in one ```python block")
+        return (
+            bare
+            if bare is not None
+            else _rejected("the answer holds no code block; put the file in one ```python block")
+        )
     return _choose(blocks, entry_point)
 
 

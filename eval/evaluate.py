@@ -16,6 +16,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from configs.schema import Config
+from configs.stages import digest
 from configs.stamp import write_json
 from data_pipeline.prompt import render_prompt
 from data_pipeline.store import append_record, load_tasks
@@ -158,11 +159,7 @@ def weights_digest(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"{folder} holds no *.safetensors; run the training stage to its end")
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return _digest(json.dumps([digest(file) for file in files]))
 
 
 def _sample(task: str, index: int, prompt: list[Message], answer: Completion) -> Sample:

@@ -76,6 +76,7 @@ def read_run(out: Path) -> Run:
     if not out.is_dir():
         raise FileNotFoundError(f"{out} does not exist: run a stage first, for example python -m data_pipeline")
     metrics = {m: Metrics.model_validate(found) for m in MODELS if (found := _json(out / "eval" / m / "metrics.json"))}
+    rollouts = sorted((out / "rl").glob("rollouts*.jsonl"))  # one a process of the training job
     return Run(
         name=out.resolve().name,
         stamps={f: found for f in STAGE_FOLDERS if (found := _json(out / f / "stamp.json"))},
@@ -89,7 +90,7 @@ def read_run(out: Path) -> Run:
         sft_curves=_curves(out / "sft" / "metrics.jsonl", ("loss", "eval_loss")),
         rl=_json(out / "rl" / "summary.json"),
         rl_curves=_curves(out / "rl" / "metrics.jsonl", ("reward", "reward_std")),
-        rollouts=[_VERDICT.validate_python(row["verdict"]) for row in _jsonl(out / "rl" / "rollouts.jsonl")],
+        rollouts=[_VERDICT.validate_python(row["verdict"]) for file in rollouts for row in _jsonl(file)],
         metrics=metrics,
         samples={m: list(read_samples(out / "eval" / m / "samples.jsonl").values()) for m in metrics},
     )

@@ -51,10 +51,12 @@ class Change(Record):
 
     @property
     def verdict(self) -> Literal["better", "worse", "unclear"]:
-        """`better` or `worse` only where both the interval and the sign test say so."""
-        if self.sign_test_p >= 1 - CONFIDENCE or self.low <= 0 <= self.high:
+        """`better` or `worse` only where the sign test says so, and the interval too unless all tasks moved alike."""
+        if self.sign_test_p >= 1 - CONFIDENCE:
             return "unclear"
-        return "better" if self.low > 0 else "worse"
+        if self.improved == self.tasks or self.low > 0:
+            return "better"
+        return "worse" if self.worsened == self.tasks or self.high < 0 else "unclear"
 
 
 class TaskCount(Record):
@@ -139,9 +141,7 @@ def interval(values: Sequence[float], seed: int = 0) -> Interval:
     return Interval(value=mean, low=low, high=high, tasks=len(values), method="bootstrap")
 
 
-def difference(
-    before: Mapping[str, TaskCount], after: Mapping[str, TaskCount], k: int, seed: int = 0
-) -> Change | None:
+def difference(before: Mapping[str, TaskCount], after: Mapping[str, TaskCount], k: int, seed: int = 0) -> Change | None:
     """Paired change of pass@k, after - before, over the tasks that both have with at least k judged samples.
 
     None where fewer than two tasks can be paired.

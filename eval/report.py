@@ -21,6 +21,7 @@ from eval import plots, story
 from eval.gather import MODELS, Run, read_run
 from eval.plots import PARTS, STAGES
 from eval.showcase import exhibits, harvested
+from sandbox.types import Passed
 
 HERE = Path(__file__).parent
 SERIES = (("base", "Untrained"), ("sft", "SFT"), ("rl", "GRPO"))
@@ -55,7 +56,7 @@ def render(run: Run) -> str:
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         story=story,
         parts=[part for part in PARTS if any(column["counts"].get(part) for column in verdicts)],
-        models=[(model, story.MODEL_NAMES[model]) for model in MODELS],
+        models=SERIES,
         charts=charts(run),
         verdicts=verdicts,
         taxonomy=taxonomy(run),
@@ -65,6 +66,7 @@ def render(run: Run) -> str:
         harvested=harvested(run.kernels),
         longest=max(run.stage_seconds.values(), default=0),
         model_name=run.config.get("model", {}).get("name", "a language model"),
+        timed=any(isinstance(s.verdict, Passed) and s.verdict.timings for found in run.samples.values() for s in found),
         parameters=run.config.get("model", {}).get("parameters_millions"),
         pass_ks=pass_ks(run),
         uncertain=any(found.method == "exact" for m in run.metrics.values() for found in m.pass_at_k.values()),

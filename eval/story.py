@@ -73,8 +73,11 @@ def details(run: Run) -> list[str]:
         )
     if ran := _ran_sentence(run):
         lines.append(ran)
-    if change := paired_change(run, "sft", "rl"):
-        words = {"better": "added to", "worse": "took away from", "unclear": "made no clear difference to"}[change.verdict]
+    change = paired_change(run, "sft", "rl")
+    if change and (run.metrics["sft"].passed or run.metrics["rl"].passed):
+        words = {"better": "added to", "worse": "took away from", "unclear": "made no clear difference to"}[
+            change.verdict
+        ]
         lines.append(f"GRPO {words} what SFT had reached ({points(change)}).")
     if run.stage_seconds:
         lines.append(f"The whole run took {duration(sum(run.stage_seconds.values()))} {on_machine(run)}.")
@@ -179,7 +182,8 @@ def percent(share: float) -> str:
 def points(change: Change) -> str:
     """A change with its interval, in percentage points."""
     span = f"95 % interval {100 * change.low:+.0f} to {100 * change.high:+.0f}"
-    return f"{100 * change.value:+.0f} points, {span}; {change.improved} of {change.tasks} tasks up, {change.worsened} down"
+    tasks = f"{change.improved} of {change.tasks} tasks up, {change.worsened} down"
+    return f"{100 * change.value:+.0f} points, {span}; {tasks}"
 
 
 def duration(seconds: float) -> str:

@@ -15,12 +15,19 @@ def warm() -> None:
 
 
 def compile_kernels(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `target`, and `kernels` with `name`, `ttir`, `options`. Reply: `{"static": […]}` or `{"rejected": …}`."""
+    """Request: `target`, and `kernels` with `name`, `ttir`, `options`.
+
+    Reply: `{"static": […]}` or `{"rejected": {…}}`.
+    """
     static = []
     for kernel in request["kernels"]:
         try:
             compiled = compile_ttir(kernel["ttir"], request["target"], kernel["options"], scratch)
         except CompileError as error:
-            return {"rejected": {"stage": "compile", "reason": f"kernel {kernel['name']}: {error.reason}", "log": error.log}}
-        static.append(kernel_stats(compiled, request["target"]).model_copy(update={"kernel": kernel["name"]}).model_dump())
+            return {
+                "rejected": {"stage": "compile", "reason": f"kernel {kernel['name']}: {error.reason}", "log": error.log}
+            }
+        static.append(
+            kernel_stats(compiled, request["target"]).model_copy(update={"kernel": kernel["name"]}).model_dump()
+        )
     return {"static": static}

@@ -11,7 +11,7 @@ from sandbox.types import Distribution
 
 LARGE_OFFSET = 10.0
 OUTLIER_SCALE = 100.0
-TAIL_DEGREES = 4.0
+TAIL_DEGREES = 4
 
 
 class Draw:
@@ -43,9 +43,7 @@ class Draw:
         """Values that a task constrains to [low, high); the distribution does not apply."""
         return (torch.rand(shape, generator=self.generator) * (high - low) + low).to(as_dtype(dtype))
 
-    def integers(
-        self, *shape: int, low: int, high: int, dtype: str | torch.dtype = torch.int64
-    ) -> torch.Tensor:
+    def integers(self, *shape: int, low: int, high: int, dtype: str | torch.dtype = torch.int64) -> torch.Tensor:
         """Integers in [low, high)."""
         return torch.randint(low, high, shape, generator=self.generator).to(as_dtype(dtype))
 
@@ -58,8 +56,9 @@ class Draw:
         return torch.randperm(n, generator=self.generator)
 
     def _student_t(self, x: torch.Tensor) -> torch.Tensor:
-        chi2 = sum(torch.randn(x.shape, generator=self.generator) ** 2 for _ in range(int(TAIL_DEGREES)))
-        return x / torch.sqrt(torch.as_tensor(chi2) / TAIL_DEGREES).clamp_min(1e-2)
+        chi2 = torch.randn((TAIL_DEGREES, *x.shape), generator=self.generator).square().sum(0)
+        heavy: torch.Tensor = x / (chi2 / TAIL_DEGREES).sqrt().clamp_min(1e-2)
+        return heavy
 
     def _structured(self, x: torch.Tensor) -> torch.Tensor:
         """One constant row, one zero row, one one-hot row, one outlier column: what hides indexing mistakes."""
@@ -68,7 +67,8 @@ class Draw:
         rows = x.reshape(-1, x.shape[-1]) if x.dim() > 1 else x.reshape(1, -1)
         pick = torch.randperm(rows.shape[0], generator=self.generator)
         column = int(torch.randint(rows.shape[1], (1,), generator=self.generator))
-        rows[:, column] *= OUTLIER_SCALE
+        sign = torch.where(torch.arange(rows.shape[0]) % 2 == 0, 1.0, -1.0)
+        rows[:, column] = sign * OUTLIER_SCALE * (1 + rows[:, column].abs())  # exp() of it overflows float32
         for row, value in zip(pick[1:4].tolist(), (0.0, 1.0, None), strict=False):
             rows[row] = 0.0 if value is None else value
             if value is None:

@@ -13,18 +13,19 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 
-from sandbox.triton_private import DEVICE
+from sandbox.triton_trace import DEVICE
 
 _CUDA = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
 _BASE = 1 << 40
 """Where fake memory begins: aligned as the CUDA allocator aligns."""
 
+_TENSOR: Any = torch.Tensor  # its descriptors are not in torch's stubs
 _ANSWERS: dict[Any, Any] = {
-    torch.Tensor.device.__get__: _CUDA,  # type: ignore[attr-defined]  # getset descriptors have no stubs
-    torch.Tensor.is_cuda.__get__: True,  # type: ignore[attr-defined]
-    torch.Tensor.is_cpu.__get__: False,  # type: ignore[attr-defined]
-    torch.Tensor.get_device: 0,
+    _TENSOR.device.__get__: _CUDA,
+    _TENSOR.is_cuda.__get__: True,
+    _TENSOR.is_cpu.__get__: False,
+    _TENSOR.get_device: 0,
 }
 _IDENTITIES = (torch.Tensor.cuda, torch.Tensor.pin_memory)
 
@@ -52,7 +53,7 @@ def _redirect(value: Any) -> Any:
 
 def _data_ptr(tensor: torch.Tensor) -> int:
     """Offset-aware: a slice must not look aligned when it is not."""
-    return _BASE + tensor.storage_offset() * tensor.element_size()
+    return _BASE + int(tensor.storage_offset()) * tensor.element_size()
 
 
 class _Device(contextlib.nullcontext[None]):

@@ -12,7 +12,8 @@ import torch
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from sandbox import arena, triton_private
+from sandbox import arena, triton_interpreter, triton_trace
+from sandbox.memory_watch import MemoryWatch
 from sandbox.plan import (
     Argument,
     Constant,
@@ -36,7 +37,8 @@ MAX_LOG = 4000
 
 def warm() -> None:
     """Import what every plan needs."""
-    triton_private.check_version()
+    triton_trace.check_version()
+    triton_interpreter.mend_bfloat16()
     import triton.language.extra.libdevice
     import triton.runtime.interpreter  # noqa: F401
 
@@ -62,8 +64,11 @@ def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[st
 class _Runner:
     """One plan over one arena."""
 
-    def __init__(self, plan: Plan, where: arena.Layout, memory: torch.Tensor, request: dict[str, Any], scratch: Path) -> None:
+    def __init__(
+        self, plan: Plan, where: arena.Layout, memory: torch.Tensor, request: dict[str, Any], scratch: Path
+    ) -> None:
         self.plan, self.where, self.memory = plan, where, memory
+        self.watch = MemoryWatch.install()
         self.functions: list[dict[str, Any]] = []
         for number, kernel in enumerate(plan.kernels):
             folder = scratch / str(number)
@@ -73,7 +78,7 @@ class _Runner:
                 for name, argument in kernel.constants.items()
                 if name not in request["aliases"] and name not in request["functions"]
             }
-            module = triton_private.interpreted(
+            module = triton_interpreter.interpreted(
                 request["source"], tuple(request["functions"]), request["aliases"], constants, folder
             )
             self.functions.append(module)
@@ -99,6 +104,9 @@ class _Runner:
         kernel = self.plan.kernels[step.kernel]
         module = self.functions[step.kernel]
         arguments = {name: self._value(argument, module) for name, argument in step.arguments.items()}
+        slots = [self.where.slots[number] for number in touched(step)]
+        base = self.memory.data_ptr()
+        self.watch.start(base, self.where.nbytes, [(base + s.offset, base + s.offset + s.nbytes) for s in slots])
         module[kernel.name][tuple(step.grid)](**arguments)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:

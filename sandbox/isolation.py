@@ -15,6 +15,7 @@ import struct
 import sys
 import sysconfig
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sandbox import seccomp
@@ -124,7 +125,9 @@ class Jail:
                 inside.touch()
             _mount(str(path), str(inside), None, _MS_BIND)
             if not str(path).startswith("/dev/"):
-                _mount("none", str(inside), None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _kept_flags(inside))
+                _mount(
+                    "none", str(inside), None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _kept_flags(inside)
+                )
         self.scratch.mkdir()
         self.scratch.chmod(0o777)
 
@@ -183,7 +186,9 @@ def landlock_abi() -> int:
 
 def _landlock_ruleset(paths: list[Path], scratch: Path) -> int:
     abi = landlock_abi()
-    everything = (1 << 13) - 1 | (1 << 13 if abi >= 2 else 0) | (1 << 14 if abi >= 3 else 0) | (1 << 15 if abi >= 5 else 0)
+    everything = (
+        (1 << 13) - 1 | (1 << 13 if abi >= 2 else 0) | (1 << 14 if abi >= 3 else 0) | (1 << 15 if abi >= 5 else 0)
+    )
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     attributes = struct.pack("<QQQ", everything, 3, 3)[:size]  # files, TCP, signals and abstract sockets
     ruleset = _libc.syscall(444, ctypes.create_string_buffer(attributes, size), ctypes.c_size_t(size), 0)
@@ -203,8 +208,9 @@ def _landlock_ruleset(paths: list[Path], scratch: Path) -> int:
 
 def available(mount_point: Path) -> frozenset[str]:
     """Which layers this host gives, found by trying each in a process of its own."""
-    found = {name for name, flag in ((f"{n} namespace", f) for n, f in _NAMESPACES.items()) if _works(lambda f=flag: unshare(f))}
-    if "mount namespace" in found and _works(lambda: Jail(frozenset({"mount namespace", "private root"}), mount_point).prepare()):
+    found = {f"{name} namespace" for name, flag in _NAMESPACES.items() if _works(partial(unshare, flag))}
+    root = Jail(frozenset({"mount namespace", "private root"}), mount_point)
+    if "mount namespace" in found and _works(root.prepare):
         found.add("private root")
     if landlock_abi() > 0:
         found.add("landlock")
@@ -228,7 +234,6 @@ def _works(attempt: Callable[[], None]) -> bool:
             os._exit(0)
         os._exit(1)
     return os.waitpid(pid, 0)[1] == 0
-
 
 
 def die_with_parent() -> None:

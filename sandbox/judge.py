@@ -20,7 +20,7 @@ from sandbox.plan import View
 from sandbox.types import Case, Distribution, Tolerance
 
 
-class ReferenceError_(Exception):
+class BrokenReferenceError(Exception):
     """The task's own code does not work: our fault, never the candidate's."""
 
 
@@ -33,7 +33,7 @@ class Reference:
         self.is_model = entry_point == "ModelNew"
         name = "Model" if self.is_model else entry_point
         if not hasattr(self.module, name):
-            raise ReferenceError_(f"the task defines no {name!r}")
+            raise BrokenReferenceError(f"the task defines no {name!r}")
         self.target: Any = getattr(self.module, name)
         self.model: torch.nn.Module | None = None
 
@@ -96,7 +96,7 @@ class Judge:
         """Lay out the plan's buffers, poison them, fill in fresh inputs; reply with layout and descriptor."""
         expected = self._describe(self.cases[request["case"]])  # draws into self.tensors
         if expected != request["described"]:
-            raise ReferenceError_("the task's inputs change their shapes from one draw to the next")
+            raise BrokenReferenceError("the task's inputs change their shapes from one draw to the next")
         self.where = arena.layout([b["nbytes"] for b in request["buffers"]])
         self.sources = [b["input"] for b in request["buffers"]]
         fd, self.memory = arena.create(self.where.nbytes)
@@ -124,7 +124,9 @@ class Judge:
         truth = self.reference.run(self.inputs, double=True)
         views = [View.model_validate(v) for v in request["views"]]
         if _structure(eager) != request["structure"]:
-            return _rejected("numerics", f"the output is {_plain(request['structure'])}, expected {_plain(_structure(eager))}")
+            return _rejected(
+                "numerics", f"the output is {_plain(request['structure'])}, expected {_plain(_structure(eager))}"
+            )
         tolerance = Tolerance.model_validate(request["tolerance"])
         results = []
         for number, (view, honest, right) in enumerate(zip(views, _leaves(eager), _leaves(truth), strict=True)):
@@ -196,7 +198,7 @@ def _structure(value: Any) -> Any:
         return {"list" if isinstance(value, list) else "tuple": [_structure(v) for v in value]}
     if isinstance(value, dict):
         return {"dict": {str(k): _structure(v) for k, v in value.items()}}
-    raise ReferenceError_(f"the reference returns {type(value).__name__}, which is no tensor")
+    raise BrokenReferenceError(f"the reference returns {type(value).__name__}, which is no tensor")
 
 
 def _plain(structure: Any) -> str:

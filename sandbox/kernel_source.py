@@ -38,25 +38,36 @@ def jit_functions(tree: ast.Module) -> list[Function]:
     wrapped = {
         call.args[0].id
         for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and _last_name(call.func) == "jit" and call.args and isinstance(call.args[0], ast.Name)
+        if isinstance(call, ast.Call)
+        and _last_name(call.func) == "jit"
+        and call.args
+        and isinstance(call.args[0], ast.Name)
     }
     return [
         node
         for node in ast.walk(tree)
         if isinstance(node, Function)
-        and (node.name in wrapped or any(_last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list))
+        and (
+            node.name in wrapped
+            or any(_last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list)
+        )
     ]
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
-    """Names under which a candidate imports Triton's language: `tl` → `triton.language`, `exp` → `triton.language:exp`."""
+    """Names for Triton's language in a candidate: `tl` → `triton.language`, `exp` → `triton.language:exp`."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
                 if name.name.split(".")[0] == "triton":
                     found[name.asname or "triton"] = name.name if name.asname else "triton"
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "triton" and not node.level:
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] == "triton"
+            and not node.level
+        ):
             for name in node.names:
                 found[name.asname or name.name] = _imported(node.module, name.name)
     for node in tree.body:  # `exp = tl.math.exp`
@@ -83,7 +94,12 @@ def build(tree: ast.Module, launched: set[str], constants: set[str]) -> KernelMo
         if name not in defined:
             raise KernelError(f"kernel {name!r} is not a function of the candidate file")
         wanted[name] = defined[name]
-        queue += [n.id for n in ast.walk(defined[name]) if isinstance(n, ast.Name) and n.id in defined and n.id not in _bound(defined[name])]
+        bound = _bound(defined[name])
+        queue += [
+            n.id
+            for n in _body_nodes(defined[name])
+            if isinstance(n, ast.Name) and n.id in defined and n.id not in bound
+        ]
     used: dict[str, str] = {"tl": "triton.language"}
     for function in wanted.values():
         used |= check(function, set(wanted), constants, known)
@@ -108,17 +124,26 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
             raise KernelError(f"{where}: default values must be literals")
     for node in _body_nodes(function):
         if type(node).__name__ not in NODES:
-            raise KernelError(f"{where}, line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of Triton's language")
+            raise KernelError(
+                f"{where}, line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of Triton's language"
+            )
         if isinstance(node, ast.Attribute):
             _check_attribute(node, bound, known, where)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
             if node.id in known:
                 _check_alias(known[node.id], node.id, where)
                 used[node.id] = known[node.id]
-            elif node.id in FORBIDDEN or node.id.startswith("_") and constants is None and node.id.startswith("__"):
+            elif node.id in FORBIDDEN or (node.id.startswith("_") and constants is None and node.id.startswith("__")):
                 raise KernelError(f"{where}: {node.id} may not be used inside a kernel")
-            elif node.id not in kernels and node.id not in BUILTINS and constants is not None and node.id not in constants:
-                raise KernelError(f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant")
+            elif (
+                node.id not in kernels
+                and node.id not in BUILTINS
+                and constants is not None
+                and node.id not in constants
+            ):
+                raise KernelError(
+                    f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant"
+                )
     return used
 
 
@@ -137,7 +162,13 @@ def _check_alias(target: str, name: str, where: str) -> None:
     module, _, attribute = target.partition(":")
     if attribute:
         _check_dotted([*module.split("."), attribute], where)
-    elif module not in ("triton", "triton.language", "triton.language.math", "triton.language.extra", *LIBDEVICE_MODULES):
+    elif module not in (
+        "triton",
+        "triton.language",
+        "triton.language.math",
+        "triton.language.extra",
+        *LIBDEVICE_MODULES,
+    ):
         raise KernelError(f"{where}: {name} ({module}) may not be used inside a kernel")
 
 
@@ -157,7 +188,9 @@ def _check_dotted(parts: list[str], where: str) -> None:
             return
     if parts[0] == "triton" and len(parts) == 2 and parts[1] in TRITON_MEMBERS:
         return
-    raise KernelError(f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel")
+    raise KernelError(
+        f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel"
+    )
 
 
 def _clean(function: Function) -> Function:
@@ -167,7 +200,9 @@ def _clean(function: Function) -> Function:
     clean.decorator_list, clean.returns = [], None
     for argument in [*clean.args.posonlyargs, *clean.args.args, *clean.args.kwonlyargs]:
         text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
-        argument.annotation = ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
+        argument.annotation = (
+            ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
+        )
     return clean
 
 
@@ -188,13 +223,21 @@ def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:
     dotted = _dotted(node)
     if dotted and dotted[0] in known:
         return True  # tl.float32 and the like; checked when used
-    return all(isinstance(n, ast.Constant | ast.UnaryOp | ast.USub | ast.Tuple | ast.Load | ast.Name) for n in ast.walk(node))
+    return all(
+        isinstance(n, ast.Constant | ast.UnaryOp | ast.USub | ast.Tuple | ast.Load | ast.Name) for n in ast.walk(node)
+    )
 
 
 def _imported(module: str, name: str) -> str:
     """`from triton import language` names a module, `from triton.language import exp` an attribute of one."""
     path = f"{module}.{name}"
-    modules = ("triton.language", "triton.language.math", "triton.language.extra", "triton.language.extra.cuda", *LIBDEVICE_MODULES)
+    modules = (
+        "triton.language",
+        "triton.language.math",
+        "triton.language.extra",
+        "triton.language.extra.cuda",
+        *LIBDEVICE_MODULES,
+    )
     return path if path in modules else f"{module}:{name}"
 
 

@@ -33,7 +33,10 @@ class Float64(TorchFunctionMode):
         if func in (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16):
             return args[0].double()
         arguments = [torch.float64 if a in self._SHORT else a for a in args] if _any_dtype(args) else args
-        keywords = {k: torch.float64 if isinstance(v, torch.dtype) and v in self._SHORT else v for k, v in (kwargs or {}).items()}
+        keywords = {
+            k: torch.float64 if isinstance(v, torch.dtype) and v in self._SHORT else v
+            for k, v in (kwargs or {}).items()
+        }
         result = func(*arguments, **keywords)
         if isinstance(result, torch.Tensor) and result.dtype in self._SHORT and func in _CREATORS:
             return result.double()
@@ -41,7 +44,8 @@ class Float64(TorchFunctionMode):
 
 
 _CREATORS: set[Callable[..., Any]] = {
-    torch.arange, torch.zeros, torch.ones, torch.full, torch.tensor, torch.linspace, torch.eye, torch.empty, torch.rand, torch.randn,
+    torch.arange, torch.zeros, torch.ones, torch.full, torch.tensor, torch.linspace, torch.eye, torch.empty,
+    torch.rand, torch.randn,
 }  # fmt: skip
 
 
@@ -74,10 +78,18 @@ def compare(candidate: torch.Tensor, truth: torch.Tensor, eager: torch.Tensor, t
     finite = r.isfinite() & e.isfinite()
     if not bool(torch.equal(y[~finite].isfinite(), e[~finite].isfinite())) or not bool(y[finite].isfinite().all()):
         bad = int((~y[finite].isfinite()).sum())
-        return Comparison(rel_l2=math.inf, limit_share=math.inf, reason=f"{bad} elements are NaN or infinite where the reference is finite")
+        return Comparison(
+            rel_l2=math.inf,
+            limit_share=math.inf,
+            reason=f"{bad} elements are NaN or infinite where the reference is finite",
+        )
     special = ~finite
     if not bool(torch.equal(y[special].nan_to_num(7.0, 8.0, 9.0), e[special].nan_to_num(7.0, 8.0, 9.0))):
-        return Comparison(rel_l2=math.inf, limit_share=math.inf, reason="NaN or infinity where the reference has another special value")
+        return Comparison(
+            rel_l2=math.inf,
+            limit_share=math.inf,
+            reason="NaN or infinity where the reference has another special value",
+        )
     y, r, e = y[finite], r[finite], e[finite]
     if r.numel() == 0:
         return Comparison(rel_l2=0.0, limit_share=0.0)
@@ -95,5 +107,8 @@ def _errors(y: torch.Tensor, r: torch.Tensor, e: torch.Tensor, tolerance: Tolera
     share = max(rel_l2 / l2_limit, worst / element_limit)
     reason = ""
     if share > 1:
-        reason = f"relative L2 error {rel_l2:.2e} (limit {l2_limit:.2e}), worst element {worst / element_limit:.2g} times its limit"
+        worst_share = worst / element_limit
+        reason = (
+            f"relative L2 error {rel_l2:.2e} (limit {l2_limit:.2e}), worst element {worst_share:.2g} times its limit"
+        )
     return Comparison(rel_l2=rel_l2, limit_share=share, reason=reason)

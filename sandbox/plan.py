@@ -7,7 +7,7 @@ it only changes what gets replayed on inputs that its author has never seen.
 from math import isfinite, prod
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from sandbox.types import Policy, Record, Rejected
 
@@ -32,7 +32,7 @@ Number = bool | int | float | Literal["float:inf", "float:-inf", "float:nan"]
 class Plain(Record):
     """Record that also refuses silent conversions: `"3"` is not 3."""
 
-    model_config = {**Record.model_config, "strict": True}
+    model_config = ConfigDict(strict=True)
 
 
 class Buffer(Plain):
@@ -258,7 +258,9 @@ def _check_view(plan: Plan, view: View) -> None:
 
 def _check_step(plan: Plan, step: Step, policy: Policy) -> None:
     if isinstance(step, TorchCall):
-        raise ValueError(f"torch operator {step.name} is not allowed under policy {policy}; write it as a Triton kernel")
+        raise ValueError(
+            f"torch operator {step.name} is not allowed under policy {policy}; write it as a Triton kernel"
+        )
     if isinstance(step, Launch):
         if step.kernel >= len(plan.kernels):
             raise ValueError("a launch refers to no kernel")

@@ -22,7 +22,7 @@ START_SECONDS = 180.0
 GRACE_SECONDS = 10.0
 
 
-class ProcessDied(Exception):
+class ProcessDiedError(Exception):
     """One of our own processes is gone or does not answer."""
 
 
@@ -50,7 +50,7 @@ class Helper:
         """The socket to a living process; (re)starts it when needed. Call with the lock held.
 
         Raises:
-            ProcessDied: it cannot be started.
+            ProcessDiedError: it cannot be started.
         """
         if self._process is not None and self._process.poll() is None and self._channel is not None:
             return self._channel
@@ -67,7 +67,7 @@ class Helper:
         except wire.WireError as error:
             ours.close()
             self.close()
-            raise ProcessDied(f"{self.module} {' '.join(self.arguments)} did not start: {error}") from error
+            raise ProcessDiedError(f"{self.module} {' '.join(self.arguments)} did not start: {error}") from error
         self._channel = ours
         return ours
 
@@ -75,7 +75,7 @@ class Helper:
         """One question, one answer (judges).
 
         Raises:
-            ProcessDied: no answer in time; the process is ended and will be replaced.
+            ProcessDiedError: no answer in time; the process is ended and will be replaced.
         """
         with self.lock:
             channel = self.channel()
@@ -85,14 +85,14 @@ class Helper:
                 reply, fds = wire.receive(channel)
             except wire.WireError as error:
                 self.close()
-                raise ProcessDied(f"{self.module}: {error}") from error
+                raise ProcessDiedError(f"{self.module}: {error}") from error
         return reply, fds
 
     def post(self, request: dict[str, Any], fds: tuple[int, ...]) -> None:
         """One request, answered elsewhere (zygotes).
 
         Raises:
-            ProcessDied: the process is gone.
+            ProcessDiedError: the process is gone.
         """
         with self.lock:
             channel = self.channel()
@@ -100,7 +100,7 @@ class Helper:
                 wire.send(channel, request, fds)
             except wire.WireError as error:
                 self.close()
-                raise ProcessDied(f"{self.module}: {error}") from error
+                raise ProcessDiedError(f"{self.module}: {error}") from error
 
     def close(self) -> None:
         """End the process; it ends by itself when its socket closes, and is killed if it does not."""
@@ -116,11 +116,13 @@ class Helper:
             self._process = None
 
 
-def run_untrusted(zygote: Helper, request: dict[str, Any], seconds: float, memory_mib: int, shared: tuple[int, ...]) -> Outcome:
+def run_untrusted(
+    zygote: Helper, request: dict[str, Any], seconds: float, memory_mib: int, shared: tuple[int, ...]
+) -> Outcome:
     """Have `zygote` fork an isolated child for `request`; collect reply, log and the warden's report, all capped.
 
     Raises:
-        ProcessDied: the zygote is gone, or the warden never reported.
+        ProcessDiedError: the zygote is gone, or the warden never reported.
     """
     pipes = [os.pipe() for _ in range(3)]
     life_read, life_write = os.pipe()
@@ -142,7 +144,7 @@ def run_untrusted(zygote: Helper, request: dict[str, Any], seconds: float, memor
             with contextlib.suppress(OSError):
                 os.close(fd)
     if not report:
-        raise ProcessDied("a sandbox child ended without a report from its warden")
+        raise ProcessDiedError("a sandbox child ended without a report from its warden")
     return Outcome(reply=reply, log=log.decode(errors="replace"), overflow=overflow, report=wire.loads(report))
 
 
@@ -180,6 +182,11 @@ def _environment(interpret: bool) -> dict[str, str]:
     """A small environment: no secrets of ours, one thread, no GPU."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    fixed = {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "TRITON_DEFAULT_FP_FUSION": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    fixed = {
+        "PYTHONPATH": path,
+        "CUDA_VISIBLE_DEVICES": "",
+        "TRITON_DEFAULT_FP_FUSION": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     return {**kept, **threads, **fixed, **({"TRITON_INTERPRET": "1"} if interpret else {})}

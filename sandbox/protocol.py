@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sandbox.types import Job, Passed, Rejected, Broken
+from sandbox.types import Broken, Job, Passed, Rejected
 
 
 class Sandbox(Protocol):

@@ -3,16 +3,25 @@
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sandbox import triton_private
+from sandbox import triton_trace
 from sandbox.plan import MAX_STEPS, encode_number
-from sandbox.triton_private import RecordedLaunch, globals_of
+from sandbox.triton_trace import RecordedLaunch, globals_of
 
 _ALLOCATIONS = frozenset(
-    "aten::empty aten::empty_like aten::empty_strided aten::new_empty aten::new_empty_strided aten::empty_permuted "
-    "aten::detach aten::alias aten::lift_fresh_copy".split()
+    [
+        "aten::empty",
+        "aten::empty_like",
+        "aten::empty_strided",
+        "aten::new_empty",
+        "aten::new_empty_strided",
+        "aten::empty_permuted",
+        "aten::detach",
+        "aten::alias",
+        "aten::lift_fresh_copy",
+    ]
 )
 _FILLS: dict[str, Any] = {
     "aten::zeros": lambda args: 0,
@@ -28,29 +37,33 @@ _FILLS: dict[str, Any] = {
     "aten::fill_": lambda args: args[1],
     "aten::scalar_tensor": lambda args: args[0],
 }
-_COPIES = frozenset("aten::clone aten::_to_copy aten::contiguous aten::_reshape_copy aten::view_copy".split())
-_QUESTIONS = frozenset("prim::device aten::is_pinned aten::sym_size aten::sym_stride aten::sym_numel".split())
+_COPIES = frozenset(["aten::clone", "aten::_to_copy", "aten::contiguous", "aten::_reshape_copy", "aten::view_copy"])
+_QUESTIONS = frozenset(["prim::device", "aten::is_pinned", "aten::sym_size", "aten::sym_stride", "aten::sym_numel"])
 MAX_CONSTANT = 4096
 
 
-class TooManySteps(Exception):
+class TooManyStepsError(Exception):
     """The candidate asks for more steps than a plan may have."""
 
 
-class Recorder(TorchDispatchMode):
-    """Records one case. Used as a context around the candidate, inside the fake tensor mode."""
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types neither of its two
+    """Records calls of a candidate, one plan each. Used as a context around it, inside the fake tensor mode.
 
-    def __init__(self, mode: FakeTensorMode) -> None:
-        super().__init__()
-        self.mode = mode
+    Memory that a candidate keeps from an earlier call (a cached workspace, a table made at import) appears in a later
+    call's plan with what it was first filled with, never with what kernels wrote there: results cannot be kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.buffers: list[dict[str, Any]] = []
         self.steps: list[dict[str, Any]] = []
         self.kernels: dict[int, RecordedLaunch] = {}
         self._numbers: dict[int, int] = {}
+        self._first_content: dict[int, list[dict[str, Any]]] = {}
         self._alive: list[Any] = []  # storages are told apart by address, so none may be freed meanwhile
 
     def start(self, inputs: list[torch.Tensor]) -> None:
-        """Forget what was recorded so far; `inputs` are the case's tensors, in order."""
+        """A new call begins; `inputs` are the case's tensors, in order."""
         self.buffers, self.steps, self._numbers = [], [], {}
         for position, tensor in enumerate(inputs):
             self._number(tensor, position)
@@ -83,9 +96,10 @@ class Recorder(TorchDispatchMode):
 
     def plan(self, output: dict[str, Any], ttir: bool) -> dict[str, Any]:
         """Everything recorded, kernels renumbered by first use."""
-        order = {key: number for number, key in enumerate(self.kernels)}
+        used = dict.fromkeys(step["kernel"] for step in self.steps if step["kind"] == "launch")
+        order = {key: number for number, key in enumerate(used)}
         kernels = []
-        for launch in self.kernels.values():
+        for launch in (self.kernels[key] for key in used):
             known = globals_of(launch.function)
             constants = {name: c for name, value in known.items() if (c := self._module_constant(value)) is not None}
             kernels.append(
@@ -96,7 +110,7 @@ class Recorder(TorchDispatchMode):
                     "constants": constants,
                 }
             )
-        steps = [{**s, "kernel": order[s["kernel"]]} if s["kind"] == "launch" else s for s in self.steps]
+        steps = [{**s, "kernel": order[s["kernel"]]} if s["kind"] == "launch" else dict(s) for s in self.steps]
         for step in steps:
             step.pop("buffer", None)
         return {"buffers": self.buffers, "kernels": kernels, "steps": steps, "output": output}
@@ -109,13 +123,17 @@ class Recorder(TorchDispatchMode):
         elif name == "aten::lift_fresh":
             self._constant(result, args[0])
         elif name in _FILLS and not isinstance(_FILLS[name](args), torch.Tensor):
-            self._add({"kind": "fill", "target": self.view(result), "value": _number(_FILLS[name](args))})
+            self._initialise(
+                result, {"kind": "fill", "target": self.view(result), "value": _number(_FILLS[name](args))}
+            )
         elif name in _COPIES and isinstance(result, torch.Tensor):
             self._add({"kind": "copy", "target": self.view(result), "source": self.view(args[0])})
         elif name == "aten::copy_" and args[0].shape == args[1].shape:
             self._add({"kind": "copy", "target": self.view(args[0]), "source": self.view(args[1])})
         elif name == "aten::copy_":
-            self._add({"kind": "copy", "target": self.view(args[0]), "source": self.view(args[1].expand(args[0].shape))})
+            self._add(
+                {"kind": "copy", "target": self.view(args[0]), "source": self.view(args[1].expand(args[0].shape))}
+            )
         else:
             first = result if isinstance(result, torch.Tensor) else None
             self._add({"kind": "torch", "name": name, "buffer": None if first is None else self._number(first)})
@@ -123,27 +141,36 @@ class Recorder(TorchDispatchMode):
 
     def _add(self, step: dict[str, Any]) -> None:
         if len(self.steps) >= MAX_STEPS:
-            raise TooManySteps(f"more than {MAX_STEPS} launches and copies in one call")
+            raise TooManyStepsError(f"more than {MAX_STEPS} launches and copies in one call")
         self.steps.append(step)
+
+    def _initialise(self, tensor: torch.Tensor, step: dict[str, Any]) -> None:
+        """Add a step that gives memory known content, and remember it for later calls."""
+        self._add(step)
+        key = tensor.untyped_storage()._cdata
+        whole = tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
+        self._first_content[key] = [*([] if whole else self._first_content.get(key, [])), step][-8:]
 
     def _number(self, tensor: torch.Tensor, position: int | None = None) -> int:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._numbers:
             self._alive.append(storage)
-            self._numbers[storage._cdata] = len(self.buffers)
+            number = self._numbers[storage._cdata] = len(self.buffers)
             self.buffers.append({"nbytes": int(storage.nbytes()), "input": position})
+            for step in self._first_content.get(storage._cdata, []):
+                self._add({**step, "target": {**step["target"], "buffer": number}})
         return self._numbers[storage._cdata]
 
     def _constant(self, target: torch.Tensor, data: torch.Tensor) -> None:
-        self._number(target)
+        number = self._number(target)
         if data.numel() > MAX_CONSTANT or isinstance(data, FakeTensor):
             self._add({"kind": "torch", "name": f"tensor of {data.numel()} host values", "buffer": None})
             return
         with torch._C._DisableTorchDispatch():
             values = [encode_number(v) for v in data.detach().flatten().tolist()]
-        view = {"buffer": self._number(target), "dtype": str(data.dtype).removeprefix("torch."), "offset": 0}
+        view = {"buffer": number, "dtype": str(data.dtype).removeprefix("torch."), "offset": 0}
         shape = {"shape": [data.numel()], "strides": [1]}
-        self._add({"kind": "constant", "target": {**view, **shape}, "values": values})
+        self._initialise(target, {"kind": "constant", "target": {**view, **shape}, "values": values})
 
     def _argument(self, value: Any, constexpr: bool) -> dict[str, Any]:
         value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
@@ -153,7 +180,7 @@ class Recorder(TorchDispatchMode):
             return {"kind": "scalar", "value": encode_number(value), "constexpr": constexpr}
         if isinstance(value, tuple | list):
             return {"kind": "tuple", "items": [self._argument(item, constexpr) for item in value]}
-        if triton_private.is_jit_function(value):
+        if triton_trace.is_jit_function(value):
             return {"kind": "function", "name": value.fn.__name__}
         if type(value).__name__ == "dtype" and not isinstance(value, torch.dtype):
             return {"kind": "dtype", "name": value.name}
@@ -175,10 +202,17 @@ class Recorder(TorchDispatchMode):
         return self._argument(value, constexpr) if plain and not isinstance(value, torch.dtype) else None
 
 
-def _number(value: Any) -> bool | int | float | str:
+def _number(value: Any) -> Any:
     return encode_number(value if type(value) in (bool, int, float) else float(value))
 
 
 def _torch_name(dtype: Any) -> str:
-    names = {"fp8e4nv": "float8_e4m3fn", "fp8e5": "float8_e5m2", "fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "int1": "bool"}
+    names = {
+        "fp8e4nv": "float8_e4m3fn",
+        "fp8e5": "float8_e5m2",
+        "fp16": "float16",
+        "bf16": "bfloat16",
+        "fp32": "float32",
+        "int1": "bool",
+    }
     return names.get(dtype.name, str(dtype.name))

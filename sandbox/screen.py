@@ -12,7 +12,7 @@ from sandbox.types import Job, Rejected
 
 MAX_SOURCE_BYTES = 256 << 10
 ALLOWED_IMPORTS = frozenset(
-    "torch triton math typing functools dataclasses collections itertools numpy __future__".split()
+    ["torch", "triton", "math", "typing", "functools", "dataclasses", "collections", "itertools", "numpy", "__future__"]
 )
 
 
@@ -74,7 +74,9 @@ def _check_imports(tree: ast.Module) -> None:
 def _check_entry_point(tree: ast.Module, name: str) -> None:
     defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         defined |= {t.id for t in targets if isinstance(t, ast.Name)}
     if name not in defined:
         raise ValueError(f"the entry point {name!r} is not defined at the top level of the file")

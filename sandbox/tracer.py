@@ -12,9 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
 
-from sandbox import triton_private
+from sandbox import triton_trace
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.recorder import Recorder
 
@@ -28,7 +33,7 @@ class TraceError(Exception):
 
 def warm() -> None:
     """Everything that the first candidate would otherwise pay for, without starting a thread."""
-    triton_private.check_version()
+    triton_trace.check_version()
     import torch._prims_common
     import triton.backends.amd.compiler
     import triton.backends.nvidia.compiler
@@ -36,7 +41,7 @@ def warm() -> None:
     import triton.language.extra.libdevice
     import triton.tools.tensor_descriptor  # noqa: F401
 
-    with FakeTensorMode() as mode, FakeCuda(), Recorder(mode):
+    with FakeTensorMode(), FakeCuda(), Recorder():
         x = torch.empty(4, 8, device="cuda")
         torch.zeros_like(x.t().contiguous()).to(torch.float16).copy_(x.t()[:, :4].repeat_interleave(2, 0)[:8])
 
@@ -44,42 +49,46 @@ def warm() -> None:
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
     """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not).
 
+    Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
+    call to call must not change what it does. The second call's plan counts.
+
     Reply: `{"plans": […]}`, one a case, or `{"rejected": {…}}` with stage, reason, log and the case's position.
     """
     path = scratch / "candidate.py"
     path.write_text(request["candidate"])
     pretend_cuda()
-    recorders: list[Recorder] = []
-    triton_private.record_launches(request["target"], lambda launch: recorders[-1].launch(launch))
     plans: list[Any] = []
-    for case in request["cases"]:
+    position = 0
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:
+        triton_trace.record_launches(request["target"], recorder.launch)
         try:
-            with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad(), FakeCuda(), Recorder(mode) as recorder:
-                recorders.append(recorder)
-                plans.append(_trace_case(path, request["entry_point"], case, recorder, bool(request["ttir"])))
+            function = getattr(_load(path), request["entry_point"])
+            for final in (False, True):
+                for position, case in enumerate(request["cases"]):  # noqa: B007  # the handler below reads it
+                    output = _call(function, case, recorder)
+                    if final:
+                        plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
-            return {"rejected": {**_describe(error), "case": len(plans)}}
+            return {"rejected": {**_describe(error), "case": position}}
     return {"plans": plans}
 
 
-def _trace_case(path: Path, entry_point: str, case: dict[str, Any], recorder: Recorder, ttir: bool) -> dict[str, Any]:
+def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     tensors = [
         torch.empty_strided(layout["shape"], layout["strides"], dtype=getattr(torch, layout["dtype"]))
         for layout in case["tensors"]
     ]
     arguments = [_argument(tree, tensors) for tree in case["arguments"]]
-    recorder.start([t for t in tensors])
-    function = getattr(_load(path), entry_point)
+    recorder.start(tensors)
     if isinstance(function, type) and issubclass(function, torch.nn.Module):
         module = function(*case["init_arguments"])
         _bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
-        function = module.forward if type(module).__call__ is torch.nn.Module.__call__ else module
-    output = function(*arguments)
-    return recorder.plan(_output(output, recorder), ttir)
+        function = module
+    return function(*arguments)
 
 
 def _load(path: Path) -> ModuleType:
-    """Import the candidate afresh, so that no case sees what another left in its module."""
+    """Import the candidate from a real file: Triton reads source lines."""
     spec = importlib.util.spec_from_file_location("candidate", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -125,11 +134,13 @@ def _bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor]
     for name, value in own.items():
         if name in pairs:
             continue
-        partner = next((other for other, tensor in free.items() if _same_layout(value, tensor)), None)
-        if partner is None:
-            raise TraceError(f"parameter {name!r} of shape {tuple(value.shape)} has no counterpart in the reference's state_dict")
-        pairs[name] = partner
-        del free[partner]
+        match = next((other for other, tensor in free.items() if _same_layout(value, tensor)), None)
+        if match is None:
+            raise TraceError(
+                f"parameter {name!r} of shape {tuple(value.shape)} has no counterpart in the reference's state_dict"
+            )
+        pairs[name] = match
+        del free[match]
     for name, partner in pairs.items():
         recorder.bind(own[name], reference[partner])
 
@@ -143,8 +154,8 @@ def _describe(error: BaseException) -> dict[str, str]:
     stage = "compile" if any(c.__module__.startswith("triton.compiler") for c in type(error).__mro__) else "trace"
     if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
         reason = (
-            "the host code reads tensor data (.item(), bool(), nonzero, a data-dependent shape); a candidate must decide "
-            "by shapes and dtypes alone"
+            "the host code reads tensor data (.item(), bool(), nonzero, a data-dependent shape); a candidate must "
+            "decide by shapes and dtypes alone"
         )
     else:
         reason = f"{type(error).__name__}: {_text(error)}"

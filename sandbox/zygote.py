@@ -89,7 +89,9 @@ def _watch(child: int, life: int, seconds: float) -> dict[str, Any]:
     pidfd = os.pidfd_open(child)
     ready, _, _ = select.select([pidfd, life], [], [], seconds)
     timed_out = pidfd not in ready
-    with contextlib.suppress(ProcessLookupError):  # whatever the end: the whole group goes (and the pid namespace with it)
+    with contextlib.suppress(
+        ProcessLookupError
+    ):  # whatever the end: the whole group goes (and the pid namespace with it)
         os.killpg(child, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
@@ -115,7 +117,9 @@ def _child(
         keep = {0, 1, 2, result, *shared}
         _close_others(keep)
         jail.enter(int(request["memory_mib"]), int(request["seconds"]) + 2, may_exec)
-        os.environ.update(HOME=str(jail.scratch), TMPDIR=str(jail.scratch), TRITON_CACHE_DIR=str(jail.scratch / "cache"))
+        os.environ.update(
+            HOME=str(jail.scratch), TMPDIR=str(jail.scratch), TRITON_CACHE_DIR=str(jail.scratch / "cache")
+        )
         tempfile.tempdir = None
     except Exception as error:  # nothing untrusted has run yet: whatever it is, it is ours
         try:

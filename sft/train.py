@@ -16,9 +16,10 @@ from rich.console import Console
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from configs.lm_head import use_cpu_head
 from configs.models import Device, load_model, load_tokenizer, resolve_device
 from configs.schema import Config, LoraConfig
-from configs.stages import finish, last_checkpoint
+from configs.stages import checkpoint_step, finish, last_checkpoint
 from configs.stamp import write_json
 from configs.training import (
     GradientGuard,
@@ -72,6 +73,8 @@ def train(config: Config, console: Console) -> dict[str, Any]:
         ],
     )
     trainer.remove_callback(PrinterCallback)
+    if device == "cpu":
+        use_cpu_head(trainer.model.get_base_model() if config.sft.lora else trainer.model)
     untrained = _untrained_loss(trainer, folder / "untrained.json")
     if checkpoint:
         console.print(f"resuming from {checkpoint}")
@@ -87,6 +90,7 @@ def train(config: Config, console: Console) -> dict[str, Any]:
         "heldout_loss_before": untrained,
         "heldout_loss_after": trained,
         "parameters_changed": changed,
+        "resumed_from_step": checkpoint_step(checkpoint) if checkpoint else 0,
         "device": device,
         "seconds": time.perf_counter() - started,
     }

@@ -9,7 +9,8 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
-from data_pipeline.synthetic.ops import BINARY, CONSTANT, CONSTANTS, OPS, REDUCE, UNARY, Interval
+from data_pipeline.synthetic.intervals import Interval
+from data_pipeline.synthetic.ops import BINARY, CONSTANT, CONSTANTS, OPS, REDUCE, UNARY
 from sandbox.types import Distribution, Record
 
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -80,7 +81,7 @@ class Chain:
     def apply(self, op: str, args: tuple[str, ...]) -> bool:
         """Add a step if it is sensible on ordinary data and does not repeat the last one."""
         spec = OPS[op]
-        if self.steps and self.steps[-1].op == op or any(args[i] == RUNNING for i in spec.raw):
+        if (self.steps and self.steps[-1].op == op) or any(args[i] == RUNNING for i in spec.raw):
             return False
         bounds: dict[Distribution, Interval] = {}
         for distribution, current in self.bounds.items():
@@ -122,7 +123,9 @@ class Chain:
         fits = tuple(d for d, (low, high) in self.bounds.items() if max(-low, high) <= limit)
         if "normal" not in fits:
             raise DeadEndError
-        return Program(**program.model_dump(exclude={"steps", "distributions"}), steps=tuple(self.steps), distributions=fits)
+        return Program(
+            **program.model_dump(exclude={"steps", "distributions"}), steps=tuple(self.steps), distributions=fits
+        )
 
     def _interval(self, arg: str, distribution: Distribution, current: Interval) -> Interval:
         if arg == self.value:
@@ -206,10 +209,10 @@ def _softmax(rng: random.Random, dtype: Dtype) -> Program:
 def _normalisation(rng: random.Random, dtype: Dtype) -> Program:
     residual, weight = rng.random() < 0.25, rng.random() < 0.6
     bias = weight and not residual and rng.random() < 0.4
-    kinds: list[Kind] = ["full"] + ["full"] * residual + ["row"] * weight + ["row"] * bias
+    present = (True, residual, weight, bias)
+    slots: tuple[Kind, ...] = ("full", "full", "row", "row")
     names = rng.choice((["x", "y", "w", "b"], ["a", "add", "gain", "beta"], ["h", "skip", "weight", "bias"]))
-    picked = [names[0]] + [names[1]] * residual + [names[2]] * weight + [names[3]] * bias
-    inputs = tuple(Input(name=n, kind=k) for n, k in zip(picked, kinds, strict=True))
+    inputs = tuple(Input(name=n, kind=k) for n, k, here in zip(names, slots, present, strict=True) if here)
     chain = Chain(rng, names[0])
     if residual:
         chain.must("add", names[1])
@@ -232,7 +235,11 @@ def _normalisation(rng: random.Random, dtype: Dtype) -> Program:
 def _gather(rng: random.Random, dtype: Dtype) -> Program:
     layout: Layout = rng.choice(("rows", "flat"))
     source, index = rng.choice((("table", "idx"), ("src", "index"), ("emb", "ids")))
-    others: tuple[Kind, ...] = rng.choice(((), ("full",), ("row",), ("col",)) if layout == "rows" else ((), ("full",)))
+    choices: dict[Layout, tuple[tuple[Kind, ...], ...]] = {
+        "rows": ((), ("full",), ("row",), ("col",)),
+        "flat": ((), ("full",)),
+    }
+    others = rng.choice(choices[layout])
     inputs = [Input(name=source, kind="source"), Input(name=index, kind="index")]
     inputs += [Input(name=name, kind=kind) for name, kind in zip(_names(rng, len(others)), others, strict=True)]
     chain = Chain(rng, source)

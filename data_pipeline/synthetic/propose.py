@@ -22,9 +22,7 @@ MAX_DRAWS = 2000
 __all__ = ["ENTRY_POINT", "FAMILIES", "propose"]
 
 
-def propose(
-    count: int, seed: int, family_limits: Mapping[str, int] | None = None
-) -> Iterator[tuple[Task, str]]:
+def propose(count: int, seed: int, family_limits: Mapping[str, int] | None = None) -> Iterator[tuple[Task, str]]:
     """At most `count` pairs (task, Triton solution), the same for the same arguments; fewer only once all
     families are exhausted or at their limit.
 
@@ -92,7 +90,7 @@ def _cases(program: Program, rng: random.Random) -> tuple[tuple[Case, ...], tupl
     """Two public cases, a round and a ragged one; two hidden ones, ragged and on other distributions."""
     others: list[Distribution] = [d for d in program.distributions if d != "normal"]
     rng.shuffle(others)
-    hidden = (others + ["normal", "normal"])[:2]
+    hidden = [*others, "normal", "normal"][:2]
     public = (
         Case(name="public-round", args=_sizes(program, rng, ragged=False)),
         Case(name="public-ragged", args=_sizes(program, rng, ragged=True)),

@@ -158,7 +158,7 @@ def _make_inputs(program: Program) -> str:
     for item in program.inputs:
         shape = _shape(program, item)
         if item.kind == "index":
-            values.append(f'draw.integers({shape}, low=0, high=k)')
+            values.append(f"draw.integers({shape}, low=0, high=k)")
         else:
             values.append(f"draw.normal({shape}, dtype=dtype)")
     names = ", ".join([*sizes, "dtype"])
@@ -261,10 +261,14 @@ def _host(program: Program, style: Style) -> list[str]:
     kinds = {item.kind: item.name for item in reversed(program.inputs)}
     launch = ", ".join([*names, out])
     if program.layout == "flat":
-        shaped = kinds["index"] if "index" in kinds else first
+        shaped = kinds.get("index", first)
         make = f"{first}.new_empty({shaped}.shape)" if "index" in kinds else f"torch.empty_like({first})"
         lines = [f"{out} = {make}", f"n = {shaped}.numel()"]
-        return [*lines, f"{style.kernel}[(triton.cdiv(n, {style.block}),)]({launch}, n, {block}{style.block})", f"return {out}"]
+        return [
+            *lines,
+            f"{style.kernel}[(triton.cdiv(n, {style.block}),)]({launch}, n, {block}{style.block})",
+            f"return {out}",
+        ]
     if "full" in kinds:
         lines = [f"m, n = {kinds['full']}.shape"]
     elif "index" in kinds:
@@ -278,9 +282,7 @@ def _host(program: Program, style: Style) -> list[str]:
     else:
         lines.append(f"{out} = {first}.new_empty(m, n)")
     if program.layout == "flat2d":
-        lines.append(
-            f"{style.kernel}[(triton.cdiv(m * n, {style.block}),)]({launch}, m * n, n, {block}{style.block})"
-        )
+        lines.append(f"{style.kernel}[(triton.cdiv(m * n, {style.block}),)]({launch}, m * n, n, {block}{style.block})")
     else:
         lines.append(f"{style.kernel}[(m,)]({launch}, n, {block}triton.next_power_of_2(n))")
     return [*lines, f"return {out}"]

@@ -1,9 +1,9 @@
 """The reference suite: operators from papers, each with cases, a PyTorch reference and an expert Triton kernel.
 
 `<name>.py` is a task file: literal constants (`FAMILY`, `TOLERANCE`, `DESCRIPTION`, `CASES`), `make_inputs(case, draw)`
-and the reference function `<name>`. `experts/<name>.py` is a candidate that the sandbox accepts on it. This loader reads
-both as text and imports neither, so it needs no torch. The constants are cut out of the reference that it returns:
-a prompt may quote that text, and must not show hidden cases.
+and the reference function `<name>`. `experts/<name>.py` is a candidate that the sandbox accepts on it. This loader
+reads both as text and imports neither, so it needs no torch. The constants are cut out of the reference that it
+returns: a prompt may quote that text, and must not show hidden cases.
 """
 
 import ast

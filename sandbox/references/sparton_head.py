@@ -1,4 +1,4 @@
-"""Learned sparse retrieval head: `y[b, v] = max over s of mask[b, s] · log1p(relu(H[b, s] · W[v] + bias[v]))` (Sparton).
+"""Sparse retrieval head: `y[b, v] = max over s of mask[b, s] · log1p(relu(H[b, s] · W[v] + bias[v]))` (Sparton).
 
 Unusual: log1p(relu(·)) never decreases and the result is never negative, so it may be applied once, to the maximum of
 the raw scores over unmasked tokens; nothing of size [B, S, V] needs to exist. A row without tokens gives zeros.

@@ -1,8 +1,8 @@
 """One decoding step of attention over a 3-bit key/value cache (TurboESM, row `turbo_kv3_decode`).
 
-A key is stored as `n · R lut[c] / sqrt(d)`: its norm n, a rotation R per head, one of eight Lloyd-Max levels an element.
-The signs of the sketch S applied to what that leaves over estimate the rest of a score without bias (QJL). Values have
-no sketch. Differences from the paper:
+A key is stored as `n · R lut[c] / sqrt(d)`: its norm n, a rotation R per head, one of eight Lloyd-Max levels per
+element. The signs of the sketch S applied to what that leaves over estimate the rest of a score without bias (QJL).
+Values have no sketch. Differences from the paper:
 1. Rotations are random orthogonal, not calibrated by a singular value decomposition.
 2. The cache layout is fixed here: bit planes, plane p of an element is bit p of its code. Per 32 elements there is one
    int32 word a plane, bit i of word w being element 32 w + i; planes are stored [..., plane, token, word].
@@ -142,7 +142,15 @@ def make_inputs(case, draw):
         planes_k, planes_v = (torch.stack([pack_bits(c >> p & 1) for p in range(3)], 1) for c in (codes_k, codes_v))
         norms = [n[..., 0].half() for n in (norm_k, residual, norm_v)]
         cache.append((planes_k, pack_bits(signs), norms[0], norms[1], planes_v, norms[2]))
-    return q, *(torch.stack(parts) for parts in zip(*cache, strict=True)), rotation_k, rotation_v, sketch, lut, lut.clone()
+    return (
+        q,
+        *(torch.stack(parts) for parts in zip(*cache, strict=True)),
+        rotation_k,
+        rotation_v,
+        sketch,
+        lut,
+        lut.clone(),
+    )
 
 
 def turbo_kv3_decode(

@@ -47,7 +47,7 @@ def _kernel(x_ptr, out_ptr, columns, BLOCK: tl.constexpr):
     inside = offsets < columns
     x = tl.load(x_ptr + row * columns + offsets, mask=inside, other=float("-inf")).to(tl.float32) * 0.5
     e = tl.exp(x - tl.max(x, axis=0))
-    tl.store(out_ptr + row * columns + offsets, e / tl.sum(e, axis=0), mask=inside)  # the store converts to the output's dtype
+    tl.store(out_ptr + row * columns + offsets, e / tl.sum(e, axis=0), mask=inside)  # the store converts
 
 
 def {name}(x):
@@ -59,11 +59,17 @@ def {name}(x):
 
 REJECTIONS = (
     Rejected(stage="extract", reason="the answer holds no code block; put the file in one ```python block"),
-    Rejected(stage="extract", reason="the answer is truncated: its last code block is never closed and is no complete file"),
-    Rejected(stage="screen", reason="line 7: `tl.softmaxx` is no public name of triton.language <script>alert(1)</script>"),
+    Rejected(
+        stage="extract", reason="the answer is truncated: its last code block is never closed and is no complete file"
+    ),
+    Rejected(
+        stage="screen", reason="line 7: `tl.softmaxx` is no public name of triton.language <script>alert(1)</script>"
+    ),
     Rejected(stage="trace", reason="NameError: name 'n_elements' is not defined", log="Traceback …"),
     Rejected(stage="launch", reason="case rows=3,columns=1000: store outside the tensor `out`"),
-    Rejected(stage="numerics", reason="case rows=128,columns=257: relative L2 error 0.93, limit 1e-05", cases_right=(2, 5)),
+    Rejected(
+        stage="numerics", reason="case rows=128,columns=257: relative L2 error 0.93, limit 1e-05", cases_right=(2, 5)
+    ),
 )
 
 
@@ -108,7 +114,13 @@ def make_run(out: Path, *, passes: bool = True) -> None:
     for stage in ("data", "sft", "rl", "eval/base", "eval/sft", "eval/rl"):
         write_json(out / stage / "stamp.json", STAMP)
         (out / stage / "config.yaml").write_text("model:\n  name: smollm2_135m\n  parameters_millions: 134.5\n")
-    seconds = {"harvest and tasks": 61.5, "evaluate base": 88.0, "SFT": 301.2, "GRPO": 240.9, "evaluate SFT and GRPO": 171.3}
+    seconds = {
+        "harvest and tasks": 61.5,
+        "evaluate base": 88.0,
+        "SFT": 301.2,
+        "GRPO": 240.9,
+        "evaluate SFT and GRPO": 171.3,
+    }
     write_json(out / "stages.json", seconds)
 
 
@@ -119,7 +131,9 @@ def _data(folder: Path, tasks: list[Task]) -> None:
     path = "liger_kernel/ops/experimental/a_rather_long_folder_name/fused_linear_cross_entropy.py"
     source = Provenance(origin="package:liger-kernel", version="0.8.5", path=path, licence="BSD-2-Clause")
     kernels = [
-        Kernel(id=f"k{n}", name=f"_layer_norm_forward_kernel_{n}", source=source, code=KERNEL, launchers=("def f(): ...",))
+        Kernel(
+            id=f"k{n}", name=f"_layer_norm_forward_kernel_{n}", source=source, code=KERNEL, launchers=("def f(): ...",)
+        )
         for n in range(15)
     ]
     write_records(folder / "kernels.jsonl", kernels)
@@ -140,10 +154,13 @@ def _training(out: Path, chance: random.Random, passes: bool) -> None:
     (out / "rl").mkdir(parents=True, exist_ok=True)
     loss = [{"step": s, "loss": 0.3 + 2.2 * 0.95**s + chance.uniform(-0.08, 0.08)} for s in range(1, 61)]
     _lines(out / "sft" / "metrics.jsonl", loss)
-    write_json(out / "sft" / "summary.json", {"steps": 60})
+    write_json(out / "sft" / "summary.json", {"steps": 60, "heldout_loss_before": 2.31, "heldout_loss_after": 0.44})
     reward = [{"step": s, "reward": 0.12 + 0.02 * s, "reward_std": 0.1} for s in range(1, 5)]
     _lines(out / "rl" / "metrics.jsonl", reward)
-    write_json(out / "rl" / "summary.json", {"steps": 4, "parameters_changed": 0.93})
+    write_json(
+        out / "rl" / "summary.json",
+        {"steps": 4, "parameters_changed": 0.93, "step_seconds": 200.0, "reward_wait_seconds": 31.0},
+    )
     verdicts = [*REJECTIONS, *REJECTIONS, *([PASSED] * 3 if passes else []), Broken(reason="worker lost")]
     rows = [
         {"step": n // 8, "task_id": "train-0", "completion": "…", "verdict": v.model_dump(mode="json"), "reward": 0.1}

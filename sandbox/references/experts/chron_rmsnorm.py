@@ -1,4 +1,4 @@
-"""RMSNorm, forward. A row is read once and kept in registers; short rows share a program; very long ones are read twice."""
+"""RMSNorm, forward. A row is read once and kept in registers; short rows share a program; long ones are read twice."""
 
 import torch
 import triton

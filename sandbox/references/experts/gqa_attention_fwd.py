@@ -58,7 +58,7 @@ def _config(block_m, block_n, warps, stages):
 
 
 @triton.autotune(
-    configs=[_config(64, 32, 4, 2), _config(128, 64, 8, 3), _config(128, 128, 8, 2), _config(128, 128, 8, 3)],
+    configs=[_config(64, 32, 4, 2), _config(64, 64, 4, 3), _config(128, 64, 8, 3), _config(128, 128, 8, 2)],
     key=["length", "keys", "CAUSAL", "D"],
 )
 @triton.jit
@@ -88,11 +88,13 @@ def _attention(
         last = tl.minimum(keys, tl.maximum(0, tile * BLOCK_M + BLOCK_M + offset))
     full = full // BLOCK_N * BLOCK_N
     acc, top, total = _over_keys(
-        acc, top, total, q, k_ptr, v_ptr, 0, full, row, offset, keys, k_s, v_s, scale2, CAUSAL, False, D, BLOCK_D, BLOCK_N
-    )
+        acc, top, total, q, k_ptr, v_ptr, 0, full, row, offset, keys, k_s, v_s, scale2,
+        CAUSAL, False, D, BLOCK_D, BLOCK_N,
+    )  # fmt: skip
     acc, top, total = _over_keys(
-        acc, top, total, q, k_ptr, v_ptr, full, last, row, offset, keys, k_s, v_s, scale2, CAUSAL, True, D, BLOCK_D, BLOCK_N
-    )
+        acc, top, total, q, k_ptr, v_ptr, full, last, row, offset, keys, k_s, v_s, scale2,
+        CAUSAL, True, D, BLOCK_D, BLOCK_N,
+    )  # fmt: skip
 
     # a row without keys: total = 0, acc = 0, top = -inf give O = 0 and lse = -inf
     acc = acc / tl.where(total == 0.0, 1.0, total)[:, None]

@@ -155,7 +155,7 @@ def turbo_kv3_decode(
     kv_heads, tokens = k_norm.shape[1:]
     rep, planes = heads // kv_heads, batch * heads
     block_d, rep_block = triton.next_power_of_2(d), triton.next_power_of_2(rep)
-    block_t = max(16, 64 // rep_block)
+    block_t = max(16, 4096 // (rep_block * block_d))  # 32 elements a thread and query head: no spills
     split_tokens, splits = _split(batch * kv_heads, tokens, block_t)
     rotated = torch.empty((batch, heads, d), dtype=torch.float32, device=q.device)
     sketched = torch.empty_like(rotated)

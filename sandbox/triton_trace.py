@@ -1,25 +1,18 @@
-"""Everything that touches Triton's private interfaces: one module, with a version check. Triton 3.6 to 3.9.
+"""Triton's private interfaces, tracing half: `kernel[grid](…)` reports instead of compiling and launching.
 
-Two halves: `record_launches` makes `kernel[grid](…)` report instead of compile and launch (tracer);
-`interpreted` turns clean kernel source into functions that Triton's interpreter runs (interpreter process).
+Everything that touches what Triton does not promise sits in modules named `triton_*`, behind `check_version`:
+this one, `triton_interpreter` and `triton_compile`. Triton 3.6 to 3.9.
 """
 
-import builtins
-import importlib
 import inspect
-import linecache
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 import triton
-import triton.language as tl
 
-from sandbox.kernel_language import BUILTINS
 from sandbox.types import Target
 
 MIN_VERSION, END_VERSION = (3, 6), (3, 10)
@@ -117,13 +110,27 @@ class _Lowered:
     function = None
     packed_metadata = None
 
-    def __init__(self, key: int, source: Any, ttir: str, options: dict[str, Any], report: Callable[[RecordedLaunch], None]):
+    def __init__(
+        self, key: int, source: Any, ttir: str, options: dict[str, Any], report: Callable[[RecordedLaunch], None]
+    ):
         self.key, self.source, self.ttir, self.options, self.report = key, source, ttir, options, report
 
     def launch_metadata(self, grid: Any, stream: Any, *args: Any) -> None:
         return None
 
-    def run(self, x: int, y: int, z: int, stream: Any, function: Any, packed: Any, meta: Any, enter: Any, leave: Any, *args: Any) -> None:
+    def run(
+        self,
+        x: int,
+        y: int,
+        z: int,
+        stream: Any,
+        function: Any,
+        packed: Any,
+        meta: Any,
+        enter: Any,
+        leave: Any,
+        *args: Any,
+    ) -> None:
         parameters = self.source.fn.params
         self.report(
             RecordedLaunch(
@@ -171,7 +178,9 @@ def _ttir(source: Any, target: Any, options: dict[str, Any]) -> str:
     context = ir.context()
     ir.load_dialects(context)
     backend.load_dialects(context)
-    module = source.make_ir(target, parsed, backend.get_codegen_implementation(parsed), backend.get_module_map(), context)
+    module = source.make_ir(
+        target, parsed, backend.get_codegen_implementation(parsed), backend.get_module_map(), context
+    )
     stages: dict[str, Any] = {}
     backend.add_stages(stages, parsed, Language.TRITON)
     return str(stages["ttir"](module, {}).str_nodebug())
@@ -198,65 +207,3 @@ def globals_of(function: Any) -> dict[str, Any]:
                 if is_jit_function(visible[name]):
                     queue.append(visible[name])
     return found
-
-
-def interpreted(source: str, names: tuple[str, ...], aliases: dict[str, str], constants: dict[str, Any], scratch: Path) -> dict[str, Any]:
-    """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
-    before Triton was imported; the builtins are those of `kernel_language` alone.
-    """
-    allowed = {name: getattr(builtins, name) for name in BUILTINS}
-    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants}
-    for name, target in aliases.items():
-        namespace[name] = _resolve(target)
-    path = scratch / "kernels.py"
-    path.write_text(source)
-    linecache.checkcache(str(path))
-    exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
-    found = {name: triton.jit(namespace[name]) for name in names}
-    namespace.update(found)
-    return found
-
-
-def _resolve(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    if "libdevice" in module:
-        return getattr(_LIBDEVICE, attribute) if attribute else _LIBDEVICE
-    found = importlib.import_module(module)
-    if attribute == "libdevice":
-        return _LIBDEVICE
-    return getattr(found, attribute) if attribute else found
-
-
-class _Libdevice:
-    """Libdevice functions for the interpreter, which has none: computed by torch in float64, rounded once."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = _LIBDEVICE_FUNCTIONS.get(name.removeprefix("fast_").removesuffix("f") if name.startswith("fast_") else name)
-        if function is None:
-            raise NotImplementedError(f"libdevice.{name} is not available in the interpreter")
-
-        def call(*args: Any, _semantic: Any = None) -> Any:
-            tensors = [a for a in args if isinstance(a, tl.tensor)]
-            arrays = [a.handle.data if isinstance(a, tl.tensor) else np.asarray(getattr(a, "value", a)) for a in args]
-            computed = function(*(torch.as_tensor(np.asarray(a, dtype=np.float64)) for a in arrays)).numpy()
-            model = max(tensors, key=lambda t: t.handle.data.size)
-            boolean = computed.dtype == np.bool_
-            handle_type = tl.int32 if boolean else model.handle.dtype
-            data = computed.astype(np.int32 if boolean else model.handle.data.dtype)
-            kind = tl.block_type(tl.int32, model.type.shape) if boolean and model.type.is_block() else tl.int32 if boolean else model.type
-            return tl.tensor(type(model.handle)(data, handle_type), kind)
-
-        return call
-
-
-_LIBDEVICE = _Libdevice()
-_LIBDEVICE_FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
-    **{name: getattr(torch, name) for name in (
-        "abs acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc erfinv exp exp2 expm1 floor fmod hypot "
-        "isinf isnan ldexp lgamma log log10 log1p log2 nextafter pow remainder round rsqrt signbit sin sinh sqrt tan tanh trunc"
-    ).split()},
-    "rint": torch.round, "nearbyint": torch.round, "tgamma": lambda x: torch.lgamma(x).exp(), "exp10": lambda x: 10.0**x,
-    "div_rn": torch.div, "fma": lambda a, b, c: a * b + c, "normcdf": torch.special.ndtr, "sqrt_rn": torch.sqrt,
-    "cbrt": lambda x: x.sign() * x.abs() ** (1 / 3), "rcbrt": lambda x: x.sign() * x.abs() ** (-1 / 3), "fdim": lambda a, b: (a - b).clamp_min(0),
-    "finitef": torch.isfinite, "saturatef": lambda x: x.clamp(0, 1), "dividef": torch.div,
-}  # fmt: skip

@@ -1,0 +1,35 @@
+"""`python -m data_pipeline [experiment=NAME] [key=value …]`: make the data of a run in `<out>/data`."""
+
+import asyncio
+
+import hydra
+from omegaconf import DictConfig
+
+from configs.main import start
+from configs.schema import Config
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="config")
+def main(cfg: DictConfig) -> None:
+    """Validate, then build with a progress bar and print the summary."""
+    config = start(cfg, "data")
+    asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from data_pipeline.build import build
+    from sandbox.local import LocalSandbox
+
+    columns = (TextColumn("judging proposals"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=config.data.synthetic_tasks)
+        async with LocalSandbox(workers=config.sandbox.workers) as sandbox:
+            summary = await build(config, sandbox, lambda count: progress.advance(bar, count))
+    print(summary.model_dump_json(indent=2))
+
+
+if __name__ == "__main__":
+    main()

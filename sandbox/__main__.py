@@ -1,0 +1,108 @@
+"""Command line of the sandbox: `python -m sandbox check CANDIDATE --task TASK` and `python -m sandbox doctor`.
+
+Exit code of `check`: 0 passed, 1 rejected, 2 broken (or the arguments are wrong).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from sandbox import references, task_file
+from sandbox.local import LocalSandbox
+from sandbox.types import TOLERANCES, Broken, Job, Passed, Rejected, Target
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Judge Triton kernels that nobody trusts.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="judge one candidate file")
+    check.add_argument("candidate", type=Path, help="Python file with the kernel")
+    check.add_argument(
+        "--task", required=True, help=f"task file, or an operator of the suite: {', '.join(references.names())}"
+    )
+    check.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        choices=get_args(Target),
+        help="also compile ahead of time for this; may repeat",
+    )
+    check.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    commands.add_parser("doctor", help="say which isolation layers this host gives, and whether a kernel runs")
+    arguments = parser.parse_args()
+    return _doctor() if arguments.command == "doctor" else _check(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    console = Console(stderr=True)
+    try:
+        path = Path(arguments.task)
+        task = task_file.read(path) if path.suffix == ".py" else references.load(arguments.task, "cpu")
+        candidate = arguments.candidate.read_text()
+    except (OSError, KeyError, ValueError) as error:
+        console.print(f"[red]{error.args[0] if isinstance(error, KeyError) else error}[/red]")
+        return 2
+    job = Job(
+        reference=task.reference, candidate=candidate, entry_point=task.entry_point, cases=task.cases,
+        tolerance=TOLERANCES[task.tolerance], targets=tuple(arguments.target),
+    )  # fmt: skip
+    sandbox = LocalSandbox(workers=1)
+    try:
+        verdict = sandbox.judge(job)
+    finally:
+        sandbox.close()
+    if arguments.json:
+        print(verdict.model_dump_json(indent=2))
+    else:
+        _print(verdict, f"{arguments.candidate.name} on {task.name}")
+    return {"passed": 0, "rejected": 1, "broken": 2}[verdict.kind]
+
+
+def _print(verdict: Passed | Rejected | Broken, title: str) -> None:
+    console = Console()
+    if isinstance(verdict, Broken):
+        console.print(f"[yellow]broken[/yellow] {title}: {verdict.reason}", highlight=False)
+    elif isinstance(verdict, Rejected):
+        console.print(
+            f"[red]rejected[/red] {title} at stage [bold]{verdict.stage}[/bold]: {verdict.reason}", highlight=False
+        )
+        if verdict.log:
+            console.print(verdict.log.strip(), style="dim", highlight=False, markup=False)
+    else:
+        table = Table(title=f"[green]passed[/green] {title}", title_justify="left")
+        for column in ("case", "distribution", "launches", "relative L2", "share of limit"):
+            table.add_column(column)
+        for case in verdict.cases:
+            name = f"{case.name} (hidden)" if case.hidden else case.name
+            table.add_row(name, case.distribution, str(case.launches), f"{case.rel_l2:.1e}", f"{case.limit_share:.2f}")
+        console.print(table)
+        if verdict.static:
+            static = Table(title="compiled ahead of time (no GPU used, no speed measured)", title_justify="left")
+            for column in ("kernel", "target", "registers", "spills", "shared bytes", "instructions"):
+                static.add_column(column)
+            for s in verdict.static:
+                mix = ", ".join(f"{name} {count}" for name, count in s.instructions.items() if count)
+                static.add_row(s.kernel, s.target, str(s.registers), str(s.spills), str(s.shared_bytes), mix)
+            console.print(static)
+
+
+def _doctor() -> int:
+    from sandbox.doctor import examine
+
+    table = Table(title="sandbox doctor", title_justify="left")
+    for column in ("check", "result", "what it means"):
+        table.add_column(column)
+    findings = examine()
+    for finding in findings:
+        mark = "[green]yes[/green]" if finding.good else "[red]no[/red]"
+        table.add_row(finding.name, mark, finding.meaning)
+    Console().print(table)
+    return 0 if all(f.good for f in findings if f.needed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

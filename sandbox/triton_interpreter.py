@@ -1,0 +1,145 @@
+"""Triton's private interfaces, interpreter half: clean kernel source becomes functions that run on a CPU.
+
+Differs from Triton's own interpreter in two points that honest kernels need: bfloat16 arithmetic (Triton's computes
+with the bits as integers) and libdevice functions (Triton's has none).
+"""
+
+import builtins
+import importlib
+import linecache
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+from sandbox.kernel_language import BUILTINS
+
+
+def interpreted(
+    source: str, names: tuple[str, ...], aliases: dict[str, str], constants: dict[str, Any], scratch: Path
+) -> dict[str, Any]:
+    """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
+    before Triton was imported; the builtins are those of `kernel_language` alone.
+    """
+    allowed = {name: getattr(builtins, name) for name in BUILTINS}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants}
+    for name, target in aliases.items():
+        namespace[name] = _resolve(target)
+    path = scratch / "kernels.py"
+    path.write_text(source)
+    linecache.checkcache(str(path))
+    exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
+    found = {name: triton.jit(namespace[name]) for name in names}
+    namespace.update(found)
+    return found
+
+
+def mend_bfloat16() -> None:
+    """Make the interpreter compute bfloat16 as the hardware does: in float32, rounded once. For good."""
+    binary, unary, ternary = InterpreterBuilder.binary_op, InterpreterBuilder.unary_op, InterpreterBuilder.ternary_op
+
+    def widen(self: Any, handle: Any) -> Any:
+        return self.cast_impl(handle, tl.float32) if handle.dtype.scalar == tl.bfloat16 else handle
+
+    def narrow(self: Any, handle: Any) -> Any:
+        return (
+            TensorHandle(handle.data, tl.int1) if handle.data.dtype == np.bool_ else self.cast_impl(handle, tl.bfloat16)
+        )
+
+    def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
+        if lhs.dtype.scalar != tl.bfloat16:
+            return binary(self, lhs, rhs, op)
+        return narrow(self, binary(self, widen(self, lhs), widen(self, rhs), op))
+
+    def unary_op(self: Any, arg: Any, op: Any) -> Any:
+        return (
+            narrow(self, unary(self, widen(self, arg), op)) if arg.dtype.scalar == tl.bfloat16 else unary(self, arg, op)
+        )
+
+    def ternary_op(self: Any, lhs: Any, rhs: Any, other: Any, op: Any) -> Any:
+        if other.dtype.scalar != tl.bfloat16 or op is np.where:  # selecting bits needs no arithmetic
+            return ternary(self, lhs, rhs, other, op)
+        return narrow(self, ternary(self, widen(self, lhs), widen(self, rhs), widen(self, other), op))
+
+    InterpreterBuilder.binary_op = binary_op
+    InterpreterBuilder.unary_op = unary_op
+    InterpreterBuilder.ternary_op = ternary_op
+    for name in ("create_fma", "create_rsqrt", "create_erf"):
+        _widen_method(name, widen, narrow)
+    dot = InterpreterBuilder.create_dot
+
+    def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
+        return dot(self, widen(self, a), widen(self, b), *rest)
+
+    InterpreterBuilder.create_dot = create_dot
+
+
+def _widen_method(name: str, widen: Any, narrow: Any) -> None:
+    original = getattr(InterpreterBuilder, name)
+
+    def method(self: Any, *handles: Any) -> Any:
+        if handles[0].dtype.scalar != tl.bfloat16:
+            return original(self, *handles)
+        return narrow(self, original(self, *(widen(self, handle) for handle in handles)))
+
+    setattr(InterpreterBuilder, name, method)
+
+
+def _resolve(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    if "libdevice" in module:
+        return getattr(_LIBDEVICE, attribute) if attribute else _LIBDEVICE
+    found = importlib.import_module(module)
+    if attribute == "libdevice":
+        return _LIBDEVICE
+    return getattr(found, attribute) if attribute else found
+
+
+class _Libdevice:
+    """Libdevice functions for the interpreter, which has none: computed by torch in float64, rounded once."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = _LIBDEVICE_FUNCTIONS.get(
+            name.removeprefix("fast_").removesuffix("f") if name.startswith("fast_") else name
+        )
+        if function is None:
+            raise NotImplementedError(f"libdevice.{name} is not available in the interpreter")
+
+        def call(*args: Any, _semantic: Any = None) -> Any:
+            tensors = [a for a in args if isinstance(a, tl.tensor)]
+            arrays = [a.handle.data if isinstance(a, tl.tensor) else np.asarray(getattr(a, "value", a)) for a in args]
+            computed = function(*(torch.as_tensor(np.asarray(a, dtype=np.float64)) for a in arrays)).numpy()
+            model = max(tensors, key=lambda t: t.handle.data.size)
+            boolean = computed.dtype == np.bool_
+            handle_type = tl.int32 if boolean else model.handle.dtype
+            data = computed.astype(np.int32 if boolean else model.handle.data.dtype)
+            kind = (
+                tl.block_type(tl.int32, model.type.shape)
+                if boolean and model.type.is_block()
+                else tl.int32
+                if boolean
+                else model.type
+            )
+            return tl.tensor(type(model.handle)(data, handle_type), kind)
+
+        return call
+
+
+_LIBDEVICE = _Libdevice()
+_LIBDEVICE_FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
+    **{name: getattr(torch, name) for name in """
+    abs acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc erfinv exp exp2 expm1 floor
+    fmod hypot isinf isnan ldexp lgamma log log10 log1p log2 nextafter pow remainder rsqrt signbit sin
+    sinh sqrt tan tanh trunc
+    """.split()},
+    "rint": torch.round, "nearbyint": torch.round, "round": lambda x: x.sign() * (x.abs() + 0.5).floor(),
+    "tgamma": lambda x: torch.lgamma(x).exp(), "exp10": lambda x: 10.0**x, "normcdf": torch.special.ndtr,
+    "div_rn": torch.div, "dividef": torch.div, "sqrt_rn": torch.sqrt, "fma": lambda a, b, c: a * b + c,
+    "cbrt": lambda x: x.sign() * x.abs() ** (1 / 3), "rcbrt": lambda x: x.sign() * x.abs() ** (-1 / 3),
+    "fdim": lambda a, b: (a - b).clamp_min(0), "finitef": torch.isfinite, "saturatef": lambda x: x.clamp(0, 1),
+}  # fmt: skip
