@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from accelerate import PartialState
 from rich.console import Console
@@ -25,6 +26,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from configs.models import Device, mixed_precision
 from configs.schema import ModelConfig
@@ -37,6 +39,12 @@ SAMPLED_ELEMENTS = 4096
 
 class TrainingSanityError(RuntimeError):
     """Training ran but did not train; the message names the cure."""
+
+
+def only_our_progress() -> None:
+    """Switch off the progress bars of `datasets` and `transformers`: there is one bar a stage, ours."""
+    datasets.disable_progress_bars()
+    disable_progress_bar()
 
 
 def shared_arguments(model: ModelConfig, device: Device, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ our fault: retried, never stored, and after too many in a row the run stops inst
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -58,8 +58,35 @@ class Admission(Record):
     judged_now: int
 
 
+Probe = Callable[[list[Task]], Awaitable[list[Quality]]]
+"""Says of each task, in order, whether it is worth posing."""
+
+
 class SandboxBrokenError(RuntimeError):
     """The sandbox gives no verdicts; nothing was recorded for the pairs concerned."""
+
+
+async def run_probe(tasks: list[Task]) -> list[Quality]:
+    """`data_pipeline.quality` in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of its output.
+    """
+    command = (sys.executable, "-m", "data_pipeline.quality")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    lines = "".join(task.model_dump_json() + "\n" for task in tasks).encode()
+    try:
+        out, errors = await asyncio.wait_for(process.communicate(lines), 60 + QUALITY_SECONDS_PER_TASK * len(tasks))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    verdicts = [Quality.model_validate_json(line) for line in out.splitlines()]
+    if process.returncode or [v.task_id for v in verdicts] != [task.id for task in tasks]:
+        tail = errors.decode(errors="replace")[-2000:]
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}:\n{tail}")
+    return verdicts
 
 
 async def admit(
@@ -69,6 +96,7 @@ async def admit(
     folder: Path,
     concurrency: int,
     advance: Callable[[int], None] = lambda count: None,
+    probe: Probe = run_probe,
 ) -> Admission:
     """Judge the pairs not yet judged in `folder`, appending to `solutions.jsonl` and `refused.jsonl` there.
 
@@ -83,7 +111,7 @@ async def admit(
     done = _already_judged(folder)
     pending = [pair for pair in pairs if (pair[0].id, pair[1]) not in done]
     advance(len(pairs) - len(pending))
-    worthy = await _worth_posing(pending, folder, advance)
+    worthy = await _worth_posing(pending, folder, advance, probe)
     judge = _Judge(sandbox, judging, folder, concurrency, advance)
     left = worthy
     for _ in range(ROUNDS):
@@ -140,12 +168,12 @@ def _already_judged(folder: Path) -> set[tuple[str, str]]:
     return {(s.task_id, s.code) for s in solutions} | {(r.task_id, r.code) for r in refusals}
 
 
-async def _worth_posing(pairs: list[Pair], folder: Path, advance: Callable[[int], None]) -> list[Pair]:
+async def _worth_posing(pairs: list[Pair], folder: Path, advance: Callable[[int], None], probe: Probe) -> list[Pair]:
     """The pairs whose task passes the quality probe; the others are refused."""
     worthy: list[Pair] = []
     for start in range(0, len(pairs), QUALITY_BATCH):
         batch = pairs[start : start + QUALITY_BATCH]
-        verdicts = await _probe([task for task, _ in batch])
+        verdicts = await probe([task for task, _ in batch])
         for (task, code), quality in zip(batch, verdicts, strict=True):
             if quality.reason is None:
                 worthy.append((task, code))
@@ -154,24 +182,6 @@ async def _worth_posing(pairs: list[Pair], folder: Path, advance: Callable[[int]
             append_record(folder / "refused.jsonl", refusal)
             advance(1)
     return worthy
-
-
-async def _probe(tasks: list[Task]) -> list[Quality]:
-    command = (sys.executable, "-m", "data_pipeline.quality")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
-    lines = "".join(task.model_dump_json() + "\n" for task in tasks).encode()
-    try:
-        out, errors = await asyncio.wait_for(process.communicate(lines), 60 + QUALITY_SECONDS_PER_TASK * len(tasks))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    verdicts = [Quality.model_validate_json(line) for line in out.splitlines()]
-    if process.returncode or [v.task_id for v in verdicts] != [task.id for task in tasks]:
-        tail = errors.decode(errors="replace")[-2000:]
-        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}:\n{tail}")
-    return verdicts
 
 
 def _summary(pairs: Sequence[Pair], folder: Path, broken: int, judged_now: int) -> Admission:

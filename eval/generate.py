@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from configs.models import load_model, load_tokenizer, resolve_device, weights_location
+from configs.models import load_model, load_tokenizer, mixed_precision, resolve_device, weights_location
 from configs.schema import Config
 from data_pipeline.task import Message
 from sandbox.types import Record
@@ -56,7 +56,12 @@ def load_engine(config: Config, checkpoint: Path | None) -> Engine:
     tokenizer = load_tokenizer(config.model)
     if config.eval.engine == "vllm":
         return VllmEngine(weights_location(config.model, checkpoint), tokenizer, config)
-    model = load_model(config.model, resolve_device(config.device), checkpoint)
+    device = resolve_device(config.device)
+    model = load_model(config.model, device, checkpoint)
+    if mixed_precision(config.model, device):
+        # A CPU gets float32 weights, which training needs. Generation reads all weights for every token, so where the
+        # processor has bfloat16 instructions the config's own dtype is faster.
+        torch.nn.Module.to(model, torch.bfloat16)
     return TransformersEngine(model, tokenizer, config.eval.batch_size)
 
 

@@ -134,12 +134,12 @@ def _sample_exhibit(run: Run, model: str, sample: Sample) -> Exhibit:
 
 
 def _solutions(run: Run) -> Iterator[Exhibit]:
-    """Training pairs, the shortest first: an easy read."""
+    """Verified pairs that training uses (never those of held-out tasks), the shortest first: an easy read."""
     for solution in sorted(run.solutions, key=lambda s: (len(s.code), s.task_id)):
         task = run.tasks.get(solution.task_id)
-        origin = task.source.origin if task else "training data"
-        author = "Template compiler, training pair" if origin == "synthetic" else f"{origin}, training pair"
-        yield _exhibit(task, solution.task_id, author, solution.verdict, solution.code)
+        if task and task.split == "train":
+            writer = "Template compiler" if task.source.origin == "synthetic" else task.source.origin
+            yield _exhibit(task, task.id, f"{writer}, training pair", solution.verdict, solution.code)
 
 
 def _exhibit(

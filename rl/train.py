@@ -31,6 +31,7 @@ from configs.training import (
     MetricsLog,
     RichProgress,
     check_trained,
+    only_our_progress,
     parameter_sample,
     save_model,
     share_changed,
@@ -60,6 +61,7 @@ def train(config: Config, sandbox: AbstractAsyncContextManager[Sandbox], console
         TrainingSanityError: no step had a gradient, it was not finite, or no parameter changed.
     """
     started = time.perf_counter()
+    only_our_progress()
     folder = config.out_dir / "rl"
     checkpoint = last_checkpoint(folder)
     with SandboxThread(sandbox) as judges:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 from sandbox.triton_trace import DEVICE
 
@@ -34,6 +34,8 @@ class FakeCuda(TorchFunctionMode):
     """Answers questions about the device and redirects requests for it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
         if func in _ANSWERS:
             return _ANSWERS[func]
         if func in _IDENTITIES:
@@ -51,6 +53,11 @@ def _redirect(value: Any) -> Any:
     return value
 
 
+def _device(tensor: FakeTensor) -> torch.device:
+    """`cuda:0` to the candidate; the truth to torch's own code, which runs with the mode taken off the stack."""
+    return _CUDA if any(isinstance(m, FakeCuda) for m in _get_current_function_mode_stack())  # type: ignore[no-untyped-call] else tensor.fake_device
+
+
 def _data_ptr(tensor: torch.Tensor) -> int:
     """Offset-aware: a slice must not look aligned when it is not."""
     return _BASE + int(tensor.storage_offset()) * tensor.element_size()
@@ -65,6 +72,7 @@ class _Device(contextlib.nullcontext[None]):
 def pretend_cuda() -> None:
     """Replace what honest candidates ask of `torch.cuda`. For good, in this process."""
     FakeTensor.data_ptr = _data_ptr  # type: ignore[assignment,method-assign]
+    FakeTensor.device = property(_device)  # type: ignore[assignment]
     stream = SimpleNamespace(cuda_stream=0, synchronize=lambda: None, device=_CUDA)
     properties = SimpleNamespace(**DEVICE)
     answers: dict[str, Callable[..., Any]] = {

@@ -158,7 +158,7 @@ class _Trial:
         constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
         try:
             return kernel_source.build(tree, launched, constants)
-        except kernel_source.KernelError as error:
+        except (kernel_source.KernelError, RecursionError) as error:
             raise _EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
     def _compile(self, described: list[Any], target: Target) -> list[KernelStats]:

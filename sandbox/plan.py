@@ -284,10 +284,11 @@ def _check_origin(plan: Plan, outputs: list[View]) -> None:
     """Every output must come out of a launch: written by one, or copied from a buffer that one wrote."""
     if not any(isinstance(step, Launch) for step in plan.steps):
         raise ValueError("no Triton kernel is launched")
+    own = {number for number, buffer in enumerate(plan.buffers) if buffer.input is None}
     written: set[int] = set()
     for step in plan.steps:
         if isinstance(step, Launch):
-            written |= touched(step)
+            written |= touched(step) & own
         elif isinstance(step, Copy) and step.source.buffer in written:
             written.add(step.target.buffer)
     for number, view in enumerate(outputs):

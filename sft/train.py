@@ -27,6 +27,7 @@ from configs.training import (
     RichProgress,
     TrainingSanityError,
     check_trained,
+    only_our_progress,
     parameter_sample,
     save_model,
     share_changed,
@@ -48,6 +49,7 @@ def train(config: Config, console: Console) -> dict[str, Any]:
         TrainingSanityError: the optimiser did nothing, diverged, or the held-out loss did not fall.
     """
     started = time.perf_counter()
+    only_our_progress()
     folder = config.out_dir / "sft"
     device = resolve_device(config.device)
     tokenizer = load_tokenizer(config.model)

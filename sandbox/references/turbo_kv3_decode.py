@@ -37,7 +37,7 @@ CASES = (
     {
         "name": "tiny_ragged",
         "tier": "cpu",
-        "args": {"b": 1, "hq": 3, "hk": 1, "t": 203, "d": 64, "keys": "peaked", "dtype": "bfloat16"},
+        "args": {"b": 2, "hq": 3, "hk": 1, "t": 251, "d": 64, "keys": "peaked", "dtype": "bfloat16"},
     },
     {
         "name": "tiny_wide",

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from configs.schema import Config
-from data_pipeline.admit import Pair, Refusal, SandboxBrokenError, admit
+from data_pipeline.admit import Admission, Pair, Probe, Quality, Refusal, SandboxBrokenError, admit, run_probe
 from data_pipeline.build import build
 from data_pipeline.store import load_pairs, load_tasks, read_records
 from data_pipeline.synthetic import propose
-from data_pipeline.task import Solution
+from data_pipeline.task import Solution, Task
 from data_pipeline.verify import Judging, verify
 from sandbox.types import Broken, CaseResult, Job, Limits, Passed, Rejected
 
@@ -26,7 +26,7 @@ class FakeSandbox:
 
     async def run(self, job: Job) -> Passed | Rejected | Broken:
         if self.stop_after is not None and len(self.jobs) >= self.stop_after:
-            raise KeyboardInterrupt
+            raise OSError("the host goes down")
         self.jobs.append(job)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -44,13 +44,19 @@ def passed(job: Job) -> Passed:
     return Passed(cases=tuple(results))
 
 
-def run_admission(pairs: list[Pair], sandbox: FakeSandbox, folder: Path, concurrency: int = 3):  # type: ignore[no-untyped-def]
-    return asyncio.run(admit(pairs, sandbox, Judging(), folder, concurrency))
+async def all_worthy(tasks: list[Task]) -> list[Quality]:
+    """In place of the quality process, where a test is about verdicts."""
+    return [Quality(task_id=task.id, reason=None) for task in tasks]
+
+
+def run_admission(
+    pairs: list[Pair], sandbox: FakeSandbox, folder: Path, concurrency: int = 3, probe: Probe = all_worthy
+) -> Admission:
+    return asyncio.run(admit(pairs, sandbox, Judging(), folder, concurrency, probe=probe))
 
 
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    # The quality probe is real; these seeds' first proposals pass it.
     return list(propose(12, seed=0))
 
 
@@ -81,7 +87,7 @@ def test_nothing_is_judged_twice(pairs: list[Pair], tmp_path: Path) -> None:
 def test_resumes_after_an_interruption_with_a_torn_line(pairs: list[Pair], tmp_path: Path) -> None:
     sandbox = FakeSandbox()
     sandbox.stop_after = 4
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ExceptionGroup):
         run_admission(pairs, sandbox, tmp_path, concurrency=1)
     kept = read_records(tmp_path / "solutions.jsonl", Solution)
     assert len(kept) == 4, "every verdict was on disk before the next"
@@ -116,19 +122,19 @@ def test_a_worthless_task_never_reaches_the_sandbox(pairs: list[Pair], tmp_path:
         update={"id": "c", "reference": task.reference + "\n\ndef fused_op(*x):\n    return x[0] * 0\n"}
     )
     sandbox = FakeSandbox()
-    found = run_admission([(constant, code)], sandbox, tmp_path)
+    found = run_admission([(constant, code)], sandbox, tmp_path, probe=run_probe)
     assert found.refused == {"quality": 1} and sandbox.jobs == []
 
 
 def test_verify_extracts_then_asks_with_all_cases(pairs: list[Pair]) -> None:
     task, code = pairs[0]
     sandbox = FakeSandbox()
-    judging = Judging(policy="mixed", targets=("sm_90",), limits=Limits(run_seconds=3))
+    judging = Judging(targets=("sm_90",), limits=Limits(run_seconds=3))
     verdict = asyncio.run(verify(task, f"Here:\n```python\n{code}```", sandbox, judging))
     assert isinstance(verdict, Passed)
     job = sandbox.jobs[0]
     assert job.candidate == code and job.cases == task.cases + task.hidden_cases
-    assert (job.policy, job.targets, job.limits.run_seconds) == ("mixed", ("sm_90",), 3)
+    assert (job.targets, job.limits.run_seconds) == (("sm_90",), 3)
     verdict = asyncio.run(verify(task, "no code", sandbox, judging))
     assert isinstance(verdict, Rejected) and verdict.stage == "extract" and len(sandbox.jobs) == 1
 
@@ -155,7 +161,8 @@ def config(tmp_path: Path) -> Config:
 
     folder = Path(__file__).parents[2] / "configs"
     changes = [
-        "experiment=quickstart", f"out={tmp_path}", "data.packages=[]", "data.synthetic_tasks=24", "data.heldout_tasks=2",
+        "experiment=quickstart", f"out={tmp_path}", "data.packages=[]",
+        "data.synthetic_tasks=24", "data.heldout_tasks=2",
     ]  # fmt: skip
     with initialize_config_dir(str(folder), version_base="1.3"):
         return validate(compose("config", changes))

@@ -142,7 +142,8 @@ def test_without_a_pass_nothing_is_embellished(tmp_path):
     page = page_of(tmp_path / "run")
     assert "No correct kernel yet" in page.text
     assert "No model wrote a correct kernel for a held-out task in this run" in page.text
-    assert "Template compiler, training pair" in page.text
+    shown = page.text[page.text.index("Template compiler, training pair") - 60 :][:60]
+    assert "scaled_elementwise" in shown, "a solution of a held-out task is no training pair"
     assert "Training helped" not in page.text
 
 

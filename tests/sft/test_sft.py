@@ -1,4 +1,4 @@
-"""The SFT stage on a tiny model: it learns, resumes where it was interrupted, drops what is too long, and is guarded."""
+"""The SFT stage on a tiny model: it learns, resumes where it was interrupted, drops what is too long, is guarded."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_lora_is_merged_into_a_plain_model(out: Path) -> None:
 
 def test_an_optimiser_that_does_nothing_is_an_error(out: Path) -> None:
     config = compose_config(out, *SETTINGS, "sft.max_steps=1", "sft.learning_rate=1e-30")
-    with pytest.raises(TrainingSanityError, match=r"not one parameter changed: check sft\.learning_rate"):
+    with pytest.raises(TrainingSanityError, match=r"held-out loss went from .*check sft\.learning_rate"):
         train(config, Console(quiet=True))
     assert not (out / "sft" / "summary.json").exists()
 

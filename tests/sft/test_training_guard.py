@@ -34,7 +34,7 @@ def test_share_changed_sees_one_changed_tensor() -> None:
 
 def test_guard_fails_only_if_no_step_had_a_gradient() -> None:
     check_trained([{"grad_norm": 0.0}, {"grad_norm": 0.1}, {"loss": 1.0}], changed=0.5, cure="")
-    with pytest.raises(TrainingSanityError, match="none of 2 steps had a gradient.*more SFT"):
+    with pytest.raises(TrainingSanityError, match=r"none of 2 steps had a gradient.*more SFT"):
         check_trained([{"grad_norm": 0.0}, {"grad_norm": 0.0}], changed=0.5, cure="more SFT")
     with pytest.raises(TrainingSanityError, match="not one parameter changed"):
         check_trained([{"grad_norm": 1.0}], changed=0.0, cure="")

@@ -175,6 +175,6 @@ def turbo_kv3_decode(
     )  # fmt: skip
     _combine[(planes,)](
         acc, top, total, rotation_v, out, heads, rep, splits, d**-0.5,
-        D=d, BLOCK_D=block_d, BLOCK_P=16, num_warps=4,
+        D=d, BLOCK_D=block_d, BLOCK_P=8, num_warps=4,
     )  # fmt: skip
     return out

@@ -1,0 +1,130 @@
+"""The supervisor: verdicts a person can act on, faults of ours never blamed on a candidate, nothing left behind."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from sandbox import references
+from sandbox.local import LocalSandbox
+from sandbox.types import TOLERANCES, Case, Job, Limits, Passed, Rejected
+
+TASK = """
+import torch
+def make_inputs(case, draw):
+    return (draw.normal(case["n"]),)
+def double(x):
+    return x * 2
+"""
+CANDIDATE = """
+import torch, triton
+import triton.language as tl
+
+@triton.jit
+def kernel(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + at, mask=at < n)
+    tl.store(y_ptr + at, x * 2, mask=at < n)
+
+def double(x):
+    y = torch.empty_like(x)
+    kernel[(triton.cdiv(x.numel(), 64),)](x, y, x.numel(), BLOCK=64)
+    return y
+"""
+CASES = (Case(name="small", args={"n": 64}), Case(name="ragged", args={"n": 77}, hidden=True))
+
+
+def job(candidate: str = CANDIDATE, reference: str = TASK, **changes: object) -> Job:
+    asked = Job(reference=reference, candidate=candidate, entry_point="double", cases=CASES, tolerance=TOLERANCES["T32"])
+    return asked.model_copy(update=changes)
+
+
+def test_a_right_kernel_passes(sandbox: LocalSandbox) -> None:
+    verdict = asyncio.run(sandbox.run(job()))
+    assert isinstance(verdict, Passed), verdict
+    assert [c.name for c in verdict.cases] == ["small", "ragged"]
+    assert verdict.timings is None, "interpreter time must never be presented as speed"
+
+
+def test_a_hidden_case_fails_without_a_word_about_it(sandbox: LocalSandbox) -> None:
+    unmasked_tail = CANDIDATE.replace("triton.cdiv(x.numel(), 64)", "x.numel() // 64")
+    verdict = sandbox.judge(job(unmasked_tail))
+    assert isinstance(verdict, Rejected) and verdict.stage == "numerics"
+    assert verdict.reason == "fails on a hidden case" and verdict.log == ""
+    assert verdict.cases_right == (1, 2)
+
+
+def test_a_wrong_kernel_is_told_how_wrong(sandbox: LocalSandbox) -> None:
+    verdict = sandbox.judge(job(CANDIDATE.replace("x * 2", "x * 3")))
+    assert isinstance(verdict, Rejected) and verdict.stage == "numerics"
+    assert "case small: output 0: relative L2 error 5.00e-01" in verdict.reason
+
+
+def test_invalid_triton_is_a_compile_error_with_its_line(sandbox: LocalSandbox) -> None:
+    verdict = sandbox.judge(job(CANDIDATE.replace("tl.arange(0, BLOCK)", "tl.arange(0, 63)")))
+    assert isinstance(verdict, Rejected) and verdict.stage == "compile"
+    assert "power of 2" in verdict.reason
+
+
+def test_a_candidate_exception_comes_with_its_traceback(sandbox: LocalSandbox) -> None:
+    verdict = sandbox.judge(job(CANDIDATE.replace("y = torch.empty_like(x)", "y = missing(x)")))
+    assert isinstance(verdict, Rejected) and verdict.stage == "trace"
+    assert "NameError: name 'missing' is not defined" in verdict.reason and "in double" in verdict.log
+
+
+def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
+    slow = CANDIDATE.replace("tl.store(", "for i in range(100000000):\n        x += 1.0\n    tl.store(")
+    verdict = sandbox.judge(job(slow, limits=Limits(run_seconds=1.0)))
+    assert isinstance(verdict, Rejected) and verdict.stage == "timeout"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["raise RuntimeError('no GPU here')", TASK.replace("x * 2", "x.no_such_method()"), TASK.replace("def double", "def other"), "def ("],
+)
+def test_a_broken_task_is_our_fault(sandbox: LocalSandbox, reference: str) -> None:
+    verdict = sandbox.judge(job(reference=reference))
+    assert verdict.kind == "broken" and "reference failed" in verdict.reason
+
+
+def test_killed_helpers_are_our_fault_and_are_replaced() -> None:
+    sandbox = LocalSandbox(workers=1)
+    try:
+        assert sandbox.judge(job()).kind == "passed"
+        for helper in (sandbox.tracer, sandbox.interpreter, sandbox._all_judges[0]):
+            assert helper._process is not None
+            os.kill(helper._process.pid, signal.SIGKILL)
+            helper._process.wait()
+            assert sandbox.judge(job()).kind in ("passed", "broken")
+            assert sandbox.judge(job()).kind == "passed"
+    finally:
+        sandbox.close()
+
+
+def test_nothing_is_left_behind_after_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    shared = set(os.listdir("/dev/shm"))
+    sandbox = LocalSandbox(workers=2)
+    assert sandbox.judge(job()).kind == "passed"
+    processes = [h._process for h in (sandbox.tracer, sandbox.interpreter, *sandbox._all_judges) if h._process]
+    sandbox.close()
+    assert processes and all(p.poll() is not None for p in processes)
+    assert not list(tmp_path.iterdir())
+    assert set(os.listdir("/dev/shm")) <= shared
+
+
+@pytest.mark.parametrize("name", references.names())
+def test_expert_passes_and_compiles_for_nvidia_and_amd(sandbox: LocalSandbox, name: str) -> None:
+    task = references.load(name, "cpu")
+    verdict = sandbox.judge(
+        Job(
+            reference=task.reference, candidate=task.expert, entry_point=task.entry_point, cases=task.cases,
+            tolerance=TOLERANCES[task.tolerance], targets=("sm_90", "gfx942"),
+        )
+    )  # fmt: skip
+    assert isinstance(verdict, Passed), verdict
+    assert {s.target for s in verdict.static} == {"sm_90", "gfx942"}
+    assert all(s.shared_bytes <= 64 << 10 for s in verdict.static if s.target == "gfx942")
+    assert all(s.registers > 0 and sum(s.instructions.values()) > 0 for s in verdict.static)

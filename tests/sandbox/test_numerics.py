@@ -1,0 +1,90 @@
+"""The judge's arithmetic: what is right, what is wrong, and that an honest bfloat16 result is never refused."""
+
+import math
+
+import pytest
+import torch
+
+from sandbox.numerics import Float64, compare, to_float64
+from sandbox.types import TOLERANCES
+
+T32, TB = TOLERANCES["T32"], TOLERANCES["TB"]
+
+
+def noise(n: int = 4096) -> torch.Tensor:
+    return torch.randn(n, generator=torch.Generator().manual_seed(0))
+
+
+def test_exact_is_right() -> None:
+    x = noise()
+    result = compare(x, x.double(), x, T32)
+    assert result.reason == "" and result.limit_share == 0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6])
+def test_limits_scale_with_the_output(scale: float) -> None:
+    x = noise() * scale
+    assert compare(x * (1 + 1e-6), x.double(), x, T32).reason == ""
+    assert "relative L2" in compare(x * (1 + 1e-3), x.double(), x, T32).reason
+
+
+def test_one_wrong_element_is_wrong() -> None:
+    x = noise()
+    y = x.clone()
+    y[7] += 1e-2  # lost in the norm of 4096 elements, but not to the element rule
+    assert compare(y, x.double(), x, T32).limit_share > 1
+
+
+def test_bfloat16_rounding_is_right_and_a_bfloat16_accumulator_is_not() -> None:
+    a, b = noise(64 * 512).view(64, 512).bfloat16(), noise(512 * 64).view(512, 64).bfloat16()
+    truth = a.double() @ b.double()
+    honest = (a.float() @ b.float()).bfloat16()
+    assert compare(honest, truth, honest, TB).reason == ""
+    total = torch.zeros(64, 64, dtype=torch.bfloat16)
+    for k in range(512):
+        total += a[:, k, None] * b[None, k]
+    assert compare(total, truth, honest, TB).limit_share > 1
+
+
+def test_an_honest_evaluation_that_misses_widens_the_limit_to_twice_its_error() -> None:
+    truth = noise().double()
+    honest = (truth * (1 + 4e-4)).float()
+    assert compare((truth * (1 + 7e-4)).float(), truth, honest, T32).reason == ""
+    assert compare((truth * (1 + 9e-4)).float(), truth, honest, T32).reason != ""
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_non_finite_where_the_reference_is_finite(value: float) -> None:
+    x = noise()
+    y = x.clone()
+    y[0] = value
+    assert "NaN or infinite" in compare(y, x.double(), x, T32).reason
+
+
+def test_special_values_must_agree() -> None:
+    x = noise()
+    x[0], x[1], x[2] = math.nan, math.inf, -math.inf
+    assert compare(x, x.double(), x, T32).reason == ""
+    y = x.clone()
+    y[1] = -math.inf
+    assert compare(y, x.double(), x, T32).reason != ""
+
+
+def test_integers_are_exact() -> None:
+    x = torch.arange(10)
+    assert compare(x, x, x, T32).reason == ""
+    assert "1 of 10" in compare(x.index_fill(0, torch.tensor([3]), 99), x, x, T32).reason
+
+
+def test_references_are_evaluated_in_float64() -> None:
+    x = noise().bfloat16()
+
+    def reference(v: torch.Tensor) -> torch.Tensor:
+        scale = torch.full((1,), 1 / 3, dtype=torch.float32)
+        return ((v.float() * scale).to(torch.float32).exp() + v.new_ones(1)).to(v.dtype)
+
+    with Float64():
+        truth = reference(to_float64(x))
+    assert truth.dtype == torch.float64
+    expected = (x.double() / 3).exp() + 1
+    assert float((truth - expected).abs().max()) < 1e-7
