@@ -1,6 +1,7 @@
 """`python -m data_pipeline [experiment=NAME] [key=value …]`: make the data of a run in `<out>/data`."""
 
 import asyncio
+import sys
 
 import hydra
 from omegaconf import DictConfig
@@ -20,14 +21,19 @@ async def _run(config: Config) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from data_pipeline.admit import SandboxBrokenError
+    from data_pipeline.archives import PackageUnavailableError
     from data_pipeline.build import build
     from sandbox.local import LocalSandbox
 
     columns = (TextColumn("judging proposals"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=config.data.synthetic_tasks)
-        async with LocalSandbox(workers=config.sandbox.workers) as sandbox:
-            summary = await build(config, sandbox, lambda count: progress.advance(bar, count))
+        try:
+            async with LocalSandbox(workers=config.sandbox.workers) as sandbox:
+                summary = await build(config, sandbox, lambda count: progress.advance(bar, count))
+        except (PackageUnavailableError, SandboxBrokenError) as error:
+            sys.exit(str(error))  # these say what to do; a traceback would only bury it
     print(summary.model_dump_json(indent=2))
 
 

@@ -5,6 +5,8 @@ data is spread, so that every task is tried on ordinary, heavy-tailed, large and
 writing four generators.
 """
 
+import math
+
 import torch
 
 from sandbox.types import Distribution
@@ -35,7 +37,7 @@ class Draw:
     def weight(self, *shape: int, dtype: str | torch.dtype = torch.float32) -> torch.Tensor:
         """Parameters: always normal, scaled by fan_in**-0.5 where `fan_in` is the last dimension."""
         fan_in = shape[-1] if shape else 1
-        return (torch.randn(shape, generator=self.generator) * fan_in**-0.5).to(as_dtype(dtype))
+        return (torch.randn(shape, generator=self.generator) / math.sqrt(fan_in)).to(as_dtype(dtype))
 
     def uniform(
         self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: str | torch.dtype = torch.float32

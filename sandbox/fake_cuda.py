@@ -55,7 +55,8 @@ def _redirect(value: Any) -> Any:
 
 def _device(tensor: FakeTensor) -> torch.device:
     """`cuda:0` to the candidate; the truth to torch's own code, which runs with the mode taken off the stack."""
-    return _CUDA if any(isinstance(m, FakeCuda) for m in _get_current_function_mode_stack())  # type: ignore[no-untyped-call] else tensor.fake_device
+    modes: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    return _CUDA if any(isinstance(mode, FakeCuda) for mode in modes) else tensor.fake_device
 
 
 def _data_ptr(tensor: torch.Tensor) -> int:

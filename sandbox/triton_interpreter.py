@@ -1,7 +1,7 @@
 """Triton's private interfaces, interpreter half: clean kernel source becomes functions that run on a CPU.
 
-Differs from Triton's own interpreter in two points that honest kernels need: bfloat16 arithmetic (Triton's computes
-with the bits as integers) and libdevice functions (Triton's has none).
+Differs from Triton's own interpreter in what honest kernels need: bfloat16 arithmetic (Triton's computes with the bits
+as integers) and rounding (Triton's truncates), and libdevice functions (Triton's has none).
 """
 
 import builtins
@@ -41,6 +41,7 @@ def interpreted(
 
 def mend_bfloat16() -> None:
     """Make the interpreter compute bfloat16 as the hardware does: in float32, rounded once. For good."""
+    cast, convert = InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp
     binary, unary, ternary = InterpreterBuilder.binary_op, InterpreterBuilder.unary_op, InterpreterBuilder.ternary_op
 
     def widen(self: Any, handle: Any) -> Any:
@@ -50,6 +51,14 @@ def mend_bfloat16() -> None:
         return (
             TensorHandle(handle.data, tl.int1) if handle.data.dtype == np.bool_ else self.cast_impl(handle, tl.bfloat16)
         )
+
+    def cast_impl(self: Any, src: Any, kind: Any) -> Any:
+        nearest = src.dtype.scalar == tl.float32 and kind.scalar == tl.bfloat16
+        return _round_to_bfloat16(src) if nearest else cast(self, src, kind)
+
+    def create_fp_to_fp(self: Any, src: Any, kind: Any, rounding: Any) -> Any:
+        nearest = src.dtype.scalar == tl.float32 and kind.scalar == tl.bfloat16 and "RTZ" not in str(rounding)
+        return _round_to_bfloat16(src) if nearest else convert(self, src, kind, rounding)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
         if lhs.dtype.scalar != tl.bfloat16:
@@ -66,6 +75,8 @@ def mend_bfloat16() -> None:
             return ternary(self, lhs, rhs, other, op)
         return narrow(self, ternary(self, widen(self, lhs), widen(self, rhs), widen(self, other), op))
 
+    InterpreterBuilder.cast_impl = cast_impl
+    InterpreterBuilder.create_fp_to_fp = create_fp_to_fp
     InterpreterBuilder.binary_op = binary_op
     InterpreterBuilder.unary_op = unary_op
     InterpreterBuilder.ternary_op = ternary_op
@@ -77,6 +88,12 @@ def mend_bfloat16() -> None:
         return dot(self, widen(self, a), widen(self, b), *rest)
 
     InterpreterBuilder.create_dot = create_dot
+
+
+def _round_to_bfloat16(handle: Any) -> Any:
+    """float32 → bfloat16, to nearest even; Triton's interpreter cuts the low bits off."""
+    data = torch.from_numpy(np.array(handle.data, np.float32, ndmin=1)).bfloat16().view(torch.int16).numpy()
+    return TensorHandle(data.view(np.uint16).reshape(np.shape(handle.data)), tl.bfloat16)
 
 
 def _widen_method(name: str, widen: Any, narrow: Any) -> None:

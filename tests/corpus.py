@@ -16,6 +16,8 @@ EXPLOITS = HERE / "exploits"
 HONEST = HERE / "honest"
 TASKS = HERE / "tasks"
 
+NAIVE = ("pass", "fail", "hangs", "crashes", "harms")
+"""What a naive harness may do with an exploit."""
 MODEL_CASES = (Case(name="default"), Case(name="tails", distribution="heavy_tailed", hidden=True))
 """Cases of a KernelBench style task, which names no shapes of its own."""
 

@@ -3,8 +3,8 @@
 The child process imports task and candidate side by side, calls both on the same CPU tensors (kernels run under
 Triton's interpreter), compares with `torch.allclose` and writes a JSON line; the parent believes the last such
 line. Prints `pass`, `fail`, `crashes` or `hangs`. Only the public cases are tried, each three times on the same
-inputs, and tolerances are the usual 1e-2. It exists to show that the files of `tests/exploits` are real. It protects nothing: never run
-those whose header says `harms`, `hangs` or `crashes` outside a throw-away machine.
+inputs, and tolerances are the usual 1e-2. It exists to show that the files of `tests/exploits` are real. It protects
+nothing: never run those whose header says `harms`, `hangs` or `crashes` outside a throw-away machine.
 """
 
 import argparse

@@ -33,6 +33,11 @@ def if_signed(result: Bounds) -> Bounds:
     return lambda a: result(a) if a[0] < 0 < a[1] else None
 
 
+def if_not_mostly_negative(result: Bounds) -> Bounds:
+    """For operators that fall to almost nothing below zero: fp32 would leave only rounding error of them there."""
+    return lambda a: result(a) if a[0] < 0 < a[1] and a[1] >= -a[0] else None
+
+
 def clamp(low: float, high: float) -> Bounds:
     return lambda a: (max(a[0], low), min(a[1], high)) if a[0] < low and a[1] > high else None
 

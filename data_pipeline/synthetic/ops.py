@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from data_pipeline.synthetic.intervals import (
     Bounds,
     clamp,
+    if_not_mostly_negative,
     if_signed,
     if_small,
     magnitude,
@@ -58,14 +59,14 @@ UNARY: dict[str, Op] = {
         "F.gelu({0})",
         "0.5 * {0} * (1.0 + tl.erf({0} * 0.70710678))",
         "gelu({0})",
-        if_signed(lambda a: (-0.2, max(a[1], 0.0))),
+        if_not_mostly_negative(lambda a: (-0.2, max(a[1], 0.0))),
     ),
     "tanh": Op("torch.tanh({0})", "2.0 * tl.sigmoid(2.0 * {0}) - 1.0", "tanh({0})", if_signed(within(-1, 1))),
     "softplus": Op(
         "F.softplus({0})",
         "tl.maximum({0}, 0.0) + tl.log(1.0 + tl.exp(-tl.abs({0})))",
         "softplus({0})",
-        if_signed(lambda a: (0.0, max(a[1], 0.0) + 0.7)),
+        if_not_mostly_negative(lambda a: (0.0, max(a[1], 0.0) + 0.7)),
     ),
     "elu": Op(
         "F.elu({0})",

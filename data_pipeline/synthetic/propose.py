@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 
 from data_pipeline.synthetic.program import DRAW, DeadEndError, Dtype, Program
@@ -14,8 +15,9 @@ FAMILIES: tuple[str, ...] = tuple(DRAW)
 VERSION = "1"
 """Of the generator; part of every synthetic task's provenance."""
 DTYPES: dict[Dtype, str] = {"float32": "T32", "float16": "T16", "bfloat16": "TB"}
-MAX_SOLUTION_CHARS = 850
-"""About 300 tokens of SmolLM2's vocabulary: what a 135 M model can be expected to write without a slip."""
+MAX_SOLUTION_PIECES = 240
+"""Words, digits and symbol runs; at most 300 tokens of SmolLM2's vocabulary, which a 135 M model can be expected to
+write without a slip. Counted so because a tokenizer here would cost more than the whole generator."""
 MAX_DRAWS = 2000
 """Draws in a row that bring nothing new before a family counts as exhausted."""
 
@@ -61,7 +63,7 @@ def _next_pair(family: str, rng: random.Random, seen: set[str]) -> tuple[Task, s
             continue
         seen.add(program.key())
         code = solution(program, draw_style(rng, program))
-        if len(code) <= MAX_SOLUTION_CHARS:
+        if len(re.findall(r"[A-Za-z]+|\d|[^\w\s]+|_", code)) <= MAX_SOLUTION_PIECES:
             return _task(program, rng), code
     return None
 

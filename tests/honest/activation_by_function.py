@@ -19,9 +19,7 @@ def bias_kernel(x_ptr, bias_ptr, out_ptr, cols, ACTIVATION: tl.constexpr, BLOCK:
     column = tl.arange(0, BLOCK)
     keep = column < cols
     x = tl.load(x_ptr + row * cols + column, mask=keep) + tl.load(bias_ptr + column, mask=keep)
-    if ACTIVATION:
-        x = ACTIVATION(x)
-    tl.store(out_ptr + row * cols + column, x, mask=keep)
+    tl.store(out_ptr + row * cols + column, ACTIVATION(x), mask=keep)
 
 
 def bias_relu(x, bias):

@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-SQRT_HALF: tl.constexpr = 0.7071067811865476
+SQRT_HALF = tl.constexpr(0.7071067811865476)
 HALF = tl.constexpr(0.5)
 
 

@@ -1,6 +1,6 @@
 """exp2 with log2(e) folded into the input, as flash attention does.
 
-family: exp2, plain constants
+family: exp2, constexpr global
 task: softmax
 """
 
@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-LOG2E: tl.constexpr = 1.4426950408889634
+LOG2E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
