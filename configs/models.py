@@ -96,8 +96,8 @@ def load_model(
     """Weights on `device`: `checkpoint` (a folder) where given, else those that the config names.
 
     Args:
-        trainable: float32 weights on a GPU too, for an optimiser that updates them. DeepSpeed keeps its own float32
-            copy, so under it they stay in the config's dtype. On a CPU weights are always float32.
+        trainable: float32 weights, for an optimiser that updates them. DeepSpeed keeps its own float32 copy, so under it
+            they stay in the config's dtype. Without `trainable` they are in the config's dtype where the device can.
 
     Raises:
         OSError: weights cannot be reached; the message says what to do.
@@ -106,8 +106,9 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
-    full = device == "cpu" or (trainable and not deepspeed)
-    dtype = torch.float32 if full else getattr(torch, model.dtype)
+    # A CPU without bfloat16 instructions emulates them, slowly.
+    full = (trainable and not deepspeed) or not mixed_precision(model, device)
+    dtype = torch.float32 if full else torch.bfloat16
     loaded: PreTrainedModel
     if checkpoint is None and model.source == "random":
         loaded = random_model(model)

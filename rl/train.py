@@ -41,6 +41,7 @@ from data_pipeline.store import load_tasks
 from data_pipeline.verify import Judging
 from rewards.rollout import Rollout, read_rollouts, rollout_files
 from rl.prompts import build
+from rl.cpu import sample_in_bfloat16
 from rl.reward import SandboxReward, SandboxThread, outcome
 from sandbox.protocol import Sandbox
 
@@ -108,6 +109,8 @@ def build_trainer(
     log = rollout_log(folder, args.process_index)
     keep_steps(log, checkpoint_step(checkpoint) if checkpoint else 0)
     reward = SandboxReward(prompts.tasks, judges, Judging.from_config(config.sandbox), config.reward, log)
+    if device == "cpu" and args.bf16:
+        sample_in_bfloat16(model)
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=reward,

@@ -7,9 +7,12 @@ a worker thread; everything dangerous happens in processes of `sandbox.pool`.
 import asyncio
 import os
 import queue
+import shutil
 import signal
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,11 +43,13 @@ class LocalSandbox:
         workers: candidates judged at the same time; 0 means one a CPU core.
         """
         count = workers or os.cpu_count() or 1
-        self.tracer = Helper("sandbox.zygote", "trace")
-        self.interpreter = Helper("sandbox.zygote", "interpret", interpret=True)
-        self.compiler = Helper("sandbox.zygote", "compile")
+        self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
+        self._folder.chmod(0o755)
+        self.tracer = Helper(self._folder, "sandbox.zygote", "trace")
+        self.interpreter = Helper(self._folder, "sandbox.zygote", "interpret", interpret=True)
+        self.compiler = Helper(self._folder, "sandbox.zygote", "compile")
         self.judges: queue.SimpleQueue[Helper] = queue.SimpleQueue()
-        self._all_judges = [Helper("sandbox.judge") for _ in range(count)]
+        self._all_judges = [Helper(self._folder, "sandbox.judge") for _ in range(count)]
         for judge in self._all_judges:
             self.judges.put(judge)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
@@ -89,6 +94,7 @@ class LocalSandbox:
             thread.start()
         for thread in closing:
             thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _Trial:

@@ -39,8 +39,12 @@ class Outcome(Record):
 class Helper:
     """A process of ours behind a socket."""
 
-    def __init__(self, module: str, *arguments: str, interpret: bool = False) -> None:
-        self.module, self.arguments, self.interpret = module, arguments, interpret
+    def __init__(self, folder: Path, module: str, *arguments: str, interpret: bool = False) -> None:
+        """Args:
+        folder: temporary folder of the process; whoever made it removes it.
+        interpret: Triton's interpreter instead of its compiler.
+        """
+        self.folder, self.module, self.arguments, self.interpret = folder, module, arguments, interpret
         self.lock = threading.Lock()
         self.hello: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +62,11 @@ class Helper:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", self.module, *self.arguments, str(theirs.fileno())]
         self._process = subprocess.Popen(
-            command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env=_environment(self.interpret), cwd="/"
+            command,
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            env=_environment(self.folder, self.interpret),
+            cwd="/",
         )
         theirs.close()
         ours.settimeout(START_SECONDS)
@@ -178,12 +186,14 @@ def _collect(readers: list[int], deadline: float, life: int) -> tuple[bytes, byt
     return bytes(buffers[0]), bytes(buffers[1]), bytes(buffers[2]), overflow
 
 
-def _environment(interpret: bool) -> dict[str, str]:
+def _environment(folder: Path, interpret: bool) -> dict[str, str]:
     """A small environment: no secrets of ours, one thread, no GPU."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     fixed = {
+        "TMPDIR": str(folder),
+        "HOME": str(folder),
         "PYTHONPATH": path,
         "CUDA_VISIBLE_DEVICES": "",
         "TRITON_DEFAULT_FP_FUSION": "1",

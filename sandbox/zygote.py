@@ -64,6 +64,8 @@ def _warden(
     report: dict[str, Any]
     private = Path(tempfile.mkdtemp(dir=mount_point)) if "private root" not in layers else None
     try:
+        if private is not None and os.geteuid() == 0:
+            os.chown(private, isolation.NOBODY, isolation.NOBODY)
         jail = isolation.Jail(layers, private or mount_point)
         jail.prepare()
         child = os.fork()

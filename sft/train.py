@@ -58,7 +58,7 @@ def train(config: Config, console: Console) -> dict[str, Any]:
         f"SFT on {len(rows.training)} conversations, {len(rows.heldout)} held out, "
         f"{rows.dropped} dropped as longer than {config.sft.max_length} tokens"
     )
-    model = load_model(config.model, device, trainable=config.sft.lora is None)
+    model = load_model(config.model, device, trainable=config.sft.lora is None or device == "cpu")
     before = parameter_sample(model)
     checkpoint = last_checkpoint(folder)
     trainer = SFTTrainer(

@@ -21,6 +21,7 @@ from configs.training import TrainingSanityError
 from data_pipeline.task import Task
 from rewards.audit import audit
 from rewards.rollout import Rollout, read_rollouts
+from rl.cpu import sample_in_bfloat16
 from rl.prompts import build
 from rl.reward import SandboxThread
 from rl.train import arguments, build_trainer, train
@@ -160,3 +161,17 @@ def test_long_prompts_are_dropped_and_too_few_are_an_error(tmp_path: Path) -> No
     assert prompts.dropped == len(tasks) - len(prompts.tasks) > 0
     with pytest.raises(ValueError, match=r"rl\.prompts_per_step=2 are needed"):
         build(tasks, tokenizer, lengths[0] - 1, at_least=2)
+
+
+def test_the_bfloat16_sampler_follows_the_policy() -> None:
+    policy = load_model(compose_config(Path("unused")).model, "cpu")
+    prompt = torch.arange(5, 15).unsqueeze(0)
+    options = {"attention_mask": torch.ones_like(prompt), "max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    sample_in_bfloat16(policy)
+    before = policy.generate(prompt, **options)
+    with torch.no_grad():
+        policy.get_input_embeddings().weight.copy_(policy.get_input_embeddings().weight.flip(0))
+    after = policy.generate(prompt, **options)
+    assert before.shape == after.shape == (1, 14)
+    assert not torch.equal(before, after), "new weights must reach the sampler"
+    assert {parameter.dtype for parameter in policy.parameters()} == {torch.float32}
