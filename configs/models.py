@@ -96,8 +96,8 @@ def load_model(
     """Weights on `device`: `checkpoint` (a folder) where given, else those that the config names.
 
     Args:
-        trainable: float32 weights, for an optimiser that updates them. DeepSpeed keeps its own float32 copy, so under it
-            they stay in the config's dtype. Without `trainable` they are in the config's dtype where the device can.
+        trainable: float32 weights, for an optimiser that updates them; DeepSpeed keeps its own float32 copy, so
+            under it they stay in the config's dtype. Otherwise the config's dtype, where the device computes in it.
 
     Raises:
         OSError: weights cannot be reached; the message says what to do.

@@ -44,7 +44,7 @@ class TrainingSanityError(RuntimeError):
 def only_our_progress() -> None:
     """Switch off the progress bars of `datasets` and `transformers`: there is one bar a stage, ours."""
     datasets.disable_progress_bars()
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
 
 
 def shared_arguments(model: ModelConfig, device: Device, folder: Path) -> dict[str, Any]:

@@ -40,8 +40,8 @@ from configs.training import (
 from data_pipeline.store import load_tasks
 from data_pipeline.verify import Judging
 from rewards.rollout import Rollout, read_rollouts, rollout_files
-from rl.prompts import build
 from rl.cpu import sample_in_bfloat16
+from rl.prompts import build
 from rl.reward import SandboxReward, SandboxThread, outcome
 from sandbox.protocol import Sandbox
 

@@ -67,14 +67,15 @@ class Draw:
         if x.dim() == 0 or x.numel() < 2:
             return x
         rows = x.reshape(-1, x.shape[-1]) if x.dim() > 1 else x.reshape(1, -1)
-        pick = torch.randperm(rows.shape[0], generator=self.generator)
+        order = torch.randperm(rows.shape[0], generator=self.generator)
         column = int(torch.randint(rows.shape[1], (1,), generator=self.generator))
-        sign = torch.where(torch.arange(rows.shape[0]) % 2 == 0, 1.0, -1.0)
-        rows[:, column] = sign * OUTLIER_SCALE * (1 + rows[:, column].abs())  # exp() of it overflows float32
-        for row, value in zip(pick[1:4].tolist(), (0.0, 1.0, None), strict=False):
-            rows[row] = 0.0 if value is None else value
-            if value is None:
-                rows[row, column] = 1.0
+        special, others = order[1:4].tolist(), torch.cat([order[:1], order[4:]])
+        sign = torch.where(torch.arange(len(others)) % 2 == 0, 1.0, -1.0)
+        rows[others, column] = sign * OUTLIER_SCALE * (1 + rows[others, column].abs())  # exp() overflows float32
+        for row, value in zip(special, (0.0, 1.0, 0.0), strict=False):
+            rows[row] = value
+        if len(special) == 3:
+            rows[special[2], column] = 1.0
         return rows.reshape(x.shape)
 
 

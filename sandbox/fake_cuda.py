@@ -45,6 +45,9 @@ class FakeCuda(TorchFunctionMode):
         return func(*arguments, **keywords)
 
 
+_TRUE_DEVICE: Callable[[FakeTensor], torch.device] = vars(FakeTensor)["device"].fget
+
+
 def _redirect(value: Any) -> Any:
     if isinstance(value, torch.device) and value.type == "cuda":
         return _CPU
@@ -56,7 +59,7 @@ def _redirect(value: Any) -> Any:
 def _device(tensor: FakeTensor) -> torch.device:
     """`cuda:0` to the candidate; the truth to torch's own code, which runs with the mode taken off the stack."""
     modes: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return _CUDA if any(isinstance(mode, FakeCuda) for mode in modes) else tensor.fake_device
+    return _CUDA if any(isinstance(mode, FakeCuda) for mode in modes) else _TRUE_DEVICE(tensor)
 
 
 def _data_ptr(tensor: torch.Tensor) -> int:

@@ -116,7 +116,7 @@ class _Runner:
             value = argument.value
             if isinstance(value, str) and value.startswith("float:"):
                 value = decode_number(value)
-            return tl.constexpr(value) if argument.constexpr and module is None else value
+            return value  # a module's tl.constexpr too: `HALF * x` must be a tensor, not a constexpr of one
         if isinstance(argument, Group):
             return tuple(self._value(item, module) for item in argument.items)
         if isinstance(argument, Descriptor):

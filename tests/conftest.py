@@ -7,11 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import corpus
+import pytest
 
 from sandbox.local import LocalSandbox
 

@@ -1,25 +1,21 @@
-"""Reads the corpora: candidates with their headers, task files as data, and `Job`s made of both.
+"""Reads the corpora: candidates with their headers, and `Job`s made of them and the tasks in `tests/tasks`.
 
 A candidate's docstring starts with one sentence on the mechanism and then `key: value` lines (see `Candidate`).
-Nothing here executes a candidate or a task file: constants are read from the syntax tree.
+Nothing here executes a candidate or a task file.
 """
 
-import ast
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sandbox.types import TOLERANCES, Case, Job, Limits
+from sandbox import task_file
+from sandbox.types import TOLERANCES, Job, Limits
 
 HERE = Path(__file__).parent
 EXPLOITS = HERE / "exploits"
 HONEST = HERE / "honest"
 TASKS = HERE / "tasks"
-
 NAIVE = ("pass", "fail", "hangs", "crashes", "harms")
-"""What a naive harness may do with an exploit."""
-MODEL_CASES = (Case(name="default"), Case(name="tails", distribution="heavy_tailed", hidden=True))
-"""Cases of a KernelBench style task, which names no shapes of its own."""
+"""What `naive_harness.py` may do with an exploit."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +32,6 @@ class Candidate:
     """Stages at which an exploit may be rejected; empty for an honest file."""
     naive: str
     """What `naive_harness.py` does with an exploit: `pass`, `fail`, `hangs`, `crashes` or `harms`."""
-
-
-@dataclass(frozen=True)
-class TaskFile:
-    """One file of `tests/tasks`."""
-
-    source: str
-    entry_point: str
-    cases: tuple[Case, ...]
-    tolerance: str
 
 
 def header_of(docstring: str) -> tuple[str, dict[str, str]]:
@@ -88,30 +74,11 @@ def candidates(folder: Path) -> list[Candidate]:
     return [read_candidate(path) for path in sorted(folder.glob("*.py"))]
 
 
-def read_task(name: str) -> TaskFile:
-    """`tests/tasks/<name>.py` with its constants read from the syntax tree."""
-    source = (TASKS / f"{name}.py").read_text()
-    tree = ast.parse(source)
-    constants = {
-        node.targets[0].id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    is_model = any(isinstance(node, ast.ClassDef) and node.name == "Model" for node in tree.body)
-    listed: list[dict[str, Any]] = ast.literal_eval(constants["CASES"]) if "CASES" in constants else []
-    return TaskFile(
-        source=source,
-        entry_point="ModelNew" if is_model else name,
-        cases=tuple(Case.model_validate(case) for case in listed) or MODEL_CASES,
-        tolerance=ast.literal_eval(constants["TOLERANCE"]),
-    )
-
-
 def job(candidate: Candidate, limits: Limits) -> Job:
     """The sandbox's question for one candidate of a corpus."""
-    task = read_task(candidate.task)
+    task = task_file.read(TASKS / f"{candidate.task}.py")
     return Job(
-        reference=task.source,
+        reference=task.reference,
         candidate=candidate.code,
         entry_point=task.entry_point,
         cases=task.cases,

@@ -170,7 +170,7 @@ def test_the_bfloat16_sampler_follows_the_policy() -> None:
     sample_in_bfloat16(policy)
     before = policy.generate(prompt, **options)
     with torch.no_grad():
-        policy.get_input_embeddings().weight.copy_(policy.get_input_embeddings().weight.flip(0))
+        policy.model.norm.weight.neg_()
     after = policy.generate(prompt, **options)
     assert before.shape == after.shape == (1, 14)
     assert not torch.equal(before, after), "new weights must reach the sampler"

@@ -84,7 +84,7 @@ def test_smollm2_tokenizer_ends_with_im_end_and_pads_with_endoftext() -> None:
 @pytest.mark.slow
 def test_smollm2_weights_stop_pad_and_know_the_capital_of_france() -> None:
     config = model_config("smollm2_135m")
-    tokenizer, model = load_tokenizer(config), load_model(config, "cpu")
+    tokenizer, model = load_tokenizer(config), load_model(config, "cpu", trainable=True)
     for settings in (model.config, model.generation_config):
         assert (settings.eos_token_id, settings.pad_token_id) == (2, 0)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
