@@ -5,6 +5,7 @@ Runs inside an isolated child of the `interpret` zygote. No candidate host code 
 """
 
 import traceback
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def warm() -> None:
 
 
 def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `plan`, `layout`, `source`, `functions`, `aliases`. Descriptor: the arena.
+    """Request: `plan`, `layout`, and the fields of a `KernelModule`. Descriptor: the arena.
 
     Reply: `{"changed": […]}`, for each step the buffers whose bytes it changed, or `{"rejected": {…}}`, or
     `{"fault": …}` where the interpreter itself lacks something.
@@ -69,6 +70,7 @@ class _Runner:
     ) -> None:
         self.plan, self.where, self.memory = plan, where, memory
         self.watch = MemoryWatch.install()
+        self.synchronises, self.waits = bool(request["synchronises"]), bool(request["waits"])
         self.functions: list[dict[str, Any]] = []
         for number, kernel in enumerate(plan.kernels):
             folder = scratch / str(number)
@@ -106,7 +108,9 @@ class _Runner:
         arguments = {name: self._value(argument, module) for name, argument in step.arguments.items()}
         slots = [self.where.slots[number] for number in touched(step)]
         base = self.memory.data_ptr()
-        self.watch.start(base, self.where.nbytes, [(base + s.offset, base + s.offset + s.nbytes) for s in slots])
+        buffers = [(base + s.offset, base + s.offset + s.nbytes) for s in slots]
+        order = [] if self.waits else torch.randperm(prod(step.grid)).tolist()
+        self.watch.start(base, self.where.nbytes, buffers, races=not self.synchronises, order=order)
         module[kernel.name][tuple(step.grid)](**arguments)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:

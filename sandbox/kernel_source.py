@@ -23,6 +23,11 @@ class KernelModule(Record):
     aliases: dict[str, str]
     """Name in the source → dotted name of a Triton module, or `module:attribute`."""
 
+    synchronises: bool
+    """A kernel waits, or uses what an atomic returns: its programs may order themselves."""
+    waits: bool
+    """A kernel has a `while` loop: programs may wait for earlier ones."""
+
 
 class KernelError(ValueError):
     """A kernel says something outside the language; the message names it."""
@@ -79,13 +84,17 @@ def aliases(tree: ast.Module) -> dict[str, str]:
     return found
 
 
-def build(tree: ast.Module, launched: set[str], constants: set[str]) -> KernelModule:
-    """The clean module for the kernels named in `launched`; `constants` are module constants known by value.
+def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+    """The clean module for the kernels in `launched` (name → first line, where known); `constants` are module constants
+    known by value.
 
     Raises:
-        KernelError: a kernel is not in the file, or says something outside the language.
+        KernelError: a kernel is not in the file, or not where it claims to be, or says something outside the language.
     """
     defined, known = functions(tree), aliases(tree)
+    for name, line in launched.items():
+        if line is not None and name in defined and line != _first_line(defined[name]):
+            raise KernelError(f"kernel {name!r} is not the function of that name in the candidate file")
     wanted, queue = {}, sorted(launched)
     while queue:
         name = queue.pop()
@@ -93,6 +102,8 @@ def build(tree: ast.Module, launched: set[str], constants: set[str]) -> KernelMo
             continue
         if name not in defined:
             raise KernelError(f"kernel {name!r} is not a function of the candidate file")
+        if sum(isinstance(n, Function) and n.name == name for n in ast.walk(tree)) > 1:
+            raise KernelError(f"the file defines {name!r} more than once; give every kernel function a name of its own")
         wanted[name] = defined[name]
         bound = _bound(defined[name])
         queue += [
@@ -106,7 +117,14 @@ def build(tree: ast.Module, launched: set[str], constants: set[str]) -> KernelMo
     if used["tl"] != "triton.language":
         raise KernelError("the name `tl` must stand for triton.language")
     source = "\n\n\n".join(ast.unparse(_clean(wanted[name])) for name in sorted(wanted))
-    return KernelModule(source=source + "\n", functions=tuple(sorted(wanted)), aliases=used)
+    waits = any(isinstance(n, ast.While) for function in wanted.values() for n in ast.walk(function))
+    return KernelModule(
+        source=source + "\n",
+        functions=tuple(sorted(wanted)),
+        aliases=used,
+        synchronises=waits or any(_uses_atomic_result(function) for function in wanted.values()),
+        waits=waits,
+    )
 
 
 def check(function: Function, kernels: set[str], constants: set[str] | None, known: dict[str, str]) -> dict[str, str]:
@@ -204,6 +222,16 @@ def _clean(function: Function) -> Function:
             ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
         )
     return clean
+
+
+def _uses_atomic_result(function: Function) -> bool:
+    dropped = {id(n.value) for n in ast.walk(function) if isinstance(n, ast.Expr)}
+    calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and _last_name(n.func).startswith("atomic_")]
+    return any(id(call) not in dropped for call in calls)
+
+
+def _first_line(function: Function) -> int:
+    return min([function.lineno, *(d.lineno for d in function.decorator_list)])
 
 
 def _body_nodes(function: Function) -> Iterator[ast.AST]:

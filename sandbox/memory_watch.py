@@ -2,8 +2,8 @@
 
 A sequential interpreter forgives both: memory behind a buffer is readable, and programs never run at once. A GPU does
 not. Found here: any active lane outside the buffers of its launch; a program that reads, or overwrites with another
-value, what a different program of the same launch wrote or read. Kernels that use atomics order themselves, so
-races are not judged once a launch has used one.
+value, what a different program of the same launch wrote or read. Kernels that wait, or that look at what an atomic
+returns, may order themselves: for those, races are not judged. Programs run in random order unless kernels wait.
 """
 
 from typing import Any
@@ -28,24 +28,44 @@ class MemoryWatch:
         self.starts = self.ends = np.empty(0, np.uint64)
         self.base = 0
         self.writers = self.readers = np.empty(0, np.int32)
-        self.atomics_used = False
+        self.races = True
+        self.order: list[int] = []
 
     @classmethod
     def install(cls) -> "MemoryWatch":
         """Put a watch into this process's interpreter. For good."""
         watch = cls(triton_interpreter._interpreter)
         triton_interpreter._interpreter = watch
+        builder = triton_interpreter.interpreter_builder
+        original = builder.set_grid_idx
+
+        def set_grid_idx(x: int, y: int, z: int) -> None:
+            if watch.order:
+                _, height, depth = builder.grid_dim
+                place = watch.order[(x * height + y) * depth + z]
+                x, y, z = place // (height * depth), place // depth % height, place % depth
+            original(x, y, z)
+
+        builder.set_grid_idx = set_grid_idx
         return watch
 
-    def start(self, base: int, nbytes: int, buffers: list[tuple[int, int]]) -> None:
-        """A launch begins: it may touch `buffers` (first and last-plus-one address) of the memory at `base`."""
+    def start(self, base: int, nbytes: int, buffers: list[tuple[int, int]], races: bool, order: list[int]) -> None:
+        """A launch begins.
+
+        Args:
+            base: address of the memory that holds all buffers.
+            nbytes: its size.
+            buffers: first and last-plus-one address of each buffer that the launch may touch.
+            races: judge races between programs.
+            order: in which order programs run, or empty for their own.
+        """
         ordered = sorted(buffers)
         self.starts = np.array([start for start, _ in ordered], np.uint64)
         self.ends = np.array([end for _, end in ordered], np.uint64)
         self.base = base
         self.writers = np.full(nbytes, _NOBODY, np.int32)
         self.readers = np.full(nbytes, _NOBODY, np.int32)
-        self.atomics_used = False
+        self.races, self.order = races, order
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)
@@ -53,7 +73,7 @@ class MemoryWatch:
     def load(self, pointers: Array, mask: Array, other: Array, dtype: Any) -> Any:
         at = self._within(pointers, mask, np.dtype(dtype).itemsize, "reads")
         me = self._program()
-        if not self.atomics_used:
+        if self.races:
             writers = self.writers[at]
             if bool(((writers != _NOBODY) & (writers != me)).any()):
                 raise MemoryFaultError("a program reads what another program of the same launch wrote: a race on a GPU")
@@ -64,7 +84,7 @@ class MemoryWatch:
     def store(self, pointers: Array, value: Array, mask: Array) -> Any:
         at = self._within(pointers, mask, value.dtype.itemsize, "writes")
         me = self._program()
-        if not self.atomics_used:
+        if self.races:
             writers, readers = self.writers[at], self.readers[at]
             foreign = ((writers != _NOBODY) & (writers != me)) | ((readers != _NOBODY) & (readers != me))
             if bool(foreign.any()) and self._changes(pointers, value, mask, foreign):
@@ -76,12 +96,10 @@ class MemoryWatch:
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:
         self._within(pointers, mask, value.dtype.itemsize, "updates")
-        self.atomics_used = True
         return self.native.atomic_rmw(operation, pointers, value, mask, semantics)
 
     def atomic_cas(self, pointers: Array, compare: Array, value: Array, semantics: Any) -> Any:
         self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
-        self.atomics_used = True
         return self.native.atomic_cas(pointers, compare, value, semantics)
 
     def _within(self, pointers: Array, mask: Array, itemsize: int, verb: str) -> Array:

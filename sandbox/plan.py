@@ -140,6 +140,8 @@ class KernelCode(Plain):
 
     name: str
     """Name of the function in the candidate file."""
+    line: Index
+    """Where it begins there, decorators included."""
     ttir: str
     """Triton IR for `target`, or empty where the tracer was not asked for it."""
     options: dict[str, Number | None]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,15 @@ class Outcome(Record):
 class Helper:
     """A process of ours behind a socket."""
 
-    def __init__(self, folder: Path, module: str, *arguments: str, interpret: bool = False) -> None:
+    def __init__(
+        self, starter: ThreadPoolExecutor, folder: Path, module: str, *arguments: str, interpret: bool = False
+    ) -> None:
         """Args:
+        starter: the one thread that starts processes; they die with it.
         folder: temporary folder of the process; whoever made it removes it.
         interpret: Triton's interpreter instead of its compiler.
         """
+        self.starter = starter
         self.folder, self.module, self.arguments, self.interpret = folder, module, arguments, interpret
         self.lock = threading.Lock()
         self.hello: dict[str, Any] = {}
@@ -61,13 +66,14 @@ class Helper:
         self.close()
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", self.module, *self.arguments, str(theirs.fileno())]
-        self._process = subprocess.Popen(
+        self._process = self.starter.submit(
+            subprocess.Popen,
             command,
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             env=_environment(self.folder, self.interpret),
             cwd="/",
-        )
+        ).result()
         theirs.close()
         ours.settimeout(START_SECONDS)
         try:

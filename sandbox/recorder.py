@@ -57,7 +57,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         super().__init__()  # type: ignore[no-untyped-call]
         self.buffers: list[dict[str, Any]] = []
         self.steps: list[dict[str, Any]] = []
-        self.kernels: dict[int, RecordedLaunch] = {}
+        self.kernels: dict[int, tuple[RecordedLaunch, dict[str, Any]]] = {}
         self._numbers: dict[int, int] = {}
         self._first_content: dict[int, list[dict[str, Any]]] = {}
         self._alive: list[Any] = []  # storages are told apart by address, so none may be freed meanwhile
@@ -90,7 +90,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
 
     def launch(self, launch: RecordedLaunch) -> None:
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
-        self.kernels.setdefault(launch.key, launch)
+        if launch.key not in self.kernels:
+            known = globals_of(launch.function)
+            constants = {name: c for name, value in known.items() if (c := self._module_constant(value)) is not None}
+            self.kernels[launch.key] = (launch, constants)
         arguments = {name: self._argument(value, name in launch.constexprs) for name, value in launch.arguments.items()}
         self._add({"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments})
 
@@ -99,12 +102,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         used = dict.fromkeys(step["kernel"] for step in self.steps if step["kind"] == "launch")
         order = {key: number for number, key in enumerate(used)}
         kernels = []
-        for launch in (self.kernels[key] for key in used):
-            known = globals_of(launch.function)
-            constants = {name: c for name, value in known.items() if (c := self._module_constant(value)) is not None}
+        for launch, constants in (self.kernels[key] for key in used):
+            code = launch.function.fn.__code__
             kernels.append(
                 {
                     "name": launch.function.fn.__name__,
+                    "line": code.co_firstlineno if code.co_name == launch.function.fn.__name__ else 0,
                     "ttir": launch.ttir if ttir else "",
                     "options": launch.options,
                     "constants": constants,

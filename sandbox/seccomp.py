@@ -13,7 +13,7 @@ _DENIED_ALWAYS = """
     perf_event_open userfaultfd mount umount2 pivot_root chroot unshare setns keyctl add_key request_key
     init_module finit_module delete_module kexec_load reboot io_uring_setup seccomp open_by_handle_at
     memfd_create memfd_secret shmget semget msgget mq_open socket socketpair kill tkill rt_sigqueueinfo
-    rt_tgsigqueueinfo mknod mknodat personality syslog acct swapon fanotify_init move_mount fsopen fsmount
+    rt_tgsigqueueinfo mknod mknodat personality syslog acct swapon setrlimit fanotify_init move_mount fsopen fsmount
     open_tree setpriority mlock mlockall
     """.split()
 _DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat"]
@@ -26,25 +26,26 @@ def _table(text: str) -> dict[str, int]:
 
 _NUMBERS = {
     "x86_64": _table("""
-        shmget 29 socket 41 socketpair 53 clone 56 fork 57 vfork 58 execve 59 kill 62 semget 64 msgget 68
-        ptrace 101 syslog 103 rt_sigqueueinfo 129 mknod 133 personality 135 setpriority 141 mlock 149 mlockall
-        151 pivot_root 155 chroot 161 acct 163 mount 165 umount2 166 swapon 167 reboot 169 init_module 175
-        delete_module 176 tkill 200 tgkill 234 mq_open 240 kexec_load 246 add_key 248 request_key 249 keyctl
-        250 mknodat 259 unshare 272 rt_tgsigqueueinfo 297 perf_event_open 298 fanotify_init 300
-        open_by_handle_at 304 setns 308 process_vm_readv 310 process_vm_writev 311 kcmp 312 finit_module 313
-        seccomp 317 memfd_create 319 bpf 321 execveat 322 userfaultfd 323 pidfd_send_signal 424 io_uring_setup
-        425 open_tree 428 move_mount 429 fsopen 430 fsmount 432 pidfd_open 434 clone3 435 pidfd_getfd 438
-        memfd_secret 447
+        setrlimit 160 prlimit64 302 shmget 29 socket 41 socketpair 53 clone 56 fork 57 vfork 58 execve 59
+        kill 62 semget 64 msgget 68 ptrace 101 syslog 103 rt_sigqueueinfo 129 mknod 133 personality 135
+        setpriority 141 mlock 149 mlockall 151 pivot_root 155 chroot 161 acct 163 mount 165 umount2 166
+        swapon 167 reboot 169 init_module 175 delete_module 176 tkill 200 tgkill 234 mq_open 240
+        kexec_load 246 add_key 248 request_key 249 keyctl 250 mknodat 259 unshare 272 rt_tgsigqueueinfo 297
+        perf_event_open 298 fanotify_init 300 open_by_handle_at 304 setns 308 process_vm_readv 310
+        process_vm_writev 311 kcmp 312 finit_module 313 seccomp 317 memfd_create 319 bpf 321 execveat 322
+        userfaultfd 323 pidfd_send_signal 424 io_uring_setup 425 open_tree 428 move_mount 429 fsopen 430
+        fsmount 432 pidfd_open 434 clone3 435 pidfd_getfd 438 memfd_secret 447
     """),
     "aarch64": _table("""
-        mknodat 33 umount2 39 mount 40 pivot_root 41 chroot 51 acct 89 personality 92 unshare 97 kexec_load
-        104 init_module 105 delete_module 106 syslog 116 ptrace 117 kill 129 tkill 130 tgkill 131
-        rt_sigqueueinfo 138 setpriority 140 reboot 142 mq_open 180 msgget 186 semget 190 shmget 194 socket 198
-        socketpair 199 add_key 217 request_key 218 keyctl 219 clone 220 execve 221 swapon 224 mlock 228
-        mlockall 230 rt_tgsigqueueinfo 240 perf_event_open 241 fanotify_init 262 open_by_handle_at 265 setns
-        268 process_vm_readv 270 process_vm_writev 271 kcmp 272 finit_module 273 seccomp 277 memfd_create 279
-        bpf 280 execveat 281 userfaultfd 282 pidfd_send_signal 424 io_uring_setup 425 open_tree 428 move_mount
-        429 fsopen 430 fsmount 432 pidfd_open 434 clone3 435 pidfd_getfd 438 memfd_secret 447
+        setrlimit 164 prlimit64 261 mknodat 33 umount2 39 mount 40 pivot_root 41 chroot 51 acct 89
+        personality 92 unshare 97 kexec_load 104 init_module 105 delete_module 106 syslog 116 ptrace 117
+        kill 129 tkill 130 tgkill 131 rt_sigqueueinfo 138 setpriority 140 reboot 142 mq_open 180 msgget 186
+        semget 190 shmget 194 socket 198 socketpair 199 add_key 217 request_key 218 keyctl 219 clone 220
+        execve 221 swapon 224 mlock 228 mlockall 230 rt_tgsigqueueinfo 240 perf_event_open 241
+        fanotify_init 262 open_by_handle_at 265 setns 268 process_vm_readv 270 process_vm_writev 271 kcmp 272
+        finit_module 273 seccomp 277 memfd_create 279 bpf 280 execveat 281 userfaultfd 282
+        pidfd_send_signal 424 io_uring_setup 425 open_tree 428 move_mount 429 fsopen 430 fsmount 432
+        pidfd_open 434 clone3 435 pidfd_getfd 438 memfd_secret 447
     """),
 }  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -52,7 +53,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LOAD, _JUMP_EQ, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM, _ENOSYS = 1, 38
-_NR, _ARCH, _ARG0 = 0, 4, 16  # offsets in struct seccomp_data (low word of the first argument)
+_NR, _ARCH, _ARG0, _ARG2, _ARG2_HIGH = 0, 4, 16, 32, 36  # offsets in struct seccomp_data (low words first)
 _CLONE_THREAD = 0x00010000
 _X32_BIT = 0x40000000
 
@@ -79,6 +80,15 @@ def program(pid: int, may_exec: bool) -> bytes:
         (_JUMP_EQ, 0, 3, numbers["tgkill"]),
         (_LOAD, 0, 0, _ARG0),
         (_JUMP_EQ, 1, 0, pid),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_LOAD, 0, 0, _NR),
+    ]
+    code += [  # prlimit64 may read limits, not set them: a lowered CPU limit would look like a kill from outside
+        (_JUMP_EQ, 0, 6, numbers["prlimit64"]),
+        (_LOAD, 0, 0, _ARG2),
+        (_JUMP_EQ, 0, 2, 0),
+        (_LOAD, 0, 0, _ARG2_HIGH),
+        (_JUMP_EQ, 1, 0, 0),
         (_RETURN, 0, 0, _ERRNO | _EPERM),
         (_LOAD, 0, 0, _NR),
     ]

@@ -1,7 +1,8 @@
 """Triton's private interfaces, interpreter half: clean kernel source becomes functions that run on a CPU.
 
 Differs from Triton's own interpreter in what honest kernels need: bfloat16 arithmetic (Triton's computes with the bits
-as integers) and rounding (Triton's truncates), and libdevice functions (Triton's has none).
+as integers) and rounding (Triton's truncates), TF32 matrix products (Triton's are float32), and libdevice functions
+(Triton's has none).
 """
 
 import builtins
@@ -84,8 +85,11 @@ def mend_bfloat16() -> None:
         _widen_method(name, widen, narrow)
     dot = InterpreterBuilder.create_dot
 
-    def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
-        return dot(self, widen(self, a), widen(self, b), *rest)
+    def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
+        a, b = widen(self, a), widen(self, b)
+        if str(precision).split(".")[-1].upper() == "TF32" and a.dtype.scalar == tl.float32:
+            a, b = _round_to_tf32(a), _round_to_tf32(b)
+        return dot(self, a, b, d, precision, *rest)
 
     InterpreterBuilder.create_dot = create_dot
 
@@ -94,6 +98,12 @@ def _round_to_bfloat16(handle: Any) -> Any:
     """float32 → bfloat16, to nearest even; Triton's interpreter cuts the low bits off."""
     data = torch.from_numpy(np.array(handle.data, np.float32, ndmin=1)).bfloat16().view(torch.int16).numpy()
     return TensorHandle(data.view(np.uint16).reshape(np.shape(handle.data)), tl.bfloat16)
+
+
+def _round_to_tf32(handle: Any) -> Any:
+    """float32 with the 10 bits of mantissa that tensor cores keep, to nearest."""
+    bits = np.array(handle.data, np.float32).view(np.uint32)
+    return TensorHandle(((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32), tl.float32)
 
 
 def _widen_method(name: str, widen: Any, narrow: Any) -> None:

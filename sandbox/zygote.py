@@ -29,6 +29,7 @@ from sandbox import isolation, wire
 Work = Callable[[dict[str, Any], Path, list[int]], dict[str, Any]]
 """(request, writable scratch folder, descriptors of shared memory) → reply, in the child."""
 
+CPU_GRACE_SECONDS = 2
 RESULT_FDS = 4  # result, log, status, life: the first descriptors of each request
 
 
@@ -68,14 +69,18 @@ def _warden(
             os.chown(private, isolation.NOBODY, isolation.NOBODY)
         jail = isolation.Jail(layers, private or mount_point)
         jail.prepare()
+        setup_read, setup_write = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(status)
             os.close(life)
-            _child(work, request, fds[RESULT_FDS:], result, log, jail, may_exec)
-        os.close(result)
-        os.close(log)
+            _child(work, request, fds[RESULT_FDS:], (result, log, setup_write), jail, may_exec)
+        for fd in (result, log, setup_write):
+            os.close(fd)
+        fault = os.read(setup_read, 4096).decode()  # ends when the child is locked down, before untrusted code
         report = _watch(child, life, float(request["seconds"]))
+        if fault:
+            report = {"setup_error": fault}
     except OSError as error:
         report = {"setup_error": str(error)}
     if private is not None:
@@ -97,9 +102,12 @@ def _watch(child: int, life: int, seconds: float) -> dict[str, Any]:
         os.killpg(child, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
+    _, status, usage = os.wait4(child, 0)
+    out_of_time = (
+        usage.ru_utime + usage.ru_stime >= seconds + CPU_GRACE_SECONDS - 0.5
+    )  # several threads: CPU limit first
     return {
-        "timed_out": timed_out and life not in ready,
+        "timed_out": out_of_time or (timed_out and life not in ready),
         "cancelled": life in ready,
         "exit_code": os.waitstatus_to_exitcode(status),
         "seconds": time.monotonic() - started,
@@ -107,28 +115,35 @@ def _watch(child: int, life: int, seconds: float) -> dict[str, Any]:
 
 
 def _child(
-    work: Work, request: dict[str, Any], shared: list[int], result: int, log: int, jail: isolation.Jail, may_exec: bool
+    work: Work,
+    request: dict[str, Any],
+    shared: list[int],
+    pipes: tuple[int, int, int],
+    jail: isolation.Jail,
+    may_exec: bool,
 ) -> None:
     """Lock down, do the work, send the reply. Never returns."""
+    result, log, setup = pipes
     try:
         os.setsid()
         os.dup2(log, 1)
         os.dup2(log, 2)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        keep = {0, 1, 2, result, *shared}
+        keep = {0, 1, 2, result, setup, *shared}
         _close_others(keep)
-        jail.enter(int(request["memory_mib"]), int(request["seconds"]) + 2, may_exec)
+        jail.enter(int(request["memory_mib"]), int(request["seconds"]) + CPU_GRACE_SECONDS, may_exec)
         os.environ.update(
             HOME=str(jail.scratch), TMPDIR=str(jail.scratch), TRITON_CACHE_DIR=str(jail.scratch / "cache")
         )
         tempfile.tempdir = None
     except Exception as error:  # nothing untrusted has run yet: whatever it is, it is ours
         try:
-            wire.write_all(result, wire.dumps({"setup_error": f"{type(error).__name__}: {error}"}))
+            wire.write_all(setup, f"{type(error).__name__}: {error}".encode()[:4096])
         finally:
             os._exit(3)
     try:
+        os.close(setup)  # says: locked down; from here on nothing can claim that we failed to do it
         wire.write_all(result, wire.dumps(work(request, jail.scratch, shared)))
     except BaseException:  # the last frame of this process: whatever it was, it goes into the log and nowhere else
         traceback.print_exc()

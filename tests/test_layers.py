@@ -20,7 +20,7 @@ ALLOWED = {
 NARROW = {"rewards": {"sandbox": {"sandbox.types"}}, "sandbox": {"configs": {"configs.schema"}}}
 """Where only one module of a package may be imported."""
 
-NO_TORCH = ("types", "protocol", "screen", "kernel_source", "kernel_language", "plan", "wire", "pool", "local", "task_file")
+NO_TORCH = ("types", "protocol", "trial", "screen", "kernel_source", "kernel_language", "plan", "wire", "pool", "local", "task_file")
 """The supervisor's half of the sandbox stays light."""
 
 

@@ -24,7 +24,7 @@ def launch(*views: dict[str, Any], grid: tuple[int, int, int] = (1, 1, 1)) -> di
 def make(**changes: Any) -> dict[str, Any]:
     return {
         "buffers": [{"nbytes": 32, "input": 0}, {"nbytes": 32}],
-        "kernels": [{"name": "k", "ttir": "", "options": {"num_warps": 4}, "constants": {}}],
+        "kernels": [{"name": "k", "line": 1, "ttir": "", "options": {"num_warps": 4}, "constants": {}}],
         "steps": [launch(view(0), view(1))],
         "output": {"view": view(1)},
         **changes,

@@ -70,7 +70,7 @@ def test_clean_module_has_no_decorators_and_only_what_is_launched() -> None:
         "@triton.autotune(configs=[evil()], key=[])\n@triton.jit\ndef k(p, N: tl.constexpr):\n    tl.store(p, helper(1.0))\n"
         "@triton.jit\ndef unused(p):\n    pass\n"
     )
-    module = build(ast.parse(source), {"k"}, {"SCALE"})
+    module = build(ast.parse(source), {"k": None}, {"SCALE"})
     assert module.functions == ("helper", "k")
     assert "evil" not in module.source and "@" not in module.source and "unused" not in module.source
     assert "N: tl.constexpr" in module.source
@@ -79,6 +79,6 @@ def test_clean_module_has_no_decorators_and_only_what_is_launched() -> None:
 def test_unknown_names_and_foreign_kernels_are_refused() -> None:
     tree = ast.parse(HEAD + KERNEL.format(body="tl.store(p, np)"))
     with pytest.raises(KernelError, match="'np' is neither"):
-        build(tree, {"k"}, set())
+        build(tree, {"k": None}, set())
     with pytest.raises(KernelError, match="'ghost' is not a function"):
-        build(tree, {"ghost"}, set())
+        build(tree, {"ghost": None}, set())
