@@ -1,10 +1,11 @@
 """Recompute every stored reward from its stored verdict: a reward that cannot be re-derived proves nothing."""
 
+import json
 from pathlib import Path
 
-import yaml
+from omegaconf import OmegaConf
 
-from configs.schema import RewardConfig
+from configs.schema import Config
 from rewards.rollout import read_rollouts, rollout_files
 from rewards.score import score
 from sandbox.types import Record
@@ -31,7 +32,8 @@ def audit(folder: Path) -> Audit:
     files = rollout_files(folder)
     if not files:
         raise FileNotFoundError(f"{folder} holds no rollouts.jsonl; run python -m rl out={folder.parent} first")
-    config = RewardConfig.model_validate(yaml.safe_load((folder / "config.yaml").read_text())["reward"])
+    stored = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    config = Config.model_validate_json(json.dumps(stored)).reward
     counts = {"equal": 0, "different": 0, "unscorable": 0}
     for path in files:
         for rollout in read_rollouts(path):

@@ -108,7 +108,7 @@ class MemoryWatch:
         Raises:
             MemoryFaultError: an active lane is outside the launch's buffers.
         """
-        active = pointers[np.broadcast_to(mask.astype(bool), pointers.shape)].astype(np.uint64)
+        active = pointers[_lanes(mask, pointers)].astype(np.uint64)
         slot = np.searchsorted(self.starts, active, side="right").astype(np.int64) - 1
         inside = (
             (slot >= 0) & (active + np.uint64(itemsize) <= self.ends[np.maximum(slot, 0)])
@@ -123,7 +123,7 @@ class MemoryWatch:
         return at
 
     def _changes(self, pointers: Array, value: Array, mask: Array, foreign: Array) -> bool:
-        mask = np.broadcast_to(mask.astype(bool), pointers.shape)
+        mask = _lanes(mask, pointers)
         old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
         new = np.broadcast_to(value, pointers.shape)
         return bool((old[mask] != new[mask])[foreign].any())
@@ -132,3 +132,9 @@ class MemoryWatch:
         builder = triton_interpreter.interpreter_builder
         (x, y, z), (_, height, depth) = builder.grid_idx, builder.grid_dim
         return int((x * height + y) * depth + z)
+
+
+def _lanes(mask: Any, pointers: Array) -> Array:
+    """The mask as booleans of the pointers' shape; Triton 3.6 hands some over as memoryviews."""
+    lanes: Array = np.broadcast_to(np.asarray(mask).astype(bool), pointers.shape)
+    return lanes

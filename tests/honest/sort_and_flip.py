@@ -18,7 +18,7 @@ def stats_kernel(x_ptr, peak_ptr, energy_ptr, cols, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     column = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + row * cols + column, mask=column < cols, other=float("-inf"))
-    falling = tl.flip(tl.sort(x))
+    falling = tl.flip(tl.sort(x, 0), 0)
     tl.store(peak_ptr + row, tl.sum(tl.where(column == 0, falling, 0.0), axis=0))
     tl.store(energy_ptr + row, tl.sum(tl.where(column < cols, square(x), 0.0), axis=0))
 

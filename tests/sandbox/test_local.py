@@ -37,7 +37,9 @@ CASES = (Case(name="small", args={"n": 64}), Case(name="ragged", args={"n": 77},
 
 
 def job(candidate: str = CANDIDATE, reference: str = TASK, **changes: object) -> Job:
-    asked = Job(reference=reference, candidate=candidate, entry_point="double", cases=CASES, tolerance=TOLERANCES["T32"])
+    asked = Job(
+        reference=reference, candidate=candidate, entry_point="double", cases=CASES, tolerance=TOLERANCES["T32"]
+    )
     return asked.model_copy(update=changes)
 
 
@@ -82,7 +84,12 @@ def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    ["raise RuntimeError('no GPU here')", TASK.replace("x * 2", "x.no_such_method()"), TASK.replace("def double", "def other"), "def ("],
+    [
+        "raise RuntimeError('no GPU here')",
+        TASK.replace("x * 2", "x.no_such_method()"),
+        TASK.replace("def double", "def other"),
+        "def (",
+    ],
 )
 def test_a_broken_task_is_our_fault(sandbox: LocalSandbox, reference: str) -> None:
     verdict = sandbox.judge(job(reference=reference))
@@ -105,14 +112,14 @@ def test_killed_helpers_are_our_fault_and_are_replaced() -> None:
 
 def test_nothing_is_left_behind_after_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    shared = set(os.listdir("/dev/shm"))
+    shared = set(Path("/dev/shm").iterdir())
     sandbox = LocalSandbox(workers=2)
     assert sandbox.judge(job()).kind == "passed"
     processes = [h._process for h in (sandbox.tracer, sandbox.interpreter, *sandbox._all_judges) if h._process]
     sandbox.close()
     assert processes and all(p.poll() is not None for p in processes)
     assert not list(tmp_path.iterdir())
-    assert set(os.listdir("/dev/shm")) <= shared
+    assert set(Path("/dev/shm").iterdir()) <= shared
 
 
 @pytest.mark.parametrize("name", references.names())

@@ -40,12 +40,29 @@ def test_reason_is_named(source: str, said: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "tl.core.builtins", "tl.inline_asm_elementwise('', '', [p], tl.float32, True, 1)", "p.__class__", "p.handle.data",
-        "tl.device_print('x', p)", "eval('1')", "getattr(tl, 'core')", "p._builder", "triton.runtime.driver",
-        "import os", "global N", "(lambda: 1)()", "tl.pointer_type(tl.float32)", "x = {1: 2}", "tl.extra.cuda.utils",
-        "libdevice.__dict__", "tl.math.core", "p.attr = 1", "yield p", "open('/etc/passwd')", "f'{p.__class__}'",
+        "tl.core.builtins",
+        "tl.inline_asm_elementwise('', '', [p], tl.float32, True, 1)",
+        "p.__class__",
+        "p.handle.data",
+        "tl.device_print('x', p)",
+        "eval('1')",
+        "getattr(tl, 'core')",
+        "p._builder",
+        "triton.runtime.driver",
+        "import os",
+        "global N",
+        "(lambda: 1)()",
+        "tl.pointer_type(tl.float32)",
+        "x = {1: 2}",
+        "tl.extra.cuda.utils",
+        "libdevice.__dict__",
+        "tl.math.core",
+        "p.attr = 1",
+        "yield p",
+        "open('/etc/passwd')",
+        "f'{p.__class__}'",
     ],
-)  # fmt: skip
+)
 def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
     assert look(HEAD + KERNEL.format(body=body) + ENTRY) != ""
 
@@ -53,12 +70,21 @@ def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "x = tl.load(p + tl.arange(0, N)).to(tl.float32)", "x = tl.math.exp2(tl.sum(p, axis=0))", "x = libdevice.tanh(p)",
-        "tl.store(p, tl.where(p > 0, p, 0.0).to(p.dtype.element_ty))", "for i in tl.range(0, N, num_stages=2):\n        pass",
-        "tl.static_assert(N > 1, f'N is {N}')", "x = p.T.shape[0]", "a, b = tl.split(p)", "x = tl.cdiv(N, 2) + triton.cdiv(N, 2)",
-        "while N > 0:\n        break", "x = tl.reduce(p, 0, combine)", "x = p[:, None] if N else p[None, :]", "x = tl.dot(p, p, allow_tf32=False)",
+        "x = tl.load(p + tl.arange(0, N)).to(tl.float32)",
+        "x = tl.math.exp2(tl.sum(p, axis=0))",
+        "x = libdevice.tanh(p)",
+        "tl.store(p, tl.where(p > 0, p, 0.0).to(p.dtype.element_ty))",
+        "for i in tl.range(0, N, num_stages=2):\n        pass",
+        "tl.static_assert(N > 1, f'N is {N}')",
+        "x = p.T.shape[0]",
+        "a, b = tl.split(p)",
+        "x = tl.cdiv(N, 2) + triton.cdiv(N, 2)",
+        "while N > 0:\n        break",
+        "x = tl.reduce(p, 0, combine)",
+        "x = p[:, None] if N else p[None, :]",
+        "x = tl.dot(p, p, allow_tf32=False)",
     ],
-)  # fmt: skip
+)
 def test_honest_language_is_accepted(body: str) -> None:
     assert look(HEAD + KERNEL.format(body=body) + ENTRY) == ""
 
@@ -67,7 +93,8 @@ def test_clean_module_has_no_decorators_and_only_what_is_launched() -> None:
     source = HEAD + (
         "import os as evil_name\n"
         "@triton.jit\ndef helper(x):\n    return x * SCALE\n"
-        "@triton.autotune(configs=[evil()], key=[])\n@triton.jit\ndef k(p, N: tl.constexpr):\n    tl.store(p, helper(1.0))\n"
+        "@triton.autotune(configs=[evil()], key=[])\n@triton.jit\n"
+        "def k(p, N: tl.constexpr):\n    tl.store(p, helper(1.0))\n"
         "@triton.jit\ndef unused(p):\n    pass\n"
     )
     module = build(ast.parse(source), {"k": None}, {"SCALE"})

@@ -5,7 +5,7 @@ import torch
 TOLERANCE = "T16"
 CASES = [
     {"name": "square", "args": {"m": 32, "n": 32, "k": 64}, "distribution": "normal", "hidden": False},
-    {"name": "deep", "args": {"m": 16, "n": 16, "k": 256}, "distribution": "normal", "hidden": False},
+    {"name": "deep", "args": {"m": 16, "n": 16, "k": 1024}, "distribution": "normal", "hidden": False},
     {"name": "ragged", "args": {"m": 20, "n": 24, "k": 72}, "distribution": "large", "hidden": True},
 ]
 
