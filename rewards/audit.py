@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
-from configs.schema import Config
+from configs.schema import RewardConfig
 from rewards.rollout import read_rollouts, rollout_files
 from rewards.score import score
 from sandbox.types import Record
@@ -32,8 +33,8 @@ def audit(folder: Path) -> Audit:
     files = rollout_files(folder)
     if not files:
         raise FileNotFoundError(f"{folder} holds no rollouts.jsonl; run python -m rl out={folder.parent} first")
-    stored = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    config = Config.model_validate_json(json.dumps(stored)).reward
+    stored: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    config = RewardConfig.model_validate_json(json.dumps(stored["reward"]))
     counts = {"equal": 0, "different": 0, "unscorable": 0}
     for path in files:
         for rollout in read_rollouts(path):
