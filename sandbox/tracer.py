@@ -4,6 +4,7 @@ Runs inside an isolated child of the `trace` zygote. There is no data here, only
 candidate does to this process can only change the plan, and the plan is only data.
 """
 
+import importlib
 import importlib.util
 import sys
 import traceback
@@ -23,6 +24,10 @@ from sandbox import triton_trace
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.recorder import Recorder
 
+WARM = (
+    "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
+    "triton.compiler.code_generator", "triton.language.extra.libdevice", "triton.tools.tensor_descriptor",
+)  # fmt: skip
 MAX_REASON = 400
 MAX_LOG = 4000
 
@@ -34,13 +39,9 @@ class TraceError(Exception):
 def warm() -> None:
     """Everything that the first candidate would otherwise pay for, without starting a thread."""
     triton_trace.check_version()
-    import torch._prims_common
-    import triton.backends.amd.compiler
-    import triton.backends.nvidia.compiler
-    import triton.compiler.code_generator
-    import triton.language.extra.libdevice
-    import triton.tools.tensor_descriptor  # noqa: F401
-
+    torch.cuda.is_available = lambda: False  # asking the driver would start one
+    for module in WARM:
+        importlib.import_module(module)
     with FakeTensorMode(), FakeCuda(), Recorder():
         x = torch.empty(4, 8, device="cuda")
         torch.zeros_like(x.t().contiguous()).to(torch.float16).copy_(x.t()[:, :4].repeat_interleave(2, 0)[:8])
