@@ -162,7 +162,7 @@ def config(tmp_path: Path) -> Config:
     folder = Path(__file__).parents[2] / "configs"
     changes = [
         "experiment=quickstart", f"out={tmp_path}", "data.packages=[]",
-        "data.synthetic_tasks=24", "data.heldout_tasks=2",
+        "data.synthetic_tasks=24", "data.heldout_tasks=2", "data.heldout_families=[softmax,gather]",
     ]  # fmt: skip
     with initialize_config_dir(str(folder), version_base="1.3"):
         return validate(compose("config", changes))
