@@ -39,7 +39,7 @@ class TraceError(Exception):
 def warm() -> None:
     """Everything that the first candidate would otherwise pay for, without starting a thread."""
     triton_trace.check_version()
-    torch.cuda.is_available = lambda: False  # asking the driver would start one
+    pretend_cuda()  # first: fake tensors would otherwise ask the driver, which starts a thread
     for module in WARM:
         importlib.import_module(module)
     with FakeTensorMode(), FakeCuda(), Recorder():
@@ -57,7 +57,6 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     """
     path = scratch / "candidate.py"
     path.write_text(request["candidate"])
-    pretend_cuda()
     plans: list[Any] = []
     position = 0
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:

@@ -1,0 +1,48 @@
+"""The tracer process itself: what it pretends, and that it never wakes the GPU's driver."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(code: str) -> str:
+    """Run code in a fresh process: the tracer patches torch for good."""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.strip()
+
+
+def test_warming_up_asks_no_driver_and_starts_no_thread() -> None:
+    code = """
+import os, torch
+def alarm(*args): raise AssertionError("the driver was asked")
+torch._C._ensureCUDADeviceGuardSet = alarm
+from sandbox.tracer import warm
+warm()
+print(len(os.listdir("/proc/self/task")))
+"""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    assert run(code) == "1"
+
+
+def test_fake_tensors_claim_to_be_on_the_gpu_and_views_are_not_all_aligned() -> None:
+    code = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from sandbox.fake_cuda import FakeCuda, pretend_cuda
+pretend_cuda()
+with FakeTensorMode(), FakeCuda():
+    x = torch.empty(8, 4, device="cuda")
+    assert x.is_cuda and x.device == torch.device("cuda", 0) and not x.is_cpu and x.get_device() == 0
+    assert x.to("cuda:0").device.type == "cuda" and torch.zeros_like(x[1:, ::2]).t().contiguous().is_cuda
+    assert torch.nn.functional.linear(x, torch.empty(3, 4, device=x.device)).shape == (8, 3)
+    assert x.data_ptr() % 16 == 0 and x[0, 1:].data_ptr() % 16 == 4
+    assert torch.cuda.get_device_properties(x.device).multi_processor_count > 0
+print("fine")
+"""
+    assert run(code) == "fine"
