@@ -86,11 +86,12 @@ class Jail:
             OSError: a layer in `layers` is refused after all.
         """
         _check(_libc.prctl(1, 9, 0, 0, 0), "parent-death signal")
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         if "private root" in self.layers:
-            os.chroot(self.mount_point)
+            os.chroot(self.mount_point)  # no /proc in there
             self.scratch = SCRATCH
         os.chdir(self.scratch)
-        _limit(memory_mib, cpu_seconds)
+        _limit(in_use + (memory_mib << 20), cpu_seconds)
         ruleset = _landlock_ruleset(self.paths, self.scratch) if "landlock" in self.layers else None
         if "other uid" in self.layers and os.geteuid() == 0:
             os.setgroups([])
@@ -154,11 +155,9 @@ def unshare(flags: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1")
 
 
-def _limit(memory_mib: int, cpu_seconds: int) -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
-    if pages is not None:  # address space, not data: anonymous shared mappings must count too; no CUDA in here
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + (memory_mib << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def _limit(address_space: int, cpu_seconds: int) -> None:
+    # Address space, not data: anonymous shared mappings must count too. There is no CUDA in here, which reserves more.
+    resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_FSIZE: SCRATCH_MIB << 20,

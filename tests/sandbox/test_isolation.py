@@ -1,0 +1,92 @@
+"""What is left to a process in the jail, with all layers of the host and with the two that need no privileges."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import json, os, sys, tempfile
+from pathlib import Path
+import numpy, torch, triton  # what the jail keeps readable
+from sandbox import isolation
+
+def attempt(action):
+    try:
+        action()
+    except (OSError, MemoryError, RuntimeError, ValueError) as error:
+        return type(error).__name__
+    return "allowed"
+
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+
+def hog():
+    bytearray(8 << 30)
+
+def lower_limit():
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+
+def fill_disk():
+    for number in range(20):
+        Path(str(number)).write_bytes(bytes(16 << 20))
+
+import socket, mmap
+secret = Path(tempfile.mkdtemp()) / "secret"
+secret.write_text("hidden")
+point = Path(tempfile.mkdtemp())
+point.chmod(0o777)
+wanted = frozenset(json.loads(sys.argv[1])) & isolation.available(point)
+if os.fork() == 0:
+    jail = isolation.Jail(wanted, point)
+    jail.prepare()
+    if os.fork() == 0:
+        jail.enter(memory_mib=512, cpu_seconds=20, may_exec=False)
+        found = {
+            "write scratch": attempt(lambda: Path("mine").write_text("x")),
+            "read library": attempt(lambda: Path(torch.__file__).read_bytes()),
+            "read /etc/passwd": attempt(lambda: Path("/etc/passwd").read_text()),
+            "read secret": attempt(lambda: secret.read_text()),
+            "read project": attempt(lambda: Path(isolation.__file__).read_text()),
+            "write /tmp": attempt(lambda: Path("/tmp/kernelwright_test").write_text("x")),
+            "write library": attempt(lambda: (Path(torch.__file__).parent / "kernelwright_test").write_text("x")),
+            "write /dev/shm": attempt(lambda: Path("/dev/shm/kernelwright_test").write_text("x")),
+            "socket": attempt(socket.socket),
+            "fork": attempt(fork),
+            "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
+            "kill parent": attempt(lambda: os.kill(os.getppid(), 0)),
+            "private memory": attempt(hog),
+            "shared memory": attempt(lambda: mmap.mmap(-1, 8 << 30)),
+            "memfd": attempt(lambda: os.memfd_create("x")),
+            "lower limit": attempt(lower_limit),
+            "fill disk": attempt(fill_disk),
+            "become root": attempt(lambda: os.setuid(0)) if os.getuid() else "root",
+        }
+        os.write(1, json.dumps({"found": found, "layers": sorted(wanted)}).encode())
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+os.wait()
+"""
+ALL = [f"{n} namespace" for n in ("net", "ipc", "uts", "cgroup", "pid", "mount")]
+ALL += ["private root", "landlock", "seccomp", "other uid"]
+
+
+@pytest.mark.parametrize("layers", [ALL, ["landlock", "seccomp", "other uid"]], ids=["all", "unprivileged"])
+def test_what_is_left(layers: list[str], tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(layers)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert answer.returncode == 0 and answer.stdout, answer.stderr
+    said = json.loads(answer.stdout)
+    found = said["found"]
+    assert "landlock" in said["layers"] and "seccomp" in said["layers"], "this host cannot isolate; see sandbox doctor"
+    allowed = {name for name, result in found.items() if result == "allowed"}
+    bounded_by_tmpfs = {"fill disk"} if "private root" not in said["layers"] else set()
+    assert allowed - bounded_by_tmpfs == {"write scratch", "read library"}, found
