@@ -68,6 +68,11 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], said: str) -> None:
     assert said in found.reason
 
 
+def test_an_empty_output_needs_no_launch() -> None:
+    assert isinstance(verdict(make(steps=[], output={"view": view(1, n=0)})), plan.OutputTree)
+    assert isinstance(verdict(make(steps=[], output={"tuple": [{"view": view(1, n=0)}, {"view": view(1)}]})), Rejected)
+
+
 def test_copying_an_input_beside_a_launch_is_not_work() -> None:
     """A decoy: the kernel only touches the input, the output is a torch copy of it."""
     steps = [launch(view(0)), {"kind": "copy", "target": view(1), "source": view(0)}]
