@@ -105,15 +105,35 @@ class _Driver:
 
 
 class _Lowered:
-    """What `JITFunction.run` needs of a compiled kernel."""
+    """What `JITFunction.run` needs of a compiled kernel, and what honest host code asks of one to size its grid."""
 
     function = None
     packed_metadata = None
+    n_regs, n_spills = 64, 0  # plausible, not measured: there is no device, and the grid must be right for any answer
 
     def __init__(
         self, key: int, source: Any, ttir: str, options: dict[str, Any], report: Callable[[RecordedLaunch], None]
     ):
         self.key, self.source, self.ttir, self.options, self.report = key, source, ttir, options, report
+        self.metadata = SimpleNamespace(shared=1024, num_warps=4, num_stages=3, num_ctas=1, name=source.name)
+        vars(self.metadata).update(options)
+
+    def _init_handles(self) -> None:
+        pass
+
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        """`kernel.warmup(…)[grid](…)`: all parameters, or all but the compile-time ones."""
+
+        def launch(*args: Any) -> None:
+            x, y, z = (*grid, 1, 1)[:3]
+            names, given = [p.name for p in self.source.fn.params], list(args)
+            if len(given) < len(names):
+                fixed = {names[path[0]]: value for path, value in self.source.constants.items() if len(path) == 1}
+                constexprs = {p.name for p in self.source.fn.params if p.is_constexpr}
+                given = [fixed.get(n) if n in constexprs else given.pop(0) for n in names]
+            self.run(x, y, z, 0, None, None, None, None, None, *given)
+
+        return launch
 
     def launch_metadata(self, grid: Any, stream: Any, *args: Any) -> None:
         return None
