@@ -8,16 +8,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def run(code: str) -> str:
-    """Run code in a fresh process: the tracer patches torch for good."""
+def run(code: str, folder: Path) -> str:
+    """Run code in a fresh process: the tracer patches torch for good. torch leaves caches in `folder`."""
+    environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+        [sys.executable, "-c", code],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env=environment,
+    )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     return answer.stdout.strip()
 
 
-def test_warming_up_asks_no_driver_and_starts_no_thread() -> None:
+def test_warming_up_asks_no_driver_and_starts_no_thread(tmp_path: Path) -> None:
     code = """
 import os, torch
 def alarm(*args): raise AssertionError("the driver was asked")
@@ -26,11 +28,10 @@ from sandbox.tracer import warm
 warm()
 print(len(os.listdir("/proc/self/task")))
 """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    assert run(code) == "1"
+    assert run(code, tmp_path) == "1"
 
 
-def test_fake_tensors_claim_to_be_on_the_gpu_and_views_are_not_all_aligned() -> None:
+def test_fake_tensors_claim_to_be_on_the_gpu_and_views_are_not_all_aligned(tmp_path: Path) -> None:
     code = """
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -45,4 +46,4 @@ with FakeTensorMode(), FakeCuda():
     assert torch.cuda.get_device_properties(x.device).multi_processor_count > 0
 print("fine")
 """
-    assert run(code) == "fine"
+    assert run(code, tmp_path) == "fine"
