@@ -51,7 +51,14 @@ class DataConfig(Group):
 class SandboxConfig(Group):
     workers: NonNegative
     """Candidates judged at the same time; 0 means one a CPU core."""
-    policy: Literal["triton_only"]
+    gpus: Annotated[int, Field(ge=-1)]
+    """GPUs that judge candidates; 0: none, kernels run under Triton's interpreter; -1: all. A GPU that also trains or
+    generates can check candidates, but not time them fairly."""
+    timing: bool
+    """Time what is right, against the reference; needs a GPU."""
+    cache: str | None
+    """Folder in which verdicts and compiled kernels are kept for later runs; null: nothing is kept."""
+    policy: Literal["triton_only", "mixed"]
     targets: tuple[Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"], ...]
     trace_seconds: Annotated[float, Field(gt=0)]
     run_seconds: Annotated[float, Field(gt=0)]

@@ -30,7 +30,7 @@ async def _run(config: Config) -> None:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=config.data.synthetic_tasks)
         try:
-            async with LocalSandbox(workers=config.sandbox.workers) as sandbox:
+            async with LocalSandbox.from_config(config.sandbox) as sandbox:
                 summary = await build(config, sandbox, lambda count: progress.advance(bar, count))
         except (PackageUnavailableError, SandboxBrokenError) as error:
             sys.exit(str(error))  # these say what to do; a traceback would only bury it

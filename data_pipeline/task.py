@@ -2,7 +2,7 @@
 
 from typing import Literal, TypedDict
 
-from sandbox.types import TOLERANCES, Broken, Case, Job, Limits, Passed, Policy, Record, Rejected, Target
+from sandbox.types import TOLERANCES, Broken, Case, Job, Limits, Passed, Policy, Record, Rejected, Target, TimingRequest
 
 Split = Literal["train", "heldout"]
 
@@ -40,7 +40,10 @@ class Task(Record):
     """Number of operators in the program."""
     split: Split = "train"
 
-    def job(self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits) -> Job:
+    def job(
+        self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits,
+        timing: TimingRequest | None,
+    ) -> Job:  # fmt: skip
         """The sandbox's question for one candidate; hidden cases included."""
         return Job(
             reference=self.reference,
@@ -51,6 +54,7 @@ class Task(Record):
             policy=policy,
             targets=targets,
             limits=limits,
+            timing=timing,
         )
 
 

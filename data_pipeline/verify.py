@@ -9,7 +9,7 @@ from configs.schema import SandboxConfig
 from data_pipeline.extract import extract_kernel
 from data_pipeline.task import Task
 from sandbox.protocol import Sandbox
-from sandbox.types import Broken, Limits, Passed, Policy, Record, Rejected, Target
+from sandbox.types import Broken, Limits, Passed, Policy, Record, Rejected, Target, TimingRequest
 
 
 class Judging(Record):
@@ -19,6 +19,8 @@ class Judging(Record):
     targets: tuple[Target, ...] = ()
     """Compile ahead of time for these as well; none: the verdict carries no static statistics."""
     limits: Limits = Limits()
+    timing: TimingRequest | None = None
+    """What to measure of a right candidate, where there is a GPU."""
 
     @classmethod
     def from_config(cls, config: SandboxConfig) -> Self:
@@ -29,7 +31,8 @@ class Judging(Record):
             compile_seconds=config.compile_seconds,
             memory_mib=config.memory_mib,
         )
-        return cls(policy=config.policy, targets=config.targets, limits=limits)
+        timing = TimingRequest() if config.timing else None
+        return cls(policy=config.policy, targets=config.targets, limits=limits, timing=timing)
 
 
 async def verify(task: Task, completion: str, sandbox: Sandbox, judging: Judging) -> Passed | Rejected | Broken:
@@ -40,5 +43,5 @@ async def verify(task: Task, completion: str, sandbox: Sandbox, judging: Judging
     kernel = extract_kernel(completion, task.entry_point)
     if isinstance(kernel, Rejected):
         return kernel
-    job = task.job(kernel, policy=judging.policy, targets=judging.targets, limits=judging.limits)
+    job = task.job(kernel, policy=judging.policy, targets=judging.targets, limits=judging.limits, timing=judging.timing)
     return await sandbox.run(job)

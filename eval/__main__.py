@@ -55,7 +55,7 @@ def run(config: Config) -> Any:
     evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
 
     async def judge() -> None:
-        async with LocalSandbox(workers=config.sandbox.workers) as sandbox:
+        async with LocalSandbox.from_config(config.sandbox) as sandbox:
             await evaluate.judge_missing(path, tasks, config.eval.samples, sandbox, judging)
 
     asyncio.run(judge())

@@ -60,7 +60,7 @@ def main(cfg: DictConfig) -> None:
         from rl.train import train
         from sandbox.local import LocalSandbox
 
-        summary = train(config, LocalSandbox(workers=config.sandbox.workers), console)
+        summary = train(config, LocalSandbox.from_config(config.sandbox), console)
     show(summary, console)
 
 

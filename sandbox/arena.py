@@ -1,4 +1,4 @@
-"""One piece of shared memory per case: inputs, scratch and outputs, each between guard bands.
+"""One piece of memory per case, on the CPU or on a GPU: inputs, scratch and outputs, each between guard bands.
 
 The judge lays it out, fills it and checks it afterwards; the process that runs kernels only maps it. Scratch and
 outputs start poisoned (all bytes 0xFF: NaN in every float format, -1 in signed integers).
@@ -7,6 +7,7 @@ outputs start poisoned (all bytes 0xFF: NaN in every float format, -1 in signed 
 import fcntl
 import mmap
 import os
+import secrets
 from collections.abc import Sequence
 
 import torch
@@ -33,12 +34,16 @@ class Layout(Record):
     nbytes: int
 
 
-def layout(sizes: Sequence[int]) -> Layout:
-    """Buffers one after the other, aligned as CUDA aligns, a guard band before and after each."""
+def layout(sizes: Sequence[int], spread: int = 1) -> Layout:
+    """Buffers one after the other, aligned as CUDA aligns, a guard band before and after each.
+
+    With `spread` above 1 the bands are 1 to `spread` units long, drawn in secret, so that no fixed distance leads from
+    one buffer to another.
+    """
     slots, end = [], GUARD_BYTES
     for size in sizes:
         slots.append(Slot(offset=end, nbytes=size))
-        end = _align(end + size) + GUARD_BYTES
+        end = _align(end + size) + GUARD_BYTES * (1 + secrets.randbelow(spread))
     return Layout(slots=tuple(slots), nbytes=max(_align(end), ALIGNMENT))
 
 
@@ -59,12 +64,12 @@ def attach(fd: int, nbytes: int) -> torch.Tensor:
 
 
 def guards(arena: torch.Tensor, where: Layout) -> list[torch.Tensor]:
-    """The bytes that belong to no buffer."""
+    """The bytes that belong to no buffer; `arena` is (nbytes,) or, with several sets of buffers, (sets, nbytes)."""
     found, start = [], 0
     for slot in where.slots:
-        found.append(arena[start : slot.offset])
+        found.append(arena[..., start : slot.offset])
         start = slot.offset + slot.nbytes
-    return [*found, arena[start:]]
+    return [*found, arena[..., start:]]
 
 
 def strided(

@@ -17,9 +17,10 @@ instruction in a loop counts once. Classes are by what an instruction is for:
 import re
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, get_args
 
-from sandbox.triton_compile import Compiled
+from sandbox.triton_compile import Compiled, disassemble
 from sandbox.types import KernelStats, Target
 
 InstructionClass = Literal["tensor", "fp", "integer", "memory_global", "memory_shared", "control", "other"]
@@ -71,13 +72,16 @@ _SASS_LINE = re.compile(
 _AMDGCN_LINE = re.compile(r"^\s+((?:v|s|ds|global|buffer|tbuffer|flat|scratch)_[a-z0-9_]+)", re.MULTILINE)
 
 
-def kernel_stats(compiled: Compiled, target: Target) -> KernelStats:
-    """Static resource use of `compiled`. Raises `ValueError` when the compiler's report is not as expected."""
+def kernel_stats(compiled: Compiled, target: Target, scratch: Path) -> KernelStats:
+    """Static resource use of `compiled`. Disassembling an NVIDIA binary takes longer than making it.
+
+    `scratch` is an existing writable folder. Raises `ValueError` when the compiler's report is not as expected.
+    """
     if compiled.target != target:
         raise ValueError(f"{compiled.kernel} was compiled for {compiled.target}, not for {target}")
     if target.startswith("sm_"):
         registers, spills = ptxas_usage(compiled.log)
-        instructions, shared_bytes = sass_mix(compiled.sass), compiled.shared_bytes
+        instructions, shared_bytes = sass_mix(disassemble(compiled.binary, scratch)), compiled.shared_bytes
     else:
         registers = amdgcn_number(compiled.assembly, "vgpr_count")
         spills = amdgcn_number(compiled.assembly, "vgpr_spill_count")

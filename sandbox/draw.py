@@ -17,15 +17,16 @@ TAIL_DEGREES = 4
 
 
 class Draw:
-    """Draws the inputs of one case, on the CPU, reproducibly from one generator."""
+    """Draws the inputs of one case, on the device of its generator, reproducibly."""
 
     def __init__(self, generator: torch.Generator, distribution: Distribution = "normal") -> None:
         self.generator = generator
         self.distribution = distribution
+        self.device = generator.device
 
     def normal(self, *shape: int, dtype: str | torch.dtype = torch.float32, scale: float = 1.0) -> torch.Tensor:
         """Free floating-point data of `shape`, in the case's distribution times `scale`, rounded to `dtype`."""
-        x = torch.randn(shape, generator=self.generator)
+        x = torch.randn(shape, generator=self.generator, device=self.device)
         if self.distribution == "heavy_tailed":
             x = self._student_t(x)
         elif self.distribution == "large":
@@ -37,28 +38,32 @@ class Draw:
     def weight(self, *shape: int, dtype: str | torch.dtype = torch.float32) -> torch.Tensor:
         """Parameters: always normal, scaled by fan_in**-0.5 where `fan_in` is the last dimension."""
         fan_in = shape[-1] if shape else 1
-        return (torch.randn(shape, generator=self.generator) / math.sqrt(fan_in)).to(as_dtype(dtype))
+        return (torch.randn(shape, generator=self.generator, device=self.device) / math.sqrt(fan_in)).to(
+            as_dtype(dtype)
+        )
 
     def uniform(
         self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: str | torch.dtype = torch.float32
     ) -> torch.Tensor:
         """Values that a task constrains to [low, high); the distribution does not apply."""
-        return (torch.rand(shape, generator=self.generator) * (high - low) + low).to(as_dtype(dtype))
+        return (torch.rand(shape, generator=self.generator, device=self.device) * (high - low) + low).to(
+            as_dtype(dtype)
+        )
 
     def integers(self, *shape: int, low: int, high: int, dtype: str | torch.dtype = torch.int64) -> torch.Tensor:
         """Integers in [low, high)."""
-        return torch.randint(low, high, shape, generator=self.generator).to(as_dtype(dtype))
+        return torch.randint(low, high, shape, generator=self.generator, device=self.device).to(as_dtype(dtype))
 
     def booleans(self, *shape: int, probability: float = 0.5) -> torch.Tensor:
         """True with `probability`."""
-        return torch.rand(shape, generator=self.generator) < probability
+        return torch.rand(shape, generator=self.generator, device=self.device) < probability
 
     def permutation(self, n: int) -> torch.Tensor:
         """A random order of range(n), int64."""
-        return torch.randperm(n, generator=self.generator)
+        return torch.randperm(n, generator=self.generator, device=self.device)
 
     def _student_t(self, x: torch.Tensor) -> torch.Tensor:
-        chi2 = torch.randn((TAIL_DEGREES, *x.shape), generator=self.generator).square().sum(0)
+        chi2 = torch.randn((TAIL_DEGREES, *x.shape), generator=self.generator, device=self.device).square().sum(0)
         heavy: torch.Tensor = x / (chi2 / TAIL_DEGREES).sqrt().clamp_min(1e-2)
         return heavy
 
@@ -67,10 +72,10 @@ class Draw:
         if x.dim() == 0 or x.numel() < 2:
             return x
         rows = x.reshape(-1, x.shape[-1]) if x.dim() > 1 else x.reshape(1, -1)
-        order = torch.randperm(rows.shape[0], generator=self.generator)
-        column = int(torch.randint(rows.shape[1], (1,), generator=self.generator))
+        order = torch.randperm(rows.shape[0], generator=self.generator, device=self.device)
+        column = int(torch.randint(rows.shape[1], (1,), generator=self.generator, device=self.device))
         special, others = order[1:4].tolist(), torch.cat([order[:1], order[4:]])
-        sign = torch.where(torch.arange(len(others)) % 2 == 0, 1.0, -1.0)
+        sign = torch.where(torch.arange(len(others), device=self.device) % 2 == 0, 1.0, -1.0)
         rows[others, column] = sign * OUTLIER_SCALE * (1 + rows[others, column].abs())  # exp() overflows float32
         for row, value in zip(special, (0.0, 1.0, 0.0), strict=False):
             rows[row] = value

@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from sandbox.triton_trace import DEVICE
+from sandbox.triton_device import DEVICE
 
 _CUDA = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
@@ -67,34 +67,97 @@ def _data_ptr(tensor: torch.Tensor) -> int:
     return _BASE + int(tensor.storage_offset()) * tensor.element_size()
 
 
+_MEMORY_QUESTIONS = (
+    "memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved", "initial_seed",
+)  # fmt: skip
+_REQUESTS = (
+    "init", "set_device", "set_stream", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats",
+    "reset_max_memory_allocated", "reset_accumulated_memory_stats", "manual_seed", "manual_seed_all", "seed",
+    "seed_all", "set_per_process_memory_fraction",
+)  # fmt: skip
+"""What has no effect on fake memory."""
+
+
+class _Stream:
+    """Everything is recorded in the order of the host's calls, and nothing takes time."""
+
+    cuda_stream = 0
+    device = _CUDA
+    priority = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def _nothing(self, *args: Any) -> None:
+        return None
+
+    synchronize = wait_event = wait_stream = __exit__ = _nothing
+
+    def __enter__(self) -> "_Stream":
+        return self
+
+    def record_event(self, event: Any = None) -> Any:
+        return event or _Event()
+
+    def query(self) -> bool:
+        return True
+
+
+class _Event:
+    """The same for events."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def _nothing(self, *args: Any) -> None:
+        return None
+
+    synchronize = wait = record = _nothing
+
+    def query(self) -> bool:
+        return True
+
+    def elapsed_time(self, end: Any) -> float:
+        return 1.0
+
+
 class _Device(contextlib.nullcontext[None]):
     def __init__(self, device: Any = None) -> None:
         super().__init__()
         self.idx = 0
 
 
-def pretend_cuda() -> None:
-    """Replace what honest candidates ask of `torch.cuda`. For good, in this process."""
+def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
+    """Replace what honest candidates ask of `torch.cuda`. For good, in this process.
+
+    Args:
+    device: what `torch.cuda.get_device_properties` says; keys as in `DEVICE`.
+    """
     FakeTensor.data_ptr = _data_ptr  # type: ignore[assignment,method-assign]
     FakeTensor.device = property(_device)  # type: ignore[assignment]
-    stream = SimpleNamespace(cuda_stream=0, synchronize=lambda: None, device=_CUDA)
-    properties = SimpleNamespace(**DEVICE)
+    stream = _Stream()
+    properties = SimpleNamespace(**device)
     answers: dict[str, Callable[..., Any]] = {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
-        "set_device": lambda device: None,
-        "synchronize": lambda device=None: None,
         "get_device_properties": lambda device=None: properties,
-        "get_device_capability": lambda device=None: (DEVICE["major"], DEVICE["minor"]),
-        "get_device_name": lambda device=None: DEVICE["name"],
+        "get_device_capability": lambda device=None: (properties.major, properties.minor),
+        "get_device_name": lambda device=None: properties.name,
         "current_stream": lambda device=None: stream,
         "default_stream": lambda device=None: stream,
         "is_bf16_supported": lambda including_emulation=True: True,
+        "is_current_stream_capturing": lambda: False,
+        "mem_get_info": lambda device=None: (properties.total_memory, properties.total_memory),
+        "get_arch_list": lambda: [f"sm_{properties.major}{properties.minor}"],
         "device": _Device,
         "device_of": _Device,
+        "Stream": _Stream,
+        "Event": _Event,
         "stream": lambda stream: contextlib.nullcontext(),
+        **{name: lambda *args, **kwargs: 0 for name in _MEMORY_QUESTIONS},  # torch._dynamo wants no function twice
+        **{name: lambda *args, **kwargs: None for name in _REQUESTS},
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)

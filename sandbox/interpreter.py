@@ -4,20 +4,22 @@ Runs inside an isolated child of the `interpret` zygote. No candidate host code 
 (`kernel_source`), real inputs in shared memory, and nothing that knows what is expected.
 """
 
+import secrets
 import traceback
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from sandbox import arena, triton_interpreter, triton_trace
+from sandbox import arena, aten, triton_interpreter, triton_trace
 from sandbox.memory_watch import MemoryWatch
 from sandbox.plan import (
+    FLOAT_TYPES,
     Argument,
-    Constant,
     Copy,
     Descriptor,
     Fill,
@@ -27,9 +29,11 @@ from sandbox.plan import (
     Pointer,
     Scalar,
     Step,
+    TorchCall,
     View,
     decode_number,
     touched,
+    written_by,
 )
 
 MAX_REASON = 400
@@ -39,11 +43,15 @@ MAX_LOG = 4000
 def warm() -> None:
     """Import what every plan needs."""
     triton_trace.check_version()
-    triton_interpreter.mend_bfloat16()
+    triton_interpreter.mend_numbers()
     import triton.language.extra.libdevice
     import triton.runtime.interpreter  # noqa: F401
 
     torch.set_num_threads(1)
+    x = torch.ones(1, 1, 64, 64)  # what torch looks up about the processor, while it still may
+    for dtype in (torch.float16, torch.bfloat16):
+        torch.nn.functional.conv2d(x.to(dtype), x[..., :3, :3].to(dtype)).matmul(x[..., :62, :].to(dtype)).float()
+    torch.nn.functional.scaled_dot_product_attention(x, x, x)
 
 
 def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
@@ -69,7 +77,11 @@ class _Runner:
         self, plan: Plan, where: arena.Layout, memory: torch.Tensor, request: dict[str, Any], scratch: Path
     ) -> None:
         self.plan, self.where, self.memory = plan, where, memory
-        self.watch = MemoryWatch.install()
+        self.watch = MemoryWatch.install(memory.data_ptr(), where.nbytes)
+        self.written = torch.from_numpy(self.watch.written)
+        for number, buffer in enumerate(plan.buffers):
+            if buffer.input is not None:
+                self._bytes(number, self.written).fill_(1)
         self.synchronises, self.waits = bool(request["synchronises"]), bool(request["waits"])
         self.functions: list[dict[str, Any]] = []
         for number, kernel in enumerate(plan.kernels):
@@ -91,15 +103,21 @@ class _Runner:
             before = {number: self._bytes(number).clone() for number in touched(step)}
             self._launch(step)
             return {number for number, old in before.items() if not torch.equal(old, self._bytes(number))}
+        if isinstance(step, TorchCall):
+            aten.check(step)
+            aten.execute(step, self._view)
+            for view in written_by(step):
+                self._marks(view).fill_(1)
+            return {view.buffer for view in written_by(step)}
+        self._marks(step.target).fill_(1)
         if isinstance(step, Fill):
             self._view(step.target).fill_(decode_number(step.value))
         elif isinstance(step, Copy):
             self._view(step.target).copy_(self._view(step.source))
-        elif isinstance(step, Constant):
+            self._marks(step.target).copy_(self._marks(step.source).amin(-1, keepdim=True))
+        else:
             target = self._view(step.target)
             target.copy_(torch.tensor([decode_number(v) for v in step.values], dtype=target.dtype).view(target.shape))
-        else:
-            raise AssertionError(f"a step of kind {step.kind} passed the plan's check")
         return {step.target.buffer}
 
     def _launch(self, step: Launch) -> None:
@@ -109,9 +127,9 @@ class _Runner:
         slots = [self.where.slots[number] for number in touched(step)]
         base = self.memory.data_ptr()
         buffers = [(base + s.offset, base + s.offset + s.nbytes) for s in slots]
-        order = [] if self.waits else torch.randperm(prod(step.grid)).tolist()
-        self.watch.start(base, self.where.nbytes, buffers, races=not self.synchronises, order=order)
-        module[kernel.name][tuple(step.grid)](**arguments)
+        order = np.random.default_rng(secrets.randbits(64)).permutation(prod(step.grid))
+        self.watch.start(buffers, order, self.synchronises, self.waits)
+        triton_interpreter.launch(module[kernel.name], tuple(step.grid), arguments, self.watch.turn)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:
         if isinstance(argument, Pointer):
@@ -120,12 +138,14 @@ class _Runner:
             value = argument.value
             if isinstance(value, str) and value.startswith("float:"):
                 value = decode_number(value)
+            if argument.type in FLOAT_TYPES and value is not None and not isinstance(value, str):
+                return triton_interpreter.runtime_float(float(value), argument.type)
             return value  # a module's tl.constexpr too: `HALF * x` must be a tensor, not a constexpr of one
         if isinstance(argument, Group):
             return tuple(self._value(item, module) for item in argument.items)
         if isinstance(argument, Descriptor):
             view = self._view(argument.view)
-            return TensorDescriptor(view, list(view.shape), list(view.stride()), argument.block_shape)
+            return TensorDescriptor(view, list(view.shape), list(view.stride()), argument.block_shape, argument.padding)
         if argument.kind == "dtype":
             return tl.dtype(argument.name)
         if module is None or argument.name not in module:
@@ -136,9 +156,16 @@ class _Runner:
         slot = self.where.slots[view.buffer]
         return arena.strided(self.memory, slot, getattr(torch, view.dtype), view.shape, view.strides, view.offset)
 
-    def _bytes(self, number: int) -> torch.Tensor:
+    def _marks(self, view: View) -> torch.Tensor:
+        """For each byte of each element, (*shape, itemsize), whether anything has set it."""
+        size = getattr(torch, view.dtype).itemsize
+        strides = [*(stride * size for stride in view.strides), 1]
+        slot = self.where.slots[view.buffer]
+        return arena.strided(self.written, slot, torch.uint8, [*view.shape, size], strides, view.offset * size)
+
+    def _bytes(self, number: int, memory: torch.Tensor | None = None) -> torch.Tensor:
         slot = self.where.slots[number]
-        return self.memory[slot.offset : slot.offset + slot.nbytes]
+        return (self.memory if memory is None else memory)[slot.offset : slot.offset + slot.nbytes]
 
 
 def _describe(error: Exception) -> dict[str, Any]:

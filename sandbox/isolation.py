@@ -32,6 +32,8 @@ _NAMESPACES = {"net": _NEWNET, "ipc": _NEWIPC, "uts": _NEWUTS, "cgroup": _NEWCGR
 LAYERS = (*(f"{name} namespace" for name in _NAMESPACES), "private root", "landlock", "seccomp", "other uid")
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 1, 2, 4, 4096, 32, 16384, 1 << 18
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+_GPU_FOLDERS = ("/sys", "/etc")
+"""What the CUDA driver reads at start besides libraries and /proc."""
 
 
 def _check(result: int, what: str) -> None:
@@ -61,10 +63,15 @@ def readable_paths() -> list[Path]:
 class Jail:
     """One isolation of one process, with the layers that this host gives."""
 
-    def __init__(self, layers: frozenset[str], mount_point: Path) -> None:
+    def __init__(self, layers: frozenset[str], mount_point: Path, profile: seccomp.Profile = "run") -> None:
         self.layers = layers
         self.mount_point = mount_point
+        self.profile: seccomp.Profile = profile
         self.paths = readable_paths()
+        self.devices = [Path(device) for device in _DEVICES]
+        if profile == "replay":
+            self.paths += [Path(folder) for folder in _GPU_FOLDERS]
+            self.devices += sorted(path for path in Path("/dev").glob("nvidia*") if not path.is_dir())
         self.scratch = mount_point / SCRATCH.relative_to("/") if "private root" in layers else mount_point
 
     def prepare(self) -> None:
@@ -79,7 +86,7 @@ class Jail:
         if "private root" in self.layers:
             self._build_root()
 
-    def enter(self, memory_mib: int, cpu_seconds: int, may_exec: bool) -> None:
+    def enter(self, memory_mib: int, cpu_seconds: int) -> None:
         """In the child: give everything away. Irreversible.
 
         Raises:
@@ -88,11 +95,17 @@ class Jail:
         _check(_libc.prctl(1, 9, 0, 0, 0), "parent-death signal")
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         if "private root" in self.layers:
-            os.chroot(self.mount_point)  # no /proc in there
+            if self.profile == "replay":  # CUDA does not start without; its own pid namespace has nobody else in it
+                (self.mount_point / "proc").mkdir()
+                _mount("proc", f"{self.mount_point}/proc", "proc", _MS_NOSUID | _MS_NODEV)
+            os.chroot(self.mount_point)  # no /proc in there otherwise
             self.scratch = SCRATCH
         os.chdir(self.scratch)
-        _limit(in_use + (memory_mib << 20), cpu_seconds)
-        ruleset = _landlock_ruleset(self.paths, self.scratch) if "landlock" in self.layers else None
+        if self.profile == "replay":
+            _limit(resource.RLIMIT_DATA, in_use + (memory_mib << 20), cpu_seconds)  # CUDA reserves addresses by the TB
+        else:  # address space, not data: anonymous shared mappings must count too
+            _limit(resource.RLIMIT_AS, in_use + (memory_mib << 20), cpu_seconds)
+        ruleset = _landlock_ruleset(self._rules()) if "landlock" in self.layers else None
         if "other uid" in self.layers and os.geteuid() == 0:
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -105,13 +118,13 @@ class Jail:
             _check(_libc.syscall(446, ruleset, 0), "landlock")
             os.close(ruleset)
         if "seccomp" in self.layers:
-            seccomp.install(_libc, os.getpid(), may_exec)
+            seccomp.install(_libc, os.getpid(), self.profile)
 
     def _build_root(self) -> None:
         _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         root = str(self.mount_point)
         _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, f"size={SCRATCH_MIB}m,nr_inodes=4096,mode=755")
-        for path in [*self.paths, *map(Path, _DEVICES)]:
+        for path in [*self.paths, *self.devices]:
             inside = Path(root + str(path))
             if inside.exists():
                 continue  # inside a folder that is bound already
@@ -131,6 +144,12 @@ class Jail:
                 )
         self.scratch.mkdir()
         self.scratch.chmod(0o777)
+
+    def _rules(self) -> list[tuple[Path, int]]:
+        """Landlock rules: folders and files, and the access to each."""
+        read, device = 1 | 4 | 8, 2 | 4 | (1 << 15 if self.profile == "replay" else 0)
+        own = [(Path("/proc"), 2 | 4 | 8 | 1 << 14)] if self.profile == "replay" else []
+        return [(p, read) for p in self.paths] + [(d, device) for d in self.devices] + own + [(self.scratch, -1)]
 
 
 def _kept_flags(path: Path) -> int:
@@ -155,9 +174,8 @@ def unshare(flags: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1")
 
 
-def _limit(address_space: int, cpu_seconds: int) -> None:
-    # Address space, not data: anonymous shared mappings must count too. There is no CUDA in here, which reserves more.
-    resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+def _limit(kind: int, memory: int, cpu_seconds: int) -> None:
+    resource.setrlimit(kind, (memory, memory))
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_FSIZE: SCRATCH_MIB << 20,
@@ -183,7 +201,7 @@ def landlock_abi() -> int:
     return int(_libc.syscall(444, None, ctypes.c_size_t(0), 1))
 
 
-def _landlock_ruleset(paths: list[Path], scratch: Path) -> int:
+def _landlock_ruleset(rules: list[tuple[Path, int]]) -> int:
     abi = landlock_abi()
     everything = (
         (1 << 13) - 1 | (1 << 13 if abi >= 2 else 0) | (1 << 14 if abi >= 3 else 0) | (1 << 15 if abi >= 5 else 0)
@@ -193,8 +211,8 @@ def _landlock_ruleset(paths: list[Path], scratch: Path) -> int:
     ruleset = _libc.syscall(444, ctypes.create_string_buffer(attributes, size), ctypes.c_size_t(size), 0)
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock ruleset")
-    read, file_rights = 1 | 4 | 8, 1 | 2 | 4 | 1 << 14 | 1 << 15
-    for path, access in [(p, read) for p in paths] + [(Path(d), 2 | 4) for d in _DEVICES] + [(scratch, everything)]:
+    file_rights = 1 | 2 | 4 | 1 << 14 | 1 << 15
+    for path, access in rules:
         if not path.exists():
             continue
         allowed = access & everything & (-1 if path.is_dir() else file_rights)
@@ -222,7 +240,7 @@ def available(mount_point: Path) -> frozenset[str]:
 
 def _try_seccomp() -> None:
     _check(_libc.prctl(38, 1, 0, 0, 0), "no new privileges")
-    seccomp.install(_libc, os.getpid(), may_exec=True)
+    seccomp.install(_libc, os.getpid(), "compile")
 
 
 def _works(attempt: Callable[[], None]) -> bool:

@@ -9,14 +9,25 @@ candidate does not get in at all.
 import ast
 from collections.abc import Iterator
 
-from sandbox.kernel_language import BUILTINS, FORBIDDEN, LANGUAGE, LIBDEVICE_MODULES, MEMBERS, NODES, TRITON_MEMBERS
+from sandbox import kernel_waits
+from sandbox.kernel_language import (
+    BUILTINS,
+    FORBIDDEN,
+    LANGUAGE,
+    LIBDEVICE,
+    LIBDEVICE_MODULES,
+    MEMBERS,
+    NODES,
+    TRITON_MEMBERS,
+)
+from sandbox.kernel_signature import Signature, last_name, path_of, signature
 from sandbox.types import Record
 
 Function = ast.FunctionDef
 
 
 class KernelModule(Record):
-    """Source that the interpreter may execute."""
+    """Source that the interpreter may execute, and that Triton compiles."""
 
     source: str
     functions: tuple[str, ...]
@@ -26,7 +37,9 @@ class KernelModule(Record):
     synchronises: bool
     """A kernel waits, or uses what an atomic returns: its programs may order themselves."""
     waits: bool
-    """A kernel has a `while` loop: programs may wait for earlier ones."""
+    """A kernel has a loop that ends by what it reads from memory: programs may wait for others."""
+    signatures: dict[str, Signature]
+    """What decorators and annotations say about each function's parameters; the source does not have them."""
 
 
 class KernelError(ValueError):
@@ -44,7 +57,7 @@ def jit_functions(tree: ast.Module) -> list[Function]:
         call.args[0].id
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
-        and _last_name(call.func) == "jit"
+        and last_name(call.func) == "jit"
         and call.args
         and isinstance(call.args[0], ast.Name)
     }
@@ -54,7 +67,7 @@ def jit_functions(tree: ast.Module) -> list[Function]:
         if isinstance(node, Function)
         and (
             node.name in wrapped
-            or any(_last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list)
+            or any(last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list)
         )
     ]
 
@@ -77,7 +90,7 @@ def aliases(tree: ast.Module) -> dict[str, str]:
                 found[name.asname or name.name] = _imported(node.module, name.name)
     for node in tree.body:  # `exp = tl.math.exp`
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            dotted = _dotted(node.value)
+            dotted = path_of(node.value)
             if dotted and dotted[0] in found and len(dotted) > 1:
                 base = found[dotted[0]].replace(":", ".")
                 found[node.targets[0].id] = _imported(".".join([base, *dotted[1:-1]]), dotted[-1])
@@ -117,13 +130,18 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
     if used["tl"] != "triton.language":
         raise KernelError("the name `tl` must stand for triton.language")
     source = "\n\n\n".join(ast.unparse(_clean(wanted[name])) for name in sorted(wanted))
-    waits = any(isinstance(n, ast.While) for function in wanted.values() for n in ast.walk(function))
+    waits = kernel_waits.waits(wanted.values(), known)
+    try:
+        signatures = {name: signature(wanted[name], tree, known) for name in sorted(wanted)}
+    except ValueError as error:
+        raise KernelError(str(error)) from error
     return KernelModule(
         source=source + "\n",
         functions=tuple(sorted(wanted)),
         aliases=used,
-        synchronises=waits or any(_uses_atomic_result(function) for function in wanted.values()),
+        synchronises=waits or any(kernel_waits.uses_atomic_results(function, known) for function in wanted.values()),
         waits=waits,
+        signatures=signatures,
     )
 
 
@@ -160,7 +178,8 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
                 and node.id not in constants
             ):
                 raise KernelError(
-                    f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant"
+                    f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant "
+                    f"(a number of the module must be a tl.constexpr)"
                 )
     return used
 
@@ -168,7 +187,7 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
 def _check_attribute(node: ast.Attribute, bound: set[str], known: dict[str, str], where: str) -> None:
     if not isinstance(node.ctx, ast.Load):
         raise KernelError(f"{where}: attributes may not be assigned")
-    dotted = _dotted(node)
+    dotted = path_of(node)
     if dotted and dotted[0] not in bound and dotted[0] in known:
         root = known[dotted[0]].replace(":", ".")
         _check_dotted([*root.split("."), *dotted[1:]], where)
@@ -198,7 +217,7 @@ def _check_dotted(parts: list[str], where: str) -> None:
             return
         if path.startswith(module + ".") and not parts[module.count(".") + 1].startswith("_"):
             name, *members = parts[module.count(".") + 1 :]
-            if name in LANGUAGE or (module in LIBDEVICE_MODULES and all(m in MEMBERS for m in members)):
+            if name in (LIBDEVICE if module in LIBDEVICE_MODULES else LANGUAGE) and not members:
                 return
     if parts[:2] == ["triton", "language"] and len(parts) > 2:
         name, *members = parts[2:]
@@ -224,12 +243,6 @@ def _clean(function: Function) -> Function:
     return clean
 
 
-def _uses_atomic_result(function: Function) -> bool:
-    dropped = {id(n.value) for n in ast.walk(function) if isinstance(n, ast.Expr)}
-    calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and _last_name(n.func).startswith("atomic_")]
-    return any(id(call) not in dropped for call in calls)
-
-
 def _first_line(function: Function) -> int:
     return min([function.lineno, *(d.lineno for d in function.decorator_list)])
 
@@ -248,7 +261,7 @@ def _bound(function: Function) -> set[str]:
 
 
 def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:
-    dotted = _dotted(node)
+    dotted = path_of(node)
     if dotted and dotted[0] in known:
         return True  # tl.float32 and the like; checked when used
     return all(
@@ -267,15 +280,3 @@ def _imported(module: str, name: str) -> str:
         *LIBDEVICE_MODULES,
     )
     return path if path in modules else f"{module}:{name}"
-
-
-def _dotted(node: ast.AST) -> list[str]:
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
-
-
-def _last_name(node: ast.AST) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -10,35 +10,65 @@ import shutil
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from configs.schema import SandboxConfig
+from sandbox.binary import BinaryCache
+from sandbox.cpu_trial import CpuTrial
+from sandbox.gpu_pool import Gpu, gpu_count
+from sandbox.gpu_trial import GpuTrial
 from sandbox.pool import Helper, ProcessDiedError
-from sandbox.trial import EarlyVerdictError, Trial
+from sandbox.trial import EarlyVerdictError, Tools
 from sandbox.types import Broken, Job, Passed, Rejected
+from sandbox.verdict_cache import VerdictCache
+
+__all__ = ["LocalSandbox", "gpu_count"]
 
 
 class LocalSandbox:
-    """Judges candidates on this machine's CPU. An async context manager; safe to use from several event loops."""
+    """Judges candidates on this machine. An async context manager; safe to use from several threads and event loops."""
 
-    def __init__(self, workers: int = 0) -> None:
+    def __init__(self, workers: int = 0, gpus: int = 0, cache: Path | None = None) -> None:
         """Args:
-        workers: candidates judged at the same time; 0 means one a CPU core.
+            workers: candidates judged at the same time; 0 means one a CPU core.
+            gpus: how many GPUs to use; 0: none, kernels run under Triton's interpreter; -1: all that are visible.
+            cache: folder for verdicts and compiled kernels that later runs may reuse; None: nothing is kept.
+
+        Raises:
+            ValueError: there are fewer GPUs.
         """
+        if gpus > gpu_count():
+            raise ValueError(f"gpus={gpus}, but this machine shows {gpu_count()}; use -1 for all, 0 for the CPU")
         count = workers or os.cpu_count() or 1
         self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
         self._folder.chmod(0o755)
         # Processes die with the thread that started them, so one thread starts them all and lives as long as we do.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
-        self.tracer = Helper(self._starter, self._folder, "sandbox.zygote", "trace")
+        self.tracer, self.compiler, self.replayers = (
+            Helper(self._starter, self._folder, "sandbox.zygote", role) for role in ("trace", "compile", "replay")
+        )
         self.interpreter = Helper(self._starter, self._folder, "sandbox.zygote", "interpret", interpret=True)
-        self.compiler = Helper(self._starter, self._folder, "sandbox.zygote", "compile")
         self.judges: queue.SimpleQueue[Helper] = queue.SimpleQueue()
         self._all_judges = [Helper(self._starter, self._folder, "sandbox.judge") for _ in range(count)]
         for judge in self._all_judges:
             self.judges.put(judge)
+        indices = range(gpu_count() if gpus < 0 else gpus)
+        self._gpus = [Gpu(index, self._starter, self._folder, self.replayers) for index in indices]
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
+        self._tools = Tools(self.tracer, self.compiler)
+        self._binaries = BinaryCache(None if cache is None else cache / "binaries")
+        self._verdicts = None if cache is None else VerdictCache(cache / "verdicts")
+        self._described: dict[tuple[str, ...], list[object]] = {}
+        self._turn = 0
+        self._warmed = threading.Lock()
+
+    @classmethod
+    def from_config(cls, config: SandboxConfig) -> Self:
+        """The sandbox that `config.sandbox` asks for."""
+        return cls(config.workers, config.gpus, None if config.cache is None else Path(config.cache))
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,15 +84,48 @@ class LocalSandbox:
 
     def judge(self, job: Job) -> Passed | Rejected | Broken:
         """`run` without an event loop; blocks."""
-        judge = self.judges.get()
         try:
-            return Trial(self.tracer, self.interpreter, self.compiler, judge, job).verdict()
+            if self._verdicts is None:
+                return self._judge(job)
+            key = self._verdicts.key(job, self.stamp())
+            verdict = self._verdicts.get(key)
+            if verdict is None:
+                verdict = self._judge(job)
+                self._verdicts.put(key, verdict)
+            return verdict
+        except ProcessDiedError as error:
+            return Broken(reason=str(error)[:1000])
+
+    def _warm(self) -> None:
+        """At the first job: start everything it will need at the same time, instead of one after the other."""
+        if not self._warmed.acquire(blocking=False):
+            return
+        helpers = [self.tracer, *([self.compiler, self.replayers] if self._gpus else [self.interpreter])]
+        judges = [pair.judge for gpu in self._gpus for pair in gpu.all] or self._all_judges[:1]
+        for helper in (*helpers, *judges):
+            threading.Thread(target=helper.start, daemon=True).start()
+
+    def _judge(self, job: Job) -> Passed | Rejected | Broken:
+        self._warm()
+        try:
+            if self._gpus:
+                self._turn += 1
+                gpu = self._gpus[self._turn % len(self._gpus)]
+                return GpuTrial(self._tools, gpu, self._binaries, self._described, job).verdict()
+            judge = self.judges.get()
+            try:
+                return CpuTrial(self._tools, self.interpreter, judge, job).verdict()
+            finally:
+                self.judges.put(judge)
         except EarlyVerdictError as stop:
             return stop.verdict
-        except ProcessDiedError as error:
-            return Broken(reason=str(error))
-        finally:
-            self.judges.put(judge)
+
+    def stamp(self) -> dict[str, str]:
+        """Hardware and versions that a verdict depends on."""
+        if self._gpus:
+            self._gpus[0].identify()
+            return self._gpus[0].stamp
+        return {"executor": "interpreter", **{name: metadata.version(name) for name in ("torch", "triton")}}
 
     def layers(self) -> frozenset[str]:
         """Isolation layers that this host gives (starts the tracer if need be)."""
@@ -70,15 +133,20 @@ class LocalSandbox:
             self.tracer.channel()
         return frozenset(self.tracer.hello["layers"])
 
+    def restarts(self) -> list[float]:
+        """Seconds that each replacement of a GPU's replayer took so far."""
+        return [seconds for gpu in self._gpus for seconds in gpu.restarts]
+
     def close(self) -> None:
         """End all processes."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-        closing = [
-            threading.Thread(target=h.close) for h in (self.tracer, self.interpreter, self.compiler, *self._all_judges)
-        ]
+        helpers = (self.tracer, self.interpreter, self.compiler, *self._all_judges)
+        pairs = [pair for gpu in self._gpus for pair in gpu.all]
+        closing = [threading.Thread(target=close) for close in [h.close for h in helpers] + [p.close for p in pairs]]
         for thread in closing:
             thread.start()
         for thread in closing:
             thread.join()
+        self.replayers.close()
         self._starter.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,19 +1,31 @@
-"""Watches every memory access of interpreted kernels: out of bounds, and races between programs.
+"""Watches every memory access of interpreted kernels: bounds, memory that nobody has set, races between programs.
 
-A sequential interpreter forgives both: memory behind a buffer is readable, and programs never run at once. A GPU does
-not. Found here: any active lane outside the buffers of its launch; a program that reads, or overwrites with another
-value, what a different program of the same launch wrote or read. Kernels that wait, or that look at what an atomic
-returns, may order themselves: for those, races are not judged. Programs run in random order unless kernels wait.
+A sequential interpreter forgives all three: memory behind a buffer is readable, unset memory holds something, and
+programs never run at once. A GPU does not. Found here: any active lane outside the buffers of its launch; plain loads
+and read-modify-write atomics of bytes that no step, kernel or input has set; races (`sandbox.races`). Programs run in
+random order. One that waits, that is, reads the same again and again, lets others run first, from the lowest index on.
+
+Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
+than once (barriers over the grid): such kernels run into the time limit.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
+from sandbox.races import Races
+
 Array = npt.NDArray[Any]
-_NOBODY, _SEVERAL = -1, -2
+Body = Callable[[], None]
+SPINS = 200
+"""After so many reads without anything new a program counts as waiting."""
+MAX_WAITING = 16
+"""Programs that wait at the same time; each takes a dozen or two frames of Python's stack."""
+MAX_SEEN = 4096
+_ATOMIC_METHODS = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
 
 
 class MemoryFaultError(Exception):
@@ -23,84 +35,115 @@ class MemoryFaultError(Exception):
 class MemoryWatch:
     """Stands in for the interpreter's native memory module and passes on what is allowed."""
 
-    def __init__(self, native: Any) -> None:
-        self.native = native
+    def __init__(self, native: Any, base: int, nbytes: int) -> None:
+        self.native, self.base = native, base
+        self.written = np.zeros(nbytes, np.uint8)
+        """Not zero for every byte that holds something; the owner marks inputs and what other steps write."""
         self.starts = self.ends = np.empty(0, np.uint64)
-        self.base = 0
-        self.writers = self.readers = np.empty(0, np.int32)
-        self.races = True
-        self.order: list[int] = []
+        self.races = Races(0, 0, False)
+        self.waits = self.atomic = False
+        self.order, self.started = np.empty(0, np.int64), np.empty(0, bool)
+        self.next = self.lowest = self.waiting = self.repeats = 0
+        self.body: Body | None = None
+        self.seen: dict[tuple[int, int], bytes] = {}
 
     @classmethod
-    def install(cls) -> "MemoryWatch":
-        """Put a watch into this process's interpreter. For good."""
-        watch = cls(triton_interpreter._interpreter)
+    def install(cls, base: int, nbytes: int) -> "MemoryWatch":
+        """Put a watch into this process's interpreter, over `nbytes` bytes at address `base`. For good."""
+        watch = cls(triton_interpreter._interpreter, base, nbytes)
         triton_interpreter._interpreter = watch
         builder = triton_interpreter.interpreter_builder
-        original = builder.set_grid_idx
-
-        def set_grid_idx(x: int, y: int, z: int) -> None:
-            if watch.order:
-                _, height, depth = builder.grid_dim
-                place = watch.order[(x * height + y) * depth + z]
-                x, y, z = place // (height * depth), place // depth % height, place % depth
-            original(x, y, z)
-
-        builder.set_grid_idx = set_grid_idx
+        for name in _ATOMIC_METHODS:
+            if hasattr(builder, name):  # Triton 3.6 has none of them
+                setattr(builder, name, watch._atomically(getattr(builder, name)))
         return watch
 
-    def start(self, base: int, nbytes: int, buffers: list[tuple[int, int]], races: bool, order: list[int]) -> None:
+    def start(
+        self, buffers: list[tuple[int, int]], order: Array, synchronises: bool = False, waits: bool = False
+    ) -> None:
         """A launch begins.
 
         Args:
-            base: address of the memory that holds all buffers.
-            nbytes: its size.
             buffers: first and last-plus-one address of each buffer that the launch may touch.
-            races: judge races between programs.
-            order: in which order programs run, or empty for their own.
+            order: in which order its programs run, int64 (programs,).
+            synchronises, waits: see `kernel_source.KernelModule`.
         """
         ordered = sorted(buffers)
         self.starts = np.array([start for start, _ in ordered], np.uint64)
         self.ends = np.array([end for _, end in ordered], np.uint64)
-        self.base = base
-        self.writers = np.full(nbytes, _NOBODY, np.int32)
-        self.readers = np.full(nbytes, _NOBODY, np.int32)
-        self.races, self.order = races, order
+        self.races = Races(self.written.size, len(order), synchronises)
+        self.waits, self.order, self.started = waits, order, np.zeros(len(order), bool)
+        self.next = self.lowest = 0
+
+    def turn(self, body: Body) -> None:
+        """Run the next program, if any is left; `body` runs the one whose index the builder holds."""
+        self.body = body
+        while self.next < len(self.order) and self.started[self.order[self.next]]:
+            self.next += 1
+        if self.next < len(self.order):
+            self._run(int(self.order[self.next]), body)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)
 
     def load(self, pointers: Array, mask: Array, other: Array, dtype: Any) -> Any:
-        at = self._within(pointers, mask, np.dtype(dtype).itemsize, "reads")
-        me = self._program()
-        if self.races:
-            writers = self.writers[at]
-            if bool(((writers != _NOBODY) & (writers != me)).any()):
-                raise MemoryFaultError("a program reads what another program of the same launch wrote: a race on a GPU")
-        seen = self.readers[at]
-        self.readers[at] = np.where((seen == _NOBODY) | (seen == me), me, _SEVERAL)
-        return self.native.load(pointers, mask, other, dtype)
+        dtype = np.dtype(dtype)
+        at = self._within(pointers, mask, dtype.itemsize, "reads")
+        self._check_written(at, "reads")
+        if self.atomic or self._is_flag(at, dtype):
+            self.races.acquire(at.tolist())
+        if self.atomic:
+            self.races.update(at, swap=True)
+        elif not self._is_flag(at, dtype):
+            self.races.read(at)
+        found = self.native.load(pointers, mask, other, dtype)
+        self._look(at, found)
+        return found
 
     def store(self, pointers: Array, value: Array, mask: Array) -> Any:
         at = self._within(pointers, mask, value.dtype.itemsize, "writes")
-        me = self._program()
-        if self.races:
-            writers, readers = self.writers[at], self.readers[at]
-            foreign = ((writers != _NOBODY) & (writers != me)) | ((readers != _NOBODY) & (readers != me))
-            if bool(foreign.any()) and self._changes(pointers, value, mask, foreign):
-                raise MemoryFaultError(
-                    "two programs of one launch use the same element, and one writes it: a race on a GPU"
-                )
-        self.writers[at] = me
-        return self.native.store(pointers, value, mask)
+        flag = self._is_flag(at, value.dtype)
+        if self.atomic:
+            self.races.update(at, swap=False)
+        elif not flag:
+            self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes))
+        for byte in range(value.dtype.itemsize):
+            self.written[at + byte] = 1
+        self._progress()
+        done = self.native.store(pointers, value, mask)
+        if self.atomic or flag:
+            self.races.release(at.tolist())
+        return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:
-        self._within(pointers, mask, value.dtype.itemsize, "updates")
-        return self.native.atomic_rmw(operation, pointers, value, mask, semantics)
+        at = self._within(pointers, mask, value.dtype.itemsize, "updates")
+        if operation == self.native.RMW_OP.XCHG:  # as good as a store
+            for byte in range(value.dtype.itemsize):
+                self.written[at + byte] = 1
+        self._check_written(at, "updates")
+        addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
+        self.races.acquire(addresses)
+        self.races.update(at, swap=False)
+        found = self.native.atomic_rmw(operation, pointers, value, mask, semantics)
+        self.races.release(addresses)
+        if self.waits:
+            if self._changes(pointers, found, mask, np.ones(at.shape, bool)):
+                self._progress()
+            self._look(at, found)
+        return found
 
     def atomic_cas(self, pointers: Array, compare: Array, value: Array, semantics: Any) -> Any:
-        self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
-        return self.native.atomic_cas(pointers, compare, value, semantics)
+        at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
+        self._check_written(at, "updates")
+        addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
+        self.races.acquire(addresses)
+        self.races.update(at, swap=True)
+        found = self.native.atomic_cas(pointers, compare, value, semantics)
+        self.races.release(addresses)
+        if bool(((found == compare) & (found != value)).any()):
+            self._progress()
+        self._look(at, found)
+        return found
 
     def _within(self, pointers: Array, mask: Array, itemsize: int, verb: str) -> Array:
         """Positions of the active lanes relative to `base`.
@@ -122,16 +165,77 @@ class MemoryWatch:
         at: Array = (active - np.uint64(self.base)).astype(np.int64)
         return at
 
-    def _changes(self, pointers: Array, value: Array, mask: Array, foreign: Array) -> bool:
+    def _check_written(self, at: Array, verb: str) -> None:
+        """Raises:
+        MemoryFaultError: the bytes there hold whatever was there before.
+        """
+        if not bool(self.written[at].all()):
+            raise MemoryFaultError(
+                f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
+                "torch.empty needs torch.zeros or a store first"
+            )
+
+    def _changes(self, pointers: Array, value: Array, mask: Array, lanes: Array) -> bool:
         mask = _lanes(mask, pointers)
         old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
         new = np.broadcast_to(value, pointers.shape)
-        return bool((old[mask] != new[mask])[foreign].any())
+        return bool((old[mask] != new[mask])[lanes].any())
 
-    def _program(self) -> int:
+    def _is_flag(self, at: Array, dtype: Any) -> bool:
+        """Programs may order themselves by this plain access: a single integer, where kernels wait."""
+        return self.waits and at.size == 1 and dtype.kind in "iu"
+
+    def _atomically(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Triton 3.9 interprets atomic loads and stores as plain ones."""
+
+        def call(*args: Any) -> Any:
+            self.atomic = True
+            try:
+                return method(*args)
+            finally:
+                self.atomic = False
+
+        return call
+
+    def _progress(self) -> None:
+        self.seen.clear()
+        self.repeats = 0
+
+    def _look(self, at: Array, found: Array) -> None:
+        """After a read: a program that sees nothing new for long is waiting, so another one runs first."""
+        if not self.waits or not at.size:
+            return
+        key, value = (int(at[0]), at.size), found.tobytes()
+        if self.seen.get(key) == value:
+            self.repeats += 1
+        else:
+            if key in self.seen or len(self.seen) > MAX_SEEN:
+                self.seen.clear()
+            self.seen[key], self.repeats = value, 0
+        if self.repeats >= SPINS and self.waiting < MAX_WAITING:
+            self._let_another_run()
+
+    def _let_another_run(self) -> None:
+        while self.lowest < len(self.started) and self.started[self.lowest]:
+            self.lowest += 1
+        if self.lowest == len(self.started) or self.body is None:
+            return
         builder = triton_interpreter.interpreter_builder
-        (x, y, z), (_, height, depth) = builder.grid_idx, builder.grid_dim
-        return int((x * height + y) * depth + z)
+        index, me, atomic = builder.grid_idx, self.races.me, self.atomic
+        self.waiting, self.atomic = self.waiting + 1, False
+        self._run(self.lowest, self.body)
+        self.waiting, self.atomic = self.waiting - 1, atomic
+        builder.grid_idx, self.races.me = index, me
+        self._progress()
+
+    def _run(self, program: int, body: Body) -> None:
+        self.started[program] = True
+        self._progress()
+        self.races.enter(program)
+        builder = triton_interpreter.interpreter_builder
+        _, height, depth = builder.grid_dim
+        builder.set_grid_idx(program // (height * depth), program // depth % height, program % depth)
+        body()
 
 
 def _lanes(mask: Any, pointers: Array) -> Array:

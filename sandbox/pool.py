@@ -41,15 +41,20 @@ class Helper:
     """A process of ours behind a socket."""
 
     def __init__(
-        self, starter: ThreadPoolExecutor, folder: Path, module: str, *arguments: str, interpret: bool = False
-    ) -> None:
+        self, starter: ThreadPoolExecutor, folder: Path, module: str, *arguments: str, interpret: bool = False,
+        gpu: int | None = None,
+    ) -> None:  # fmt: skip
         """Args:
         starter: the one thread that starts processes; they die with it.
         folder: temporary folder of the process; whoever made it removes it.
         interpret: Triton's interpreter instead of its compiler.
+        gpu: the one GPU that the process may use; none by default.
         """
         self.starter = starter
         self.folder, self.module, self.arguments, self.interpret = folder, module, arguments, interpret
+        self.gpu = gpu
+        self.generation = 0
+        """How often the process was started."""
         self.lock = threading.Lock()
         self.hello: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,7 +76,7 @@ class Helper:
             command,
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
-            env=_environment(self.folder, self.interpret),
+            env=_environment(self.folder, self.interpret, self.gpu),
             cwd="/",
         ).result()
         theirs.close()
@@ -83,9 +88,17 @@ class Helper:
             self.close()
             raise ProcessDiedError(f"{self.module} {' '.join(self.arguments)} did not start: {error}") from error
         self._channel = ours
+        self.generation += 1
         return ours
 
-    def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], list[int]]:
+    def start(self) -> None:
+        """Start the process if it is not running; who asks later finds out if that failed."""
+        with self.lock, contextlib.suppress(ProcessDiedError):
+            self.channel()
+
+    def ask(
+        self, request: dict[str, Any], seconds: float, fds: tuple[int, ...] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
         """One question, one answer (judges).
 
         Raises:
@@ -95,12 +108,11 @@ class Helper:
             channel = self.channel()
             channel.settimeout(seconds)
             try:
-                wire.send(channel, request)
-                reply, fds = wire.receive(channel)
+                wire.send(channel, request, fds)
+                return wire.receive(channel)
             except wire.WireError as error:
                 self.close()
                 raise ProcessDiedError(f"{self.module}: {error}") from error
-        return reply, fds
 
     def post(self, request: dict[str, Any], fds: tuple[int, ...]) -> None:
         """One request, answered elsewhere (zygotes).
@@ -192,8 +204,8 @@ def _collect(readers: list[int], deadline: float, life: int) -> tuple[bytes, byt
     return bytes(buffers[0]), bytes(buffers[1]), bytes(buffers[2]), overflow
 
 
-def _environment(folder: Path, interpret: bool) -> dict[str, str]:
-    """A small environment: no secrets of ours, one thread, no GPU."""
+def _environment(folder: Path, interpret: bool, gpu: int | None) -> dict[str, str]:
+    """A small environment: no secrets of ours, one thread, one GPU at most."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -201,7 +213,10 @@ def _environment(folder: Path, interpret: bool) -> dict[str, str]:
         "TMPDIR": str(folder),
         "HOME": str(folder),
         "PYTHONPATH": path,
-        "CUDA_VISIBLE_DEVICES": "",
+        "CUDA_VISIBLE_DEVICES": "" if gpu is None else str(gpu),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "TRITON_DEFAULT_FP_FUSION": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

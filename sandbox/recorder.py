@@ -4,11 +4,16 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sandbox import triton_trace
 from sandbox.plan import MAX_STEPS, encode_number
+from sandbox.record_values import kernel_argument, module_constant, torch_call
+from sandbox.recorded_steps import moved, read, useful, written
 from sandbox.triton_trace import RecordedLaunch, globals_of
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 
 _ALLOCATIONS = frozenset(
     [
@@ -40,6 +45,8 @@ _FILLS: dict[str, Any] = {
 _COPIES = frozenset(["aten::clone", "aten::_to_copy", "aten::contiguous", "aten::_reshape_copy", "aten::view_copy"])
 _QUESTIONS = frozenset(["prim::device", "aten::is_pinned", "aten::sym_size", "aten::sym_stride", "aten::sym_numel"])
 MAX_CONSTANT = 4096
+MAX_FIRST_STEPS = 16
+Step = dict[str, Any]
 
 
 class TooManyStepsError(Exception):
@@ -50,31 +57,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
     """Records calls of a candidate, one plan each. Used as a context around it, inside the fake tensor mode.
 
     Memory that a candidate keeps from an earlier call (a cached workspace, a table made at import) appears in a later
-    call's plan with what it was first filled with, never with what kernels wrote there: results cannot be kept.
+    call's plan with what it was first filled with, if that came from no input, and never with what kernels wrote there:
+    results cannot be kept.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.buffers: list[dict[str, Any]] = []
-        self.steps: list[dict[str, Any]] = []
+        self.steps: list[Step] = []
         self.kernels: dict[int, tuple[RecordedLaunch, dict[str, Any]]] = {}
+        self.parameters: set[int] = set()
+        """Buffers that are weights of the candidate's module: it may change them, in a copy of its own."""
+        self.constructed = 0
+        """How many steps belong to the construction of the candidate's module."""
         self._numbers: dict[int, int] = {}
-        self._first_content: dict[int, list[dict[str, Any]]] = {}
-        self._alive: list[Any] = []  # storages are told apart by address, so none may be freed meanwhile
+        self._first_content: dict[int, list[Step]] = {}
+        self._alive: dict[int, Any] = {}  # storages are told apart by address, so none may be freed meanwhile
 
     def start(self, inputs: list[torch.Tensor]) -> None:
         """A new call begins; `inputs` are the case's tensors, in order."""
         self.buffers, self.steps, self._numbers = [], [], {}
+        self.parameters, self.constructed = set(), 0
         for position, tensor in enumerate(inputs):
             self._number(tensor, position)
 
-    def bind(self, parameter: torch.Tensor, reference: torch.Tensor) -> None:
-        """From now on `parameter`'s memory is the input `reference`; what was written there before is dropped."""
-        if parameter.untyped_storage()._cdata in self._numbers:
-            old = self._numbers[parameter.untyped_storage()._cdata]
-            self.steps = [s for s in self.steps if s.get("target", {}).get("buffer") != old and s.get("buffer") != old]
-        self._alive.append(parameter.untyped_storage())
-        self._numbers[parameter.untyped_storage()._cdata] = self._number(reference)
+    def become(self, numbers: dict[int, int]) -> None:
+        """From now on memory that was one buffer is another: old number → new."""
+        for key, old in self._numbers.items():
+            if old in numbers:
+                self._numbers[key] = numbers[old]
+                self._first_content.pop(key, None)
 
     def view(self, tensor: torch.Tensor) -> dict[str, Any]:
         """A tensor as data; real tensors (from Python data) become constants."""
@@ -92,14 +104,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
             known = globals_of(launch.function)
-            constants = {name: c for name, value in known.items() if (c := self._module_constant(value)) is not None}
+            constants = {name: c for name, value in known.items() if (c := module_constant(value, self.view))}
             self.kernels[launch.key] = (launch, constants)
-        arguments = {name: self._argument(value, name in launch.constexprs) for name, value in launch.arguments.items()}
+        arguments = {
+            name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
+        }
         self._add({"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments})
 
     def plan(self, output: dict[str, Any], ttir: bool) -> dict[str, Any]:
         """Everything recorded, kernels renumbered by first use."""
-        used = dict.fromkeys(step["kernel"] for step in self.steps if step["kind"] == "launch")
+        steps = useful(self.steps, self.constructed, output)
+        used = dict.fromkeys(step["kernel"] for step in steps if step["kind"] == "launch")
         order = {key: number for number, key in enumerate(used)}
         kernels = []
         for launch, constants in (self.kernels[key] for key in used):
@@ -113,61 +128,96 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
                     "constants": constants,
                 }
             )
-        steps = [{**s, "kernel": order[s["kernel"]]} if s["kind"] == "launch" else dict(s) for s in self.steps]
-        for step in steps:
-            step.pop("buffer", None)
+        steps = [{**s, "kernel": order[s["kernel"]]} if s["kind"] == "launch" else s for s in steps]
         return {"buffers": self.buffers, "kernels": kernels, "steps": steps, "output": output}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name
-        result = func(*args, **(kwargs or {}))
-        if name in _ALLOCATIONS or name in _QUESTIONS or getattr(func, "is_view", False):
-            pass
-        elif name == "aten::lift_fresh":
-            self._constant(result, args[0])
-        elif name in _FILLS and not isinstance(_FILLS[name](args), torch.Tensor):
-            self._initialise(
-                result, {"kind": "fill", "target": self.view(result), "value": _number(_FILLS[name](args))}
-            )
-        elif name in _COPIES and isinstance(result, torch.Tensor):
-            self._add({"kind": "copy", "target": self.view(result), "source": self.view(args[0])})
-        elif name == "aten::copy_" and args[0].shape == args[1].shape:
-            self._add({"kind": "copy", "target": self.view(args[0]), "source": self.view(args[1])})
-        elif name == "aten::copy_":
-            self._add(
-                {"kind": "copy", "target": self.view(args[0]), "source": self.view(args[1].expand(args[0].shape))}
-            )
-        else:
-            first = result if isinstance(result, torch.Tensor) else None
-            self._add({"kind": "torch", "name": name, "buffer": None if first is None else self._number(first)})
+        kwargs = kwargs or {}
+        if func._schema.name not in _QUESTIONS and _has_kernel(func.name(), _COMPOSITE):  # seen in inference mode only
+            with self:
+                return func.decompose(*args, **kwargs)
+        result = func(*args, **kwargs)
+        self._record(func, args, kwargs, result)
         return result
 
-    def _add(self, step: dict[str, Any]) -> None:
+    def _record(self, func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        name = func._schema.name
+        if name == "aten::lift_fresh":
+            self._constant(result, args[0])
+        elif name in _ALLOCATIONS or name in _QUESTIONS or func.is_view:
+            pass
+        elif name in _FILLS and not isinstance(_FILLS[name](args), torch.Tensor):
+            fill = {"kind": "fill", "target": self.view(result), "value": _number(_FILLS[name](args))}
+            self._initialise(result, fill)
+        elif name in _COPIES and isinstance(result, torch.Tensor):
+            self._initialise(result, {"kind": "copy", "target": self.view(result), "source": self.view(args[0])})
+        elif name == "aten::copy_":
+            source = args[1] if args[0].shape == args[1].shape else args[1].expand(args[0].shape)
+            self._initialise(args[0], {"kind": "copy", "target": self.view(args[0]), "source": self.view(source)})
+        else:
+            self._record_torch(func, args, kwargs, result)
+
+    def _record_torch(self, func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        results = [r for r in pytree.tree_leaves(result) if isinstance(r, torch.Tensor)]
+        given = [a for a in pytree.tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
+        memory = {tensor.untyped_storage()._cdata for tensor in given}
+        same = all(r.untyped_storage()._cdata in memory for r in results)
+        if same and not func._schema.is_mutable:
+            return  # a view in all but name, or a question about shapes
+        step = torch_call(func, args, kwargs, results, self.view)
+        if len(results) == 1:
+            self._initialise(results[0], step)
+        else:
+            self._add(step)
+
+    def _add(self, step: Step) -> None:
         if len(self.steps) >= MAX_STEPS:
             raise TooManyStepsError(f"more than {MAX_STEPS} launches and copies in one call")
+        for number in written(step) & self.parameters:
+            step = self._own_copy(number, step)
         self.steps.append(step)
 
-    def _initialise(self, tensor: torch.Tensor, step: dict[str, Any]) -> None:
-        """Add a step that gives memory known content, and remember it for later calls."""
+    def _own_copy(self, number: int, step: Step) -> Step:
+        """The module changes its own weights or statistics: from here on it has a copy, made afresh in every call."""
+        nbytes, copy = self.buffers[number]["nbytes"], len(self.buffers)
+        self.buffers.append({"nbytes": nbytes, "input": None})
+        whole = {"dtype": "uint8", "shape": [nbytes], "strides": [1], "offset": 0}
+        self.steps.append({"kind": "copy", "target": {"buffer": copy, **whole}, "source": {"buffer": number, **whole}})
+        self.parameters.discard(number)
+        self._numbers = {key: copy if n == number else n for key, n in self._numbers.items()}
+        return moved(step, {number: copy})
+
+    def _initialise(self, tensor: torch.Tensor, step: Step) -> None:
+        """Add a step that gives memory content, and remember it for later calls if that depends on no input."""
         self._add(step)
         key = tensor.untyped_storage()._cdata
         whole = tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
-        self._first_content[key] = [*([] if whole else self._first_content.get(key, [])), step][-8:]
+        fresh = whole and self._numbers[key] not in read(step)
+        earlier = [] if fresh else self._first_content.get(key, [])
+        keys = {number: key for key, number in self._numbers.items()}
+        sources = {keys.get(number) for number in read(step)}
+        if sources <= self._first_content.keys() and len(earlier) < MAX_FIRST_STEPS:
+            self._first_content[key] = [*earlier, moved(step, keys)]  # with keys of storages for numbers of buffers
+        else:
+            self._first_content.pop(key, None)
 
     def _number(self, tensor: torch.Tensor, position: int | None = None) -> int:
         storage = tensor.untyped_storage()
-        if storage._cdata not in self._numbers:
-            self._alive.append(storage)
-            number = self._numbers[storage._cdata] = len(self.buffers)
-            self.buffers.append({"nbytes": int(storage.nbytes()), "input": position})
-            for step in self._first_content.get(storage._cdata, []):
-                self._add({**step, "target": {**step["target"], "buffer": number}})
-        return self._numbers[storage._cdata]
+        self._alive[storage._cdata] = storage
+        return self._number_of(storage._cdata, position)
+
+    def _number_of(self, key: int, position: int | None = None) -> int:
+        if key not in self._numbers:
+            self._numbers[key] = len(self.buffers)
+            self.buffers.append({"nbytes": int(self._alive[key].nbytes()), "input": position})
+            for step in self._first_content.get(key, []):
+                self._add(moved(step, {k: self._number_of(k) for k in read(step) | written(step)}))
+        return self._numbers[key]
 
     def _constant(self, target: torch.Tensor, data: torch.Tensor) -> None:
         number = self._number(target)
         if data.numel() > MAX_CONSTANT or isinstance(data, FakeTensor):
-            self._add({"kind": "torch", "name": f"tensor of {data.numel()} host values", "buffer": None})
+            self._add({"kind": "torch", "name": f"tensor of {data.numel()} host values"})
             return
         with torch._C._DisableTorchDispatch():
             values = [encode_number(v) for v in data.detach().flatten().tolist()]
@@ -175,47 +225,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         shape = {"shape": [data.numel()], "strides": [1]}
         self._initialise(target, {"kind": "constant", "target": {**view, **shape}, "values": values})
 
-    def _argument(self, value: Any, constexpr: bool) -> dict[str, Any]:
-        value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
-        if isinstance(value, torch.Tensor):
-            return {"kind": "pointer", "view": self.view(value)}
-        if value is None or type(value) in (bool, int, float, str):
-            return {"kind": "scalar", "value": encode_number(value), "constexpr": constexpr}
-        if isinstance(value, tuple | list):
-            return {"kind": "tuple", "items": [self._argument(item, constexpr) for item in value]}
-        if triton_trace.is_jit_function(value):
-            return {"kind": "function", "name": value.fn.__name__}
-        if type(value).__name__ == "dtype" and not isinstance(value, torch.dtype):
-            return {"kind": "dtype", "name": value.name}
-        if type(value).__name__ == "TensorDescriptor":
-            block, padding = [int(n) for n in value.block_shape], str(getattr(value, "padding", "zero"))
-            base = value.base.as_strided([int(n) for n in value.shape], [int(n) for n in value.strides])
-            return {"kind": "descriptor", "view": self.view(base), "block_shape": block, "padding": padding}
-        if type(value).__name__ == "TensorWrapper":  # triton.reinterpret: same memory, other dtype
-            return {"kind": "pointer", "view": {**self.view(value.base), "dtype": _torch_name(value.dtype)}}
-        if hasattr(value, "__index__"):
-            return {"kind": "scalar", "value": int(value), "constexpr": constexpr}
-        raise TypeError(f"a kernel argument of type {type(value).__name__} is not supported")
-
-    def _module_constant(self, value: Any) -> dict[str, Any] | None:
-        """Module values that kernels read: numbers, strings, constexprs, dtypes; modules and functions are not data."""
-        constexpr = type(value).__name__ == "constexpr"
-        value = getattr(value, "value", value) if constexpr else value
-        plain = value is None or type(value) in (bool, int, float, str, tuple) or type(value).__name__ == "dtype"
-        return self._argument(value, constexpr) if plain and not isinstance(value, torch.dtype) else None
-
 
 def _number(value: Any) -> Any:
     return encode_number(value if type(value) in (bool, int, float) else float(value))
-
-
-def _torch_name(dtype: Any) -> str:
-    names = {
-        "fp8e4nv": "float8_e4m3fn",
-        "fp8e5": "float8_e5m2",
-        "fp16": "float16",
-        "bf16": "bfloat16",
-        "fp32": "float32",
-        "int1": "bool",
-    }
-    return names.get(dtype.name, str(dtype.name))

@@ -1,12 +1,15 @@
 """A seccomp filter by deny-list, built by hand: a few dozen BPF instructions need no library.
 
-Two profiles: `run` (candidate Python and interpreted kernels: no new processes, no exec) and `compile`
-(no candidate code, but ptxas must be started).
+Three profiles: `run` (candidate Python and interpreted kernels: no new processes, no exec), `compile` (no candidate
+code, but ptxas must be started) and `replay` (device code only: like `run`, but CUDA may open its local socket).
 """
 
 import ctypes
 import platform
 import struct
+from typing import Literal
+
+Profile = Literal["run", "compile", "replay"]
 
 _DENIED_ALWAYS = """
     ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd pidfd_open pidfd_send_signal bpf
@@ -17,6 +20,7 @@ _DENIED_ALWAYS = """
     open_tree setpriority mlock mlockall
     """.split()
 _DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat"]
+_NEEDED_BY_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority"})
 
 
 def _table(text: str) -> dict[str, int]:
@@ -58,7 +62,7 @@ _CLONE_THREAD = 0x00010000
 _X32_BIT = 0x40000000
 
 
-def program(pid: int, may_exec: bool) -> bytes:
+def program(pid: int, profile: Profile) -> bytes:
     """BPF bytes for this machine. `pid` is the only process that `tgkill` may signal (abort() needs it).
 
     Raises:
@@ -71,9 +75,10 @@ def program(pid: int, may_exec: bool) -> bytes:
     code = [(_LOAD, 0, 0, _ARCH), (_JUMP_EQ, 1, 0, _AUDIT_ARCH[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NR)]
     if machine == "x86_64":  # the x32 ABI would give every denied call a second number
         code += [(_JUMP_GE, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | _EPERM)]
+    may_exec = profile == "compile"
     denied = _DENIED_ALWAYS + ([] if may_exec else _DENIED_WITHOUT_EXEC)
     for name in denied:
-        if name in numbers:
+        if name in numbers and not (profile == "replay" and name in _NEEDED_BY_CUDA):
             code += [(_JUMP_EQ, 0, 1, numbers[name]), (_RETURN, 0, 0, _ERRNO | _EPERM)]
     code += [(_JUMP_EQ, 0, 1, numbers["clone3"]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # libc falls back to clone
     code += [
@@ -103,13 +108,13 @@ def program(pid: int, may_exec: bool) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 
 
-def install(libc: ctypes.CDLL, pid: int, may_exec: bool) -> None:
+def install(libc: ctypes.CDLL, pid: int, profile: Profile) -> None:
     """Load the filter into this process, for good. Needs no-new-privileges.
 
     Raises:
         OSError: the kernel refuses.
     """
-    code = program(pid, may_exec)
+    code = program(pid, profile)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer)))
     if libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(header)), 0, 0):

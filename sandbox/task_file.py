@@ -1,8 +1,9 @@
 """Task files as data: Python source whose literal constants are read from the syntax tree and never executed here.
 
-A task file holds `CASES` (rows of name, args, and optionally distribution, hidden, tier), `TOLERANCE` (a code into
-`TOLERANCES`), optionally `FAMILY` and `DESCRIPTION`, and either `make_inputs(case, draw)` with a reference function
-named like the file, or KernelBench's `Model`, `get_inputs` and `get_init_inputs`, which needs no constants.
+A task file holds `CASES` (rows of name, args, and optionally distribution, hidden, timed, tier), `TOLERANCE` (a code
+into `TOLERANCES`), optionally `FAMILY`, `DESCRIPTION` and `MUTATES`, and either `make_inputs(case, draw)` with a
+reference function named like the file, or KernelBench's `Model`, `get_inputs` and `get_init_inputs`, which needs no
+constants.
 """
 
 import ast
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from sandbox.types import TOLERANCES, Case, Record
 
 Tier = Literal["cpu", "gpu"]
-CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES")
+CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES", "MUTATES")
 MODEL_CASES = (Case(name="default"), Case(name="tails", distribution="heavy_tailed", hidden=True))
 """For KernelBench files, which name no cases: their own inputs, and signed heavy-tailed ones of the same shapes."""
 
@@ -29,6 +30,8 @@ class TaskFile(Record):
     entry_point: str
     tolerance: str
     """Code into `TOLERANCES`."""
+    mutates: tuple[int, ...] = ()
+    """Positions of tensor inputs that the operator changes in place (and returns)."""
     cases: tuple[Case, ...]
     """`cpu`: small enough for Triton's interpreter; `gpu`: the sizes that papers report on."""
 
@@ -61,6 +64,7 @@ def read(path: Path, tier: Tier = "cpu") -> TaskFile:
         reference=_without_constants(source, tree),
         entry_point="ModelNew" if is_model else path.stem,
         tolerance=tolerance,
+        mutates=tuple(values.get("MUTATES", ())),
         cases=_cases(values["CASES"], tier, path) if "CASES" in values else MODEL_CASES,
     )
 

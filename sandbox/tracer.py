@@ -6,7 +6,9 @@ candidate does to this process can only change the plan, and the plan is only da
 
 import importlib
 import importlib.util
+import linecache
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +22,11 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from sandbox import triton_trace
+from sandbox import rehearsal, triton_trace
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
+from sandbox.parameters import bind_parameters, mend_modules
 from sandbox.recorder import Recorder
+from sandbox.triton_device import DEVICE
 
 WARM = (
     "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
@@ -40,27 +44,47 @@ def warm() -> None:
     """Everything that the first candidate would otherwise pay for, without starting a thread."""
     triton_trace.check_version()
     pretend_cuda()  # first: fake tensors would otherwise ask the driver, which starts a thread
+    mend_modules()
     for module in WARM:
         importlib.import_module(module)
-    with FakeTensorMode(), FakeCuda(), Recorder():
-        x = torch.empty(4, 8, device="cuda")
-        torch.zeros_like(x.t().contiguous()).to(torch.float16).copy_(x.t()[:, :4].repeat_interleave(2, 0)[:8])
+    _rehearse()
+
+
+def _rehearse() -> None:
+    """Trace a candidate of our own from beginning to end, Triton IR included, and forget it."""
+    request = {
+        "candidate": rehearsal.CANDIDATE, "entry_point": "ModelNew", "target": "sm_90",
+        "cases": [rehearsal.REQUEST_CASE], "ttir": True,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        reply = trace(request, Path(folder), [])
+    if "plans" not in reply:
+        raise RuntimeError(f"the tracer cannot trace its own candidate: {reply}")
+    del sys.modules["candidate"]
+    triton_trace.forget_functions()
+    linecache.clearcache()
 
 
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not).
+    """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not),
+    and optionally `variant` (which configuration autotuned kernels take, from 0), `device` (as `triton_device.DEVICE`)
+    and `lower` (make Triton IR, by which invalid kernels are found; on by default).
 
     Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
     call to call must not change what it does. The second call's plan counts.
 
-    Reply: `{"plans": […]}`, one a case, or `{"rejected": {…}}` with stage, reason, log and the case's position.
+    Reply: `{"plans": […], "variants": n}`, one plan a case and how many variants there are (1 to `MAX_VARIANTS`), or
+    `{"rejected": {…}}` with stage, reason, log and the case's position.
     """
     path = scratch / "candidate.py"
     path.write_text(request["candidate"])
+    device = {**DEVICE, **request.get("device", {})}
+    pretend_cuda(device)
     plans: list[Any] = []
     position = 0
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:
-        triton_trace.record_launches(request["target"], recorder.launch)
+        triton_trace.record_launches(request["target"], device, recorder.launch, bool(request.get("lower", True)))
+        count = triton_trace.choose_configs(int(request.get("variant", 0)))
         try:
             function = getattr(_load(path), request["entry_point"])
             for final in (False, True):
@@ -70,7 +94,7 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
                         plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error), "case": position}}
-    return {"plans": plans}
+    return {"plans": plans, "variants": count()}
 
 
 def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
@@ -82,7 +106,8 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     recorder.start(tensors)
     if isinstance(function, type) and issubclass(function, torch.nn.Module):
         module = function(*case["init_arguments"])
-        _bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
+        bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
+        recorder.constructed = len(recorder.steps)
         function = module
     return function(*arguments)
 
@@ -114,39 +139,11 @@ def _output(value: Any, recorder: Recorder) -> dict[str, Any]:
         return {"view": recorder.view(value)}
     if type(value) in (tuple, list):
         return {type(value).__name__: [_output(item, recorder) for item in value]}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if isinstance(value, tuple):  # named ones, torch's own too
         return {"tuple": [_output(item, recorder) for item in value]}
     if type(value) is dict:
         return {"dict": {str(key): _output(item, recorder) for key, item in value.items()}}
     raise TraceError(f"the output must be made of tensors, tuples, lists and dicts, not {type(value).__name__}")
-
-
-def _bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor], recorder: Recorder) -> None:
-    """Give the candidate's parameters and buffers the reference's weights: by name, else by order among equal shapes.
-
-    KernelBench says the same with seeds: both constructors draw the same numbers in the same order.
-    """
-    free = dict(reference)
-    own = dict(module.state_dict(keep_vars=True))
-    pairs = {name: name for name, value in own.items() if name in free and _same_layout(value, free[name])}
-    for partner in pairs.values():
-        del free[partner]
-    for name, value in own.items():
-        if name in pairs:
-            continue
-        match = next((other for other, tensor in free.items() if _same_layout(value, tensor)), None)
-        if match is None:
-            raise TraceError(
-                f"parameter {name!r} of shape {tuple(value.shape)} has no counterpart in the reference's state_dict"
-            )
-        pairs[name] = match
-        del free[match]
-    for name, partner in pairs.items():
-        recorder.bind(own[name], reference[partner])
-
-
-def _same_layout(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and a.is_contiguous() and b.is_contiguous()
 
 
 def _describe(error: BaseException) -> dict[str, str]:

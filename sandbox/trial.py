@@ -1,19 +1,34 @@
-"""One job on its way through the stages: screen → trace → plan → compile → launch → numerics, first failure wins."""
+"""One job on its way through the stages: screen → trace → plan → compile → launch → numerics, first failure wins.
 
-import os
+This is what all executors share; `sandbox.cpu_trial` and `sandbox.gpu_trial` say how a plan is made ready and run.
+"""
+
+import ast
+import secrets
 import signal
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
 
-from sandbox import kernel_source, plan, wire
+from sandbox import plan, plan_check, wire
+from sandbox.kernel_request import KernelRequest, Modules
+from sandbox.kernel_source import KernelError
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
-from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
+from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
 
 DEFAULT_TARGET: Target = "sm_90"
 """What tracing lowers for where the job names no target: a candidate must at least be valid Triton."""
 MAX_PLAN_BYTES = 1 << 20
-JUDGE_SECONDS = 120.0
 HIDDEN = "fails on a hidden case"
+
+
+def poison_by_noise(number: int, cases: int) -> bool:
+    """Whether unwritten memory of case `number` holds random bytes instead of NaN: cases alternate, so that a candidate
+    can count on neither; where there is one case only, chance decides.
+    """
+    return bool(number % 2 if cases > 1 else secrets.randbelow(2))
 
 
 class EarlyVerdictError(Exception):
@@ -24,182 +39,164 @@ class EarlyVerdictError(Exception):
         self.verdict = verdict
 
 
-class Planned(NamedTuple):
-    """One case's plan, checked: its outputs, and the kernel source that the interpreter may run."""
-
-    plan: plan.Plan
-    tree: plan.OutputTree
-    module: kernel_source.KernelModule
+Ready = TypeVar("Ready")
+Planner = Callable[[Sequence[Any], Sequence[Case]], list[Ready]]
 
 
-class Trial:
+class Tools:
+    """Our processes that a trial needs whatever executes it."""
+
+    def __init__(self, tracer: Helper, compiler: Helper) -> None:
+        self.tracer, self.compiler = tracer, compiler
+
+
+class Trial(ABC):
     """One job on its way through the stages."""
 
-    def __init__(self, tracer: Helper, interpreter: Helper, compiler: Helper, judge: Helper, job: Job) -> None:
-        self.tracer, self.interpreter, self.compiler, self.judge, self.job = tracer, interpreter, compiler, judge, job
+    def __init__(self, tools: Tools, job: Job) -> None:
+        self.tools, self.job = tools, job
         self.right = 0
+        self.device: dict[str, Any] | None = None
+        self.target: Target = DEFAULT_TARGET
 
+    @abstractmethod
     def verdict(self) -> Passed:
-        screened = screen(self.job)
-        if isinstance(screened, Rejected):
-            raise EarlyVerdictError(screened)
-        described = self._ask({
-            "op": "describe", "reference": self.job.reference, "entry_point": self.job.entry_point,
-            "cases": [case.model_dump() for case in self.job.cases],
-        })["cases"]  # fmt: skip
-        planned = self._plan_fairly(screened, described)
-        static = tuple(s for target in self.job.targets for s in self._compile(described[:1], target))
-        results = []
-        for number, case in enumerate(self.job.cases):
-            results.append(self._run_case(number, case, described[number], planned[number]))
-            self.right += 1
-        stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
-        return Passed(cases=tuple(results), static=static, stamp=stamp)
+        """Raises `EarlyVerdictError` for every other verdict, `ProcessDiedError` when a process of ours is gone."""
 
-    def _plan_fairly(self, tree: Any, described: list[Any]) -> list[Planned]:
-        """Plans of all cases. A rejection is explained from public cases alone: a process that has seen hidden shapes
-        could say them in its error.
+    def screened(self) -> ast.Module:
+        """The candidate's syntax tree."""
+        return self._tree
+
+    @cached_property
+    def _tree(self) -> ast.Module:
+        found = screen(self.job)
+        if isinstance(found, Rejected):
+            raise EarlyVerdictError(found)
+        return found
+
+    @cached_property
+    def _modules(self) -> Modules:
+        return Modules(self._tree)
+
+    def trace(
+        self, described: Sequence[Any], cases: Sequence[Case], target: Target, lower: bool, variant: int = 0
+    ) -> tuple[list[plan.Plan], int]:
+        """Plans of `cases`, well-formed but not checked, and how many autotune variants there are.
+
+        Args:
+            lower: the tracer finds out whether kernels are valid Triton; else that is left to `compile`.
         """
-        cases = self.job.cases
-        try:
-            return self._plan(tree, described, cases)
-        except EarlyVerdictError as stop:
-            public = [number for number, case in enumerate(cases) if not case.hidden]
-            if isinstance(stop.verdict, Broken) or len(public) == len(cases):
-                raise
-            self._plan(tree, [described[n] for n in public], tuple(cases[n] for n in public))
-            raise EarlyVerdictError(Rejected(stage=stop.verdict.stage, reason=HIDDEN)) from stop
-
-    def _plan(self, tree: Any, described: list[Any], cases: tuple[Case, ...]) -> list[Planned]:
-        plans = self._trace(described, cases, DEFAULT_TARGET, ttir=False)
-        return [
-            Planned(p, self._check(p, layout), self._kernel_module(tree, p))
-            for p, layout in zip(plans, described, strict=True)
-        ]
-
-    def _trace(self, described: list[Any], cases: tuple[Case, ...], target: Target, ttir: bool) -> list[plan.Plan]:
         request = {
-            "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target, "cases": described,
-            "ttir": ttir,
+            "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
+            "cases": list(described), "ttir": False, "lower": lower, "variant": variant,
+            **({} if self.device is None else {"device": self.device}),
         }  # fmt: skip
         limits = self.job.limits
-        outcome = run_untrusted(self.tracer, request, limits.trace_seconds, limits.memory_mib, ())
-        reply = self._reply(outcome, "trace", limits.trace_seconds, cases)
-        data = reply.get("plans")
-        if not isinstance(data, list) or len(data) != len(described):
+        outcome = run_untrusted(self.tools.tracer, request, limits.trace_seconds, limits.memory_mib, ())
+        reply = self.reply(outcome, "trace", limits.trace_seconds, cases)
+        data, variants = reply.get("plans"), reply.get("variants", 1)
+        if not isinstance(data, list) or len(data) != len(described) or not isinstance(variants, int):
             raise EarlyVerdictError(
                 Rejected(stage="tamper", reason="the tracer's reply is not of the expected form", log=outcome.log)
             )
-        if not ttir and len(outcome.reply) > MAX_PLAN_BYTES:
+        if len(outcome.reply) > MAX_PLAN_BYTES:
             raise EarlyVerdictError(Rejected(stage="plan", reason=f"the plan exceeds {MAX_PLAN_BYTES} bytes"))
         parsed = [plan.parse(item) for item in data]
         for item in parsed:
             if isinstance(item, Rejected):
                 raise EarlyVerdictError(item)
-        return [item for item in parsed if isinstance(item, plan.Plan)]
+        return [item for item in parsed if isinstance(item, plan.Plan)], max(1, min(variants, plan.MAX_VARIANTS))
 
-    def _check(self, candidate_plan: plan.Plan, described: dict[str, Any]) -> plan.OutputTree:
+    def checked(self, candidate_plan: plan.Plan, described: dict[str, Any], arena_mib: int) -> plan.OutputTree:
+        """The plan's outputs, if it may be executed."""
         sizes = [tensor["nbytes"] for tensor in described["tensors"]]
-        checked = plan.check(candidate_plan, sizes, self.job.policy, self.job.limits.arena_mib << 20)
-        if isinstance(checked, Rejected):
-            raise EarlyVerdictError(checked)
-        return checked
+        found = plan_check.check(candidate_plan, sizes, self.job.policy, arena_mib << 20, self.job.mutates)
+        if isinstance(found, Rejected):
+            raise EarlyVerdictError(found)
+        return found
 
-    def _kernel_module(self, tree: Any, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
-        launched: dict[str, int | None] = {
-            argument.name: None
-            for step in candidate_plan.steps if isinstance(step, plan.Launch)
-            for argument in step.arguments.values() if isinstance(argument, plan.Symbol) and argument.kind == "function"
-        }  # fmt: skip
-        launched |= {kernel.name: kernel.line for kernel in candidate_plan.kernels}
-        constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
+    def fairly(self, described: Sequence[Any], planned: Planner[Ready]) -> list[Ready]:
+        """`planned(described, cases)` of all cases. A rejection is explained from public cases alone: a process that
+        has seen hidden shapes could say them in its error.
+        """
+        cases = self.job.cases
         try:
-            return kernel_source.build(tree, launched, constants)
-        except (kernel_source.KernelError, RecursionError) as error:
+            return planned(described, cases)
+        except EarlyVerdictError as stop:
+            public = [number for number, case in enumerate(cases) if not case.hidden]
+            if isinstance(stop.verdict, Broken) or len(public) == len(cases):
+                raise
+            planned([described[n] for n in public], tuple(cases[n] for n in public))
+            raise EarlyVerdictError(Rejected(stage=stop.verdict.stage, reason=HIDDEN)) from stop
+
+    def kernels(self, candidate_plan: plan.Plan) -> list[KernelRequest]:
+        """What each launch of a checked plan needs compiled, in order."""
+        try:
+            return self._modules.requests(candidate_plan)
+        except (KernelError, RecursionError) as error:
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
-    def _compile(self, described: list[Any], target: Target) -> list[KernelStats]:
-        kernels = [
-            k.model_dump(include={"name", "ttir", "options"})
-            for p in self._trace(described, self.job.cases[:1], target, ttir=True)
-            for k in p.kernels
-        ]
+    def compile(self, kernels: Sequence[KernelRequest], target: Target, static: bool) -> dict[str, Any]:
+        """The compile role's reply."""
         limits = self.job.limits
         seconds = limits.compile_seconds * max(1, len(kernels))
-        request = {"kernels": kernels, "target": target}
-        outcome = run_untrusted(self.compiler, request, seconds, limits.memory_mib, ())
-        return [
-            KernelStats.model_validate(s)
-            for s in self._reply(outcome, "compile", seconds, self.job.cases[:1]).get("static", [])
-        ]
+        request = {"launches": [kernel.model_dump() for kernel in kernels], "target": target, "static": static}
+        outcome = run_untrusted(self.tools.compiler, request, seconds, limits.memory_mib, ())
+        return self.reply(outcome, "compile", seconds, self.job.cases[:1])
 
-    def _run_case(self, number: int, case: Case, described: Any, planned: Planned) -> CaseResult:
-        candidate_plan, tree, module = planned
-        buffers = [buffer.model_dump() for buffer in candidate_plan.buffers]
-        drawn, fds = self._ask_fds({"op": "draw", "case": number, "buffers": buffers, "described": described})
-        request = {
-            "plan": candidate_plan.model_dump(), "layout": drawn["layout"], **module.model_dump(mode="json"),
-        }  # fmt: skip
-        limits = self.job.limits
-        try:
-            outcome = run_untrusted(
-                self.interpreter, request, limits.run_seconds, limits.memory_mib + limits.arena_mib, tuple(fds)
-            )
-        finally:
-            for fd in fds:
-                os.close(fd)
-        reply = self._reply(outcome, "launch", limits.run_seconds, (case,))
-        self._check_effect(candidate_plan, tree, reply)
-        request = {"op": "compare", "structure": tree.structure, "views": [v.model_dump() for v in tree.views]}
-        compared = self._ask({**request, "tolerance": self.job.tolerance.model_dump()})
-        if "rejected" in compared:
-            raise self._rejection(compared["rejected"]["stage"], compared["rejected"]["reason"], "", case)
+    def statistics(self, described: Sequence[Any]) -> tuple[KernelStats, ...]:
+        """Static resource use on the targets that the job names, from its first case."""
+        found = []
+        arena = max(self.job.limits.arena_mib, self.job.limits.gpu_arena_mib)
+        for target in self.job.targets:
+            plans, _ = self.trace(described[:1], self.job.cases[:1], target, lower=False)
+            self.checked(plans[0], described[0], arena)
+            kernels = {kernel.identity(): kernel for kernel in self.kernels(plans[0])}
+            reply = self.compile(list(kernels.values()), target, static=True)
+            found += [KernelStats.model_validate(one) for one in reply.get("static", [])]
+        return tuple(found)
+
+    def result(self, case: Case, candidate_plan: plan.Plan, compared: dict[str, Any]) -> CaseResult:
+        """A case that the judge found right."""
         launches = sum(isinstance(step, plan.Launch) for step in candidate_plan.steps)
+        self.right += 1
         return CaseResult(
             name=case.name, hidden=case.hidden, distribution=case.distribution, rel_l2=compared["rel_l2"],
             limit_share=compared["limit_share"], launches=launches,
         )  # fmt: skip
 
-    def _check_effect(self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any]) -> None:
-        """Every output must have been changed by a launch, or copied from what one changed: decoys do nothing."""
+    def check_effect(self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any]) -> None:
+        """No output may have come about without a kernel's work: decoys do nothing."""
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
+            raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
+        idle = plan_check.idle_output(candidate_plan, tree.views, [set(found) for found in changed], self.job.policy)
+        if idle is not None:
             raise EarlyVerdictError(
-                Rejected(stage="tamper", reason="the interpreter's reply is not of the expected form")
+                Rejected(stage="plan", reason=f"no Triton kernel changes anything in output {idle}")
             )
-        worked: set[int] = set()
-        for step, buffers in zip(candidate_plan.steps, changed, strict=True):
-            if isinstance(step, plan.Launch):
-                worked |= set(buffers)
-            elif isinstance(step, plan.Copy) and step.source.buffer in worked:
-                worked.add(step.target.buffer)
-        for number, view in enumerate(tree.views):
-            if view.buffer not in worked and view.nbytes:
-                raise EarlyVerdictError(
-                    Rejected(stage="plan", reason=f"no Triton kernel changes anything in output {number}")
-                )
 
-    def _reply(self, outcome: Outcome, stage: Stage, seconds: float, cases: tuple[Case, ...]) -> dict[str, Any]:
+    def reply(self, outcome: Outcome, stage: Stage, seconds: float, cases: Sequence[Case]) -> dict[str, Any]:
         """What an untrusted child said about `cases`, or why it said nothing."""
         report, code = outcome.report, outcome.report.get("exit_code", 0)
         if "setup_error" in report:
             raise EarlyVerdictError(Broken(reason=f"isolation failed: {report['setup_error']}"))
         if outcome.overflow:
-            raise self._rejection("plan", "the candidate's plan is far too large", outcome.log, cases[0])
+            raise self.rejection("plan", "the candidate's plan is far too large", outcome.log, cases[0])
         if report["timed_out"]:
             reason = f"still running after {seconds:g} s in stage {stage}"
-            raise self._rejection("timeout", reason, outcome.log, cases[0])
+            raise self.rejection("timeout", reason, outcome.log, cases[0])
         if not outcome.reply:
             if code == -signal.SIGKILL:
                 raise EarlyVerdictError(Broken(reason=f"a sandbox child was killed from outside in stage {stage}"))
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-            raise self._rejection(stage, f"the process {how} without an answer", outcome.log, cases[0])
+            raise self.rejection(stage, f"the process {how} without an answer", outcome.log, cases[0])
         try:
             reply = wire.loads(outcome.reply)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict) or ("fault" in reply and stage == "trace"):  # candidate code runs in trace only
-            raise self._rejection("tamper", "the sandbox child's reply is not of the expected form", "", cases[0])
+            raise self.rejection("tamper", "the sandbox child's reply is not of the expected form", "", cases[0])
         if "fault" in reply:
             raise EarlyVerdictError(Broken(reason=str(reply["fault"])[:500]))
         if "rejected" in reply:
@@ -208,10 +205,10 @@ class Trial:
             case = cases[position] if isinstance(position, int) and 0 <= position < len(cases) else cases[0]
             named: Stage = "compile" if found.get("stage") == "compile" else stage
             log = str(found.get("log", ""))[:4000] or outcome.log
-            raise self._rejection(named, str(found.get("reason"))[:500], log, case)
+            raise self.rejection(named, str(found.get("reason"))[:500], log, case)
         return reply
 
-    def _rejection(self, stage: Stage, reason: str, log: str, case: Case) -> EarlyVerdictError:
+    def rejection(self, stage: Stage, reason: str, log: str, case: Case) -> EarlyVerdictError:
         """A rejection that says on which case, but nothing about hidden ones."""
         ran = stage in ("launch", "numerics", "timeout", "tamper")
         progress = (self.right, len(self.job.cases)) if ran else None
@@ -220,12 +217,3 @@ class Trial:
         if ran or case is not self.job.cases[0]:
             reason = f"case {case.name}: {reason}"
         return EarlyVerdictError(Rejected(stage=stage, reason=reason, log=log, cases_right=progress))
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self._ask_fds(request)[0]
-
-    def _ask_fds(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-        reply, fds = self.judge.ask(request, JUDGE_SECONDS)
-        if "fault" in reply:
-            raise EarlyVerdictError(Broken(reason=f"the task's reference failed: {reply['fault']}"))
-        return reply, fds

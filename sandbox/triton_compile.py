@@ -3,7 +3,9 @@
 Differs from `triton.compile` in that
 1. the backend's stages are run one by one, with no cache to poison and no driver to ask, and write only to `scratch`;
 2. the `ttir` stage of the *target* runs too, so that IR lowered for one target compiles for another;
-3. limits are checked as soon as they are known, and every fault of the kernel is one sentence (`CompileError`).
+3. the parsed module passes `sandbox.triton_gate` before any stage, and options come from a short list with ranges:
+   none makes the compiler read, link or run something else (`extern_libs`, `ptx_options`, `ir_override`, plug-ins);
+4. limits are checked as soon as they are known, and every fault of the kernel is one sentence (`CompileError`).
 
 What is used here of Triton's private API is the same in all `TRITON_VERSIONS`, which were all tried.
 Triton and LLVM abort on some invalid input (thousands of nested regions, say): run this in a process that may die.
@@ -26,6 +28,8 @@ from triton.backends.compiler import GPUTarget, Language
 from triton.compiler.compiler import make_backend
 from triton.errors import TritonError
 
+from sandbox.binary import DescriptorLayout
+from sandbox.triton_gate import GateError, gate, gate_options
 from sandbox.types import Record, Target
 
 TRITON_VERSIONS = ("3.6", "3.7", "3.8", "3.9")
@@ -46,18 +50,8 @@ SHARED_BYTES: dict[Target, int] = {
 """Most shared memory (LDS) that one block can have."""
 MAX_THREADS = 1024
 MAX_TENSOR_MEMORY_COLUMNS = 512
-OPTIONS = frozenset(
-    {
-        "num_warps",
-        "num_stages",
-        "num_ctas",
-        "maxnreg",
-        "enable_fp_fusion",
-        "waves_per_eu",
-        "matrix_instr_nonkdim",
-        "kpack",
-    }
-)
+TENSOR_MAP_TYPES = {8: 10, 9: 8, 10: 9}
+"""Triton's device number of a tensor map's element type → CUtensorMapDataType, where the two differ."""
 LOG_CHARS = 8000
 LINE_CHARS = 300
 
@@ -85,13 +79,19 @@ class Compiled(Record):
     """cubin (NVIDIA) or hsaco (AMD)."""
     assembly: str
     """PTX (NVIDIA) or amdgcn (AMD)."""
-    sass: str = ""
-    """Machine code disassembled from the cubin; empty on AMD, whose assembly is machine code."""
     log: str = ""
     """What `ptxas -v` said (registers and spills); empty on AMD."""
     shared_bytes: int
     num_warps: int
     """Warps of a block; more than was asked for where the compiler specialises warps."""
+    num_ctas: int
+    global_scratch_bytes: int
+    """Per block; 0 on AMD, like what follows."""
+    global_scratch_align: int
+    cooperative: bool
+    descriptors: tuple[DescriptorLayout, ...]
+    parameters: tuple[str, ...]
+    """MLIR types of the kernel's parameters after the target's `ttir` stage (for sm_80 it takes descriptors apart)."""
 
 
 def require_known_triton(version: str = triton.__version__) -> None:
@@ -103,59 +103,45 @@ def require_known_triton(version: str = triton.__version__) -> None:
         )
 
 
-def warm(targets: tuple[Target, ...]) -> None:
-    """Finds the tools of every target and their versions (one `--version` call each), which Triton then remembers.
-
-    For the process that compilers are forked from: it starts no threads.
-    """
-    require_known_triton()
-    for target in targets:
-        make_backend(GPU_TARGETS[target]).load_dialects(ir.context())
-        if target.startswith("sm_"):
-            _require_nvidia_tools()
-
-
-def compile_ttir(ttir: str, target: Target, options: dict[str, int], scratch: Path) -> Compiled:
+def compile_ttir(ttir: str, target: Target, options: dict[str, Any], scratch: Path) -> Compiled:
     """Compiles the one kernel of `ttir` for `target`.
 
-    `options` are Triton launch options (`OPTIONS`); those that the target does not have are ignored. `scratch` is an
-    existing writable folder. Line information is left out, so equal IR gives an equal binary wherever it came from.
+    `options` are Triton launch options (`triton_gate.OPTIONS`; None means the default); those that the target does not
+    have are ignored. `scratch` is an existing writable folder. Line information is left out, so equal IR gives an equal
+    binary wherever it came from.
 
-    Raises `CompileError` when the kernel is at fault, `ValueError` for an option outside `OPTIONS`, `RuntimeError` for
-    an unknown Triton, and `OSError` when a tool cannot be run.
+    Raises `CompileError` when the kernel or its options are at fault, `RuntimeError` for an unknown Triton, and
+    `OSError` when a tool cannot be run.
     """
     require_known_triton()
-    if unknown := options.keys() - OPTIONS:
-        raise ValueError(f"unknown compile options {sorted(unknown)}; known: {sorted(OPTIONS)}")
-    gpu = GPU_TARGETS[target]
-    nvidia = target.startswith("sm_")
-    if nvidia:
+    try:
+        chosen = {"enable_fp_fusion": True, **gate_options(options)}
+    except GateError as error:
+        raise CompileError(str(error)) from error
+    if target.startswith("sm_"):
         _require_nvidia_tools()
     source = scratch / "kernel.ttir"
     source.write_bytes(ttir.encode(errors="replace"))  # untrusted text may hold lone surrogates
-    stage, metadata, outputs = "parse", dict[str, Any](), dict[str, Any]()
+    stage, metadata, outputs, parameters = "parse", dict[str, Any](), dict[str, Any](), tuple[str, ...]()
     with _captured(scratch) as output, _compiler_settings(scratch):
         try:
-            stages, module, metadata = _parse(source, gpu, {"enable_fp_fusion": True, **options})
+            stages, module, metadata = _parse(source, GPU_TARGETS[target], chosen)
+            kernel = gate(module).name
             for stage, lower in stages.items():
                 module = outputs[stage] = lower(module, metadata)
+                if stage == "ttir":
+                    parameters = tuple(str(kind) for kind in module.get_function(kernel).type.param_types())
                 if stage == "llir":
                     check_limits(metadata, target)
-        except (TritonError, RuntimeError, ValueError, AssertionError) as error:
+                if stage == "ptx" and ".extern .func" in module:  # the gate lets none through
+                    raise CompileError("the kernel calls a device function outside the module; define it there")
+        except GateError as error:
+            raise CompileError(str(error)) from error
+        except (TritonError, RuntimeError, ValueError, AssertionError, MemoryError) as error:
             log = f"{output()}\n{error}".strip()
             raise CompileError(_reason(stage, target, log), log) from error
         log = output()
-    binary = outputs["cubin" if nvidia else "hsaco"]
-    return Compiled(
-        kernel=metadata["name"],
-        target=target,
-        binary=binary,
-        assembly=outputs["ptx" if nvidia else "amdgcn"],
-        sass=disassemble(binary, scratch) if nvidia else "",
-        log=log if nvidia else "",
-        shared_bytes=metadata["shared"],
-        num_warps=metadata["num_warps"],
-    )
+    return _compiled(target, metadata, outputs, parameters, log)
 
 
 def check_limits(metadata: dict[str, Any], target: Target) -> None:
@@ -185,6 +171,42 @@ def disassemble(cubin: bytes, scratch: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def _compiled(
+    target: Target, metadata: dict[str, Any], outputs: dict[str, Any], parameters: tuple[str, ...], log: str
+) -> Compiled:
+    """Raises `CompileError` for a kernel whose launch would need something that a replay does not give."""
+    nvidia = target.startswith("sm_")
+    if metadata.get("profile_scratch_size"):
+        raise CompileError("the kernel needs scratch for profiling; leave out instrumentation")
+    described = metadata.get("tensordesc_meta") or ()
+    if any(d.get("is_im2col") for d in described):
+        raise CompileError("the kernel takes an im2col tensor descriptor; take a tiled one")
+    return Compiled(
+        kernel=metadata["name"],
+        target=target,
+        binary=outputs["cubin" if nvidia else "hsaco"],
+        assembly=outputs["ptx" if nvidia else "amdgcn"],
+        log=log if nvidia else "",
+        shared_bytes=metadata["shared"],
+        num_warps=metadata["num_warps"],
+        num_ctas=metadata["num_ctas"],
+        global_scratch_bytes=metadata.get("global_scratch_size") or 0,
+        global_scratch_align=metadata.get("global_scratch_align") or 1,
+        cooperative=bool(metadata.get("launch_cooperative_grid")),
+        descriptors=tuple(
+            DescriptorLayout(
+                swizzle=d["swizzle"],
+                elem_size=d["elem_size"],
+                elem_type=TENSOR_MAP_TYPES.get(d["elem_type"], d["elem_type"]),
+                block_size=tuple(d["block_size"]),
+                fp4_padded=d["fp4_padded"],
+            )
+            for d in described
+        ),
+        parameters=parameters,
+    )
+
+
 def _require_nvidia_tools() -> None:
     """Raises `RuntimeError` naming a tool that is missing: the host's fault, found out before the kernel is blamed."""
     for tool in ("ptxas", "ptxas_blackwell", "nvdisasm"):
@@ -200,11 +222,6 @@ def _parse(source: Path, gpu: Any, options: dict[str, int]) -> tuple[dict[str, A
     backend.load_dialects(context)
     module = ir.parse_mlir_module(str(source), context)
     module.context = context  # keeps the context alive as long as the module
-    kernels = re.findall(r"^\s*tt\.func public @(.*?)\(", module.str_nodebug(), re.MULTILINE)
-    if len(kernels) != 1:
-        raise ValueError(f"expected one public kernel function, found {len(kernels)}")
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", kernels[0]):  # LLVM aborts on some other names
-        raise ValueError(f"the kernel's name {kernels[0][:100]} is not plain letters, digits and underscores")
     stages: dict[str, Any] = {}
     backend.add_stages(stages, parsed, Language.TRITON)
     return stages, module, {**vars(parsed), "target": gpu}

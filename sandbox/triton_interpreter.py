@@ -1,12 +1,14 @@
 """Triton's private interfaces, interpreter half: clean kernel source becomes functions that run on a CPU.
 
 Differs from Triton's own interpreter in what honest kernels need: bfloat16 arithmetic (Triton's computes with the bits
-as integers) and rounding (Triton's truncates), TF32 matrix products (Triton's are float32), and libdevice functions
-(Triton's has none).
+as integers), conversion to and from bfloat16 and float8 as on an NVIDIA GPU (Triton's truncates, and makes numbers of
+infinities and NaN), TF32 matrix products (Triton's are float32), and libdevice functions (Triton's has none).
 """
 
 import builtins
+import functools
 import importlib
+import inspect
 import linecache
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 import triton
 import triton.language as tl
-from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox.kernel_language import BUILTINS
 
@@ -40,8 +42,44 @@ def interpreted(
     return found
 
 
-def mend_bfloat16() -> None:
-    """Make the interpreter compute bfloat16 as the hardware does: in float32, rounded once. For good."""
+def launch(
+    function: Any, grid: tuple[int, ...], arguments: dict[str, Any], turn: Callable[[Callable[[], None]], None]
+) -> None:
+    """Run a kernel that `interpreted` returned. `turn` is called as often as the grid has programs, with what runs the
+    one whose index the interpreter's builder holds at that time.
+    """
+    GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)(**arguments)
+
+
+class _Turns:
+    """Looks like a kernel function; leaves it to `turn` which program is run."""
+
+    def __init__(self, function: Any, turn: Callable[[Callable[[], None]], None]) -> None:
+        functools.update_wrapper(self, function)
+        self.__signature__ = inspect.signature(function)
+        self.__globals__ = function.__globals__
+        self.function, self.turn = function, turn
+
+    def __call__(self, **arguments: Any) -> None:
+        self.turn(lambda: self.function(**arguments))
+
+
+def runtime_float(value: float, kind: str) -> Any:
+    """A floating-point argument as kernels get it: rounded to `fp16`, `bf16`, `fp32` or `fp64`, and a tensor.
+
+    Triton's interpreter hands over a Python float, which has neither a dtype nor methods.
+    """
+    if kind == "bf16":
+        handle = _rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16)
+        return tl.tensor(handle, tl.bfloat16)
+    kinds = {"fp16": (np.float16, tl.float16), "fp64": (np.float64, tl.float64)}
+    array, dtype = kinds.get(kind, (np.float32, tl.float32))
+    with np.errstate(over="ignore"):
+        return tl.tensor(TensorHandle(np.array([value], array), dtype), dtype)
+
+
+def mend_numbers() -> None:
+    """Make the interpreter convert as the hardware does, and compute bfloat16 in float32, rounded once. For good."""
     cast, convert = InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp
     binary, unary, ternary = InterpreterBuilder.binary_op, InterpreterBuilder.unary_op, InterpreterBuilder.ternary_op
 
@@ -54,12 +92,19 @@ def mend_bfloat16() -> None:
         )
 
     def cast_impl(self: Any, src: Any, kind: Any) -> Any:
-        nearest = src.dtype.scalar == tl.float32 and kind.scalar == tl.bfloat16
-        return _round_to_bfloat16(src) if nearest else cast(self, src, kind)
+        if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & _NARROW.keys():
+            return cast(self, src, kind)
+        wide = _widened(src) if src.dtype.scalar in _NARROW else cast(self, src, tl.float32)
+        return _rounded(wide, kind.scalar) if kind.scalar in _NARROW else cast(self, wide, kind)
 
     def create_fp_to_fp(self: Any, src: Any, kind: Any, rounding: Any) -> Any:
-        nearest = src.dtype.scalar == tl.float32 and kind.scalar == tl.bfloat16 and "RTZ" not in str(rounding)
-        return _round_to_bfloat16(src) if nearest else convert(self, src, kind, rounding)
+        if kind.scalar not in _CONVERTED or src.dtype.scalar not in _CONVERTED:
+            return convert(self, src, kind, rounding)
+        if "RTZ" not in str(rounding):
+            return cast_impl(self, src, kind)
+        if kind.scalar not in _NARROW:
+            return convert(self, src, kind, rounding)
+        return _rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
         if lhs.dtype.scalar != tl.bfloat16:
@@ -86,7 +131,7 @@ def mend_bfloat16() -> None:
     dot = InterpreterBuilder.create_dot
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
-        a, b = widen(self, a), widen(self, b)
+        a, b = (_widened(handle) if handle.dtype.scalar in _NARROW else handle for handle in (a, b))
         if str(precision).split(".")[-1].upper() == "TF32" and a.dtype.scalar == tl.float32:
             a, b = _round_to_tf32(a), _round_to_tf32(b)
         return dot(self, a, b, d, precision, *rest)
@@ -94,10 +139,41 @@ def mend_bfloat16() -> None:
     InterpreterBuilder.create_dot = create_dot
 
 
-def _round_to_bfloat16(handle: Any) -> Any:
-    """float32 → bfloat16, to nearest even; Triton's interpreter cuts the low bits off."""
-    data = torch.from_numpy(np.array(handle.data, np.float32, ndmin=1)).bfloat16().view(torch.int16).numpy()
-    return TensorHandle(data.view(np.uint16).reshape(np.shape(handle.data)), tl.bfloat16)
+_NARROW = {
+    tl.bfloat16: (torch.bfloat16, torch.int16, np.uint16),
+    tl.float8e4nv: (torch.float8_e4m3fn, torch.int8, np.uint8),
+    tl.float8e5: (torch.float8_e5m2, torch.int8, np.uint8),
+}
+
+
+"""Formats that numpy lacks, and their bits."""
+_CONVERTED = {*_NARROW, tl.float16, tl.float32, tl.float64}
+_NAN_BITS = 0x7F
+
+
+def _rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
+    """float32 → a narrow format, to nearest even unless `toward_zero`. float8 as by `cvt.rn.satfinite`: what is too
+    large, infinity included, becomes the largest finite number, and every NaN the positive one (PTX ISA, section on
+    cvt).
+    """
+    narrow, signed, unsigned = _NARROW[kind]
+    wide = torch.from_numpy(np.array(handle.data, np.float32, ndmin=1))
+    if narrow.itemsize == 1:
+        largest = torch.finfo(narrow).max
+        bits = wide.clamp(-largest, largest).to(narrow).view(signed)
+        bits[wide.isnan()] = _NAN_BITS
+    else:
+        bits = wide.to(narrow).view(signed)
+    if toward_zero:  # codes of one sign are in order
+        bits -= (bits.view(narrow).float().abs() > wide.abs()).to(signed)
+    return TensorHandle(bits.numpy().view(unsigned).reshape(np.shape(handle.data)), kind)
+
+
+def _widened(handle: Any) -> Any:
+    """A narrow format → float32, exactly."""
+    narrow, signed, unsigned = _NARROW[handle.dtype.scalar]
+    bits = np.array(handle.data, unsigned, ndmin=1).view(np.int16 if signed is torch.int16 else np.int8)
+    return TensorHandle(torch.from_numpy(bits).view(narrow).float().numpy().reshape(np.shape(handle.data)), tl.float32)
 
 
 def _round_to_tf32(handle: Any) -> Any:
@@ -166,7 +242,9 @@ _LIBDEVICE_FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
     """.split()},
     "rint": torch.round, "nearbyint": torch.round, "round": lambda x: x.sign() * (x.abs() + 0.5).floor(),
     "tgamma": lambda x: torch.lgamma(x).exp(), "exp10": lambda x: 10.0**x, "normcdf": torch.special.ndtr,
-    "div_rn": torch.div, "dividef": torch.div, "sqrt_rn": torch.sqrt, "fma": lambda a, b, c: a * b + c,
+    "add_rn": torch.add, "sub_rn": torch.sub, "mul_rn": torch.mul, "div_rn": torch.div, "divide": torch.div,
+    "sqrt_rn": torch.sqrt, "rsqrt_rn": torch.rsqrt, "rcp_rn": torch.reciprocal, "fma": lambda a, b, c: a * b + c,
+    "fma_rn": lambda a, b, c: a * b + c,
     "cbrt": lambda x: x.sign() * x.abs() ** (1 / 3), "rcbrt": lambda x: x.sign() * x.abs() ** (-1 / 3),
     "fdim": lambda a, b: (a - b).clamp_min(0), "finitef": torch.isfinite, "saturatef": lambda x: x.clamp(0, 1),
 }  # fmt: skip

@@ -1,28 +1,38 @@
 """Triton's private interfaces, tracing half: `kernel[grid](…)` reports instead of compiling and launching.
 
 Everything that touches what Triton does not promise sits in modules named `triton_*`, behind `check_version`:
-this one, `triton_interpreter` and `triton_compile`. Triton 3.6 to 3.9.
+this one, `triton_device`, `triton_interpreter`, `triton_gate` and `triton_compile`. Triton 3.6 to 3.9.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any
 
-import torch
 import triton
 
+from sandbox.plan import MAX_VARIANTS
+from sandbox.triton_device import StandInDriver, gpu_target
 from sandbox.types import Target
 
 MIN_VERSION, END_VERSION = (3, 6), (3, 10)
-DEVICE = {
-    "name": "NVIDIA H100 80GB HBM3", "multi_processor_count": 132, "major": 9, "minor": 0, "total_memory": 80 << 30,
-    "L2_cache_size": 50 << 20, "shared_memory_per_block_optin": 232448, "shared_memory_per_multiprocessor": 233472,
-    "warp_size": 32, "regs_per_multiprocessor": 65536, "max_threads_per_multi_processor": 2048, "is_integrated": 0,
-    "gcnArchName": "",
-}  # fmt: skip
-"""What a candidate is told about the device when there is none: honest kernels choose their grids by it."""
+KEPT_OPTIONS = (
+    "num_warps", "num_stages", "num_ctas", "maxnreg", "enable_fp_fusion", "launch_cooperative_grid",
+    "waves_per_eu", "matrix_instr_nonkdim", "kpack",
+)  # fmt: skip
+"""Compile options that the plan carries."""
+IDLE_OPTIONS = ("sanitize_overflow",)
+"""Compile options without effect: that one asserts, which only happens under `debug`."""
+IR_OPTIONS = (
+    "default_dot_input_precision", "allowed_dot_input_precisions", "supported_fp8_dtypes",
+    "deprecated_fp8_dot_operand_dtypes", "max_num_imprecise_acc_default",
+)  # fmt: skip
+"""Compile options that only Triton's frontend reads; the plan carries numbers that are not the usual ones."""
+
+
+class UnsupportedOptionError(Exception):
+    """A compile option that would bring in foreign code, or that the replayer does not honour."""
 
 
 def check_version() -> None:
@@ -47,61 +57,8 @@ class RecordedLaunch:
     grid: tuple[int, int, int]
     arguments: dict[str, Any]
     """All parameters, in order of declaration, compile-time ones included."""
-    constexprs: frozenset[str]
-
-
-def gpu_target(target: Target) -> Any:
-    """`sm_90` or `gfx942` as Triton's own target record."""
-    from triton.backends.compiler import GPUTarget
-
-    if target.startswith("sm_"):
-        return GPUTarget("cuda", int(target[3:]), 32)
-    return GPUTarget("hip", target, 64)
-
-
-class _Driver:
-    """Stands in for the GPU driver while tracing: there is a target, but no device."""
-
-    def __init__(self, target: Any) -> None:
-        self.target = target
-        self.utils = SimpleNamespace(
-            get_device_properties=lambda device: {
-                "max_shared_mem": DEVICE["shared_memory_per_block_optin"],
-                "multiprocessor_count": DEVICE["multi_processor_count"],
-                "warpSize": target.warp_size,
-                "max_num_regs": DEVICE["regs_per_multiprocessor"],
-                "sm_clock_rate": 1980000,
-                "mem_clock_rate": 2619000,
-                "mem_bus_width": 5120,
-            }
-        )
-
-    def get_current_target(self) -> Any:
-        return self.target
-
-    def get_current_device(self) -> int:
-        return 0
-
-    def set_current_device(self, device: int) -> None:
-        pass
-
-    def get_current_stream(self, device: int | None = None) -> int:
-        return 0
-
-    def get_active_torch_device(self) -> torch.device:
-        return torch.device("cuda", 0)
-
-    def get_device_interface(self) -> Any:
-        return torch.cuda
-
-    def get_benchmarker(self) -> Callable[..., list[float]]:
-        return lambda function, **kwargs: [1.0, 1.0, 1.0]
-
-    def get_empty_cache_for_benchmark(self) -> None:
-        return None
-
-    def clear_cache(self, cache: Any) -> None:
-        pass
+    signature: dict[str, Any]
+    """Triton's type of every parameter: `i32`, `*fp32`, `constexpr`, …, or a tuple of them."""
 
 
 class _Lowered:
@@ -160,31 +117,92 @@ class _Lowered:
                 options=self.options,
                 grid=(int(x), int(y), int(z)),
                 arguments=dict(zip([p.name for p in parameters], args, strict=True)),
-                constexprs=frozenset(p.name for p in parameters if p.is_constexpr),
+                signature=dict(self.source.signature),
             )
         )
 
 
-_KEPT_OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg", "waves_per_eu", "matrix_instr_nonkdim", "kpack")
+def record_launches(
+    target: Target, device: dict[str, Any], report: Callable[[RecordedLaunch], None], lower: bool = True
+) -> None:
+    """From now on this process records launches for `target` instead of compiling and launching. For good.
 
-
-def record_launches(target: Target, report: Callable[[RecordedLaunch], None]) -> None:
-    """From now on this process records launches for `target` instead of compiling and launching. For good."""
+    Args:
+    device: what the driver says about the device; keys as in `DEVICE`.
+    lower: make Triton IR, which also finds out whether a kernel is valid Triton. Else it is empty.
+    """
     import triton.compiler
+    from triton.compiler.compiler import make_backend
 
     lowered: dict[str, tuple[int, str]] = {}
+    usual = vars(make_backend(gpu_target(target)).parse_options({}))
 
-    def lower(source: Any, target: Any = None, options: Any = None, _env_vars: Any = None) -> _Lowered:
+    def compiled(source: Any, target: Any = None, options: Any = None, _env_vars: Any = None) -> _Lowered:
         options = dict(options or {})
+        _check_options(options, usual)
         memo = f"{source.hash()}{sorted((k, str(v)) for k, v in options.items())}"
         if memo not in lowered:
-            lowered[memo] = (len(lowered), _ttir(source, target, options))
+            lowered[memo] = (len(lowered), _ttir(source, target, options) if lower else "")
         key, ttir = lowered[memo]
-        kept = {name: options[name] for name in _KEPT_OPTIONS if isinstance(options.get(name), int)}
+        kept = {name: options[name] for name in KEPT_OPTIONS if isinstance(options.get(name), int)}
+        kept |= {name: options[name] for name in IR_OPTIONS if options.get(name) != usual.get(name)}
+        if not kept.get("launch_cooperative_grid"):
+            kept.pop("launch_cooperative_grid", None)
         return _Lowered(key, source, ttir, kept, report)
 
-    triton.compiler.compile = lower
-    triton.runtime.driver.set_active(_Driver(gpu_target(target)))
+    triton.compiler.compile = compiled
+    triton.runtime.driver.set_active(StandInDriver(gpu_target(target), device))
+
+
+def _check_options(options: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Raises:
+    UnsupportedOptionError: an option that is not carried differs from what it usually is.
+    """
+    for name, value in sorted(options.items(), key=lambda item: item[0] in IR_OPTIONS):  # those follow from others
+        carried = name in KEPT_OPTIONS or (name in IR_OPTIONS and isinstance(value, int))
+        if carried or name in IDLE_OPTIONS or value == usual.get(name):
+            continue
+        why = {
+            "launch_pdl": "kernels that overlap (programmatic dependent launch) are not replayed",
+            "extern_libs": "foreign libraries may not be linked in",
+            "ir_override": "foreign IR may not be put in",
+            "ptx_options": "the assembler's options are fixed",
+            "debug": "kernels run without device asserts",
+        }.get(name, "it is not carried over to the compiler")
+        raise UnsupportedOptionError(f"leave out the compile option {name}={value!r}: {why}")
+
+
+def choose_configs(variant: int) -> Callable[[], int]:
+    """From now on every autotuner takes configuration `variant` of those that its pruning leaves (the last if there are
+    fewer), without timing any, without caches, and without the hooks that only serve the timing. For good.
+
+    Returns a function that says how many configurations the autotuner with the most had, of at most `MAX_VARIANTS`.
+    """
+    from triton.runtime.autotuner import Autotuner
+
+    most = 1
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal most
+        self.nargs = dict(zip(self.arg_names, args, strict=False))
+        configs = list(self.prune_configs(kwargs) if len(self.configs) > 1 else self.configs)[:MAX_VARIANTS]
+        if not configs:
+            raise ValueError("pruning leaves no configuration of the autotuned kernel")
+        most = max(most, len(configs))
+        config = configs[min(variant, len(configs) - 1)]
+        chosen = config.all_kwargs()
+        if conflicts := kwargs.keys() & config.kwargs.keys():
+            raise ValueError(f"arguments given by the caller and by autotuning: {', '.join(sorted(conflicts))}")
+        if config.pre_hook is not None:
+            config.pre_hook({**self.nargs, **kwargs, **chosen})
+        self.best_config = config
+        try:
+            return self.fn.run(*args, **kwargs, **chosen)
+        finally:
+            self.nargs = None
+
+    Autotuner.run = run
+    return lambda: most
 
 
 def _ttir(source: Any, target: Any, options: dict[str, Any]) -> str:
@@ -206,12 +224,21 @@ def _ttir(source: Any, target: Any, options: dict[str, Any]) -> str:
     return str(stages["ttir"](module, {}).str_nodebug())
 
 
+def forget_functions() -> None:
+    """Jit functions made so far are no longer known by name."""
+    registry = vars(triton.runtime.jit).get("_triton_jit_function_registry", {})  # Triton 3.7 and later
+    registry.clear()
+
+
 def is_jit_function(value: Any) -> bool:
     return isinstance(value, triton.runtime.jit.JITFunction)
 
 
 def globals_of(function: Any) -> dict[str, Any]:
-    """Module and closure values that a jit function's body may read, by name, callees included."""
+    """Module and closure values that a jit function's body may read, by name, callees included.
+
+    Plain numbers are not among them: Triton refuses those that are no `tl.constexpr`.
+    """
     found: dict[str, Any] = {}
     queue, seen = [function], set()
     while queue:
@@ -222,7 +249,7 @@ def globals_of(function: Any) -> dict[str, Any]:
         raw = current.fn
         visible = {**raw.__globals__, **inspect.getclosurevars(raw).nonlocals}
         for name in raw.__code__.co_names + raw.__code__.co_freevars:
-            if name in visible:
+            if name in visible and type(visible[name]) not in (bool, int, float, str, tuple, NoneType):
                 found[name] = visible[name]
                 if is_jit_function(visible[name]):
                     queue.append(visible[name])

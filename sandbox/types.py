@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PROTOCOL_VERSION = "1"
+PROTOCOL_VERSION = "2"
 """Changes whenever a verdict could change for the same job. Part of every stamp and cache key."""
 
 Stage = Literal["extract", "screen", "trace", "plan", "compile", "launch", "numerics", "timeout", "tamper"]
 Distribution = Literal["normal", "heavy_tailed", "large", "structured"]
-Policy = Literal["triton_only"]
+Policy = Literal["triton_only", "mixed"]
+Baseline = Literal["eager", "compile"]
 Target = Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"]
 
 
@@ -32,6 +33,8 @@ class Case(Record):
     """How `draw` fills floating-point inputs."""
     hidden: bool = False
     """Never shown in a prompt; a rejection on it says only that a hidden case failed."""
+    timed: bool = False
+    """Timed where there is a GPU. If no case is, the public one with the largest inputs is."""
 
 
 class Tolerance(Record):
@@ -69,7 +72,20 @@ class Limits(Record):
     memory_mib: int = 2048
     """Memory that one candidate process may allocate beyond the interpreter it starts with."""
     arena_mib: int = 1024
-    """Inputs, outputs and scratch of one case together."""
+    """Inputs, outputs and scratch of one case together, on a CPU."""
+    gpu_arena_mib: int = 16384
+    """The same on a GPU; rotating input sets for timing must fit in it too."""
+    gpu_seconds: float = 10.0
+    """Wall-clock for executing one case, or one timed sample, on a GPU."""
+
+
+class TimingRequest(Record):
+    """What to measure once a candidate is right. Without a GPU nothing is measured."""
+
+    runs: int = 30
+    """Timed samples of the candidate and of each baseline, interleaved in random order."""
+    baselines: tuple[Baseline, ...] = ("eager",)
+    """What to compare with: the reference as it is, and under `torch.compile`."""
 
 
 class Job(Record):
@@ -87,7 +103,11 @@ class Job(Record):
     """Public and hidden cases; all must pass."""
     tolerance: Tolerance
     policy: Policy = "triton_only"
-    """`triton_only`: besides launches only allocation, fills, views and copies."""
+    """`triton_only`: besides launches only allocation, fills, views and copies. `mixed`: whitelisted torch operators
+    too, replayed and timed with the rest; the share of time spent in launches is reported as coverage."""
+    mutates: tuple[int, ...] = ()
+    """Positions of tensor inputs that the task wants changed in place; all others must come out as they went in."""
+    timing: TimingRequest | None = TimingRequest()
     targets: tuple[Target, ...] = ()
     """Compile every kernel ahead of time for these and report registers, spills and instructions."""
     limits: Limits = Limits()
@@ -110,7 +130,9 @@ class Timing(Record):
     """One timed case. A number without a stamp does not exist."""
 
     case: str
+    baseline: Baseline
     candidate_ms: float
+    """Median."""
     baseline_ms: float
     ratio: float
     """baseline / candidate: above 1 the candidate is faster."""
@@ -120,6 +142,7 @@ class Timing(Record):
     roofline_ms: float
     limited_by: Literal["bytes", "flops"]
     clock: str
+    samples: int
     stamp: dict[str, str]
 
 

@@ -6,7 +6,8 @@
 
 Forking costs milliseconds where importing torch costs seconds. `python -m sandbox.zygote ROLE FD` is started by
 `sandbox.pool`; roles are `trace` (candidate Python on fake tensors), `interpret` (kernel bodies under Triton's
-interpreter, which must be chosen before Triton is imported) and `compile` (no candidate Python; may start ptxas).
+interpreter, which must be chosen before Triton is imported), `compile` (no candidate Python; may start ptxas) and
+`replay` (compiled kernels on a GPU; lives long, answers a judge).
 """
 
 import contextlib
@@ -25,15 +26,17 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import isolation, wire
+from sandbox.seccomp import Profile
 
 Work = Callable[[dict[str, Any], Path, list[int]], dict[str, Any]]
 """(request, writable scratch folder, descriptors of shared memory) → reply, in the child."""
 
+PROFILES: dict[str, Profile] = {"trace": "run", "interpret": "run", "compile": "compile", "replay": "replay"}
 CPU_GRACE_SECONDS = 2
 RESULT_FDS = 4  # result, log, status, life: the first descriptors of each request
 
 
-def serve(work: Work, channel: socket.socket, may_exec: bool) -> None:
+def serve(work: Work, channel: socket.socket, profile: Profile) -> None:
     """Fork a warden for each request until the supervisor goes away."""
     with tempfile.TemporaryDirectory(prefix="kernelwright-") as folder:
         mount_point = Path(folder)
@@ -50,13 +53,13 @@ def serve(work: Work, channel: socket.socket, may_exec: bool) -> None:
             if os.fork() == 0:
                 channel.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _warden(work, request, fds, layers, mount_point, may_exec)
+                _warden(work, request, fds, layers, mount_point, profile)
             for fd in fds:
                 os.close(fd)
 
 
 def _warden(
-    work: Work, request: dict[str, Any], fds: list[int], layers: frozenset[str], mount_point: Path, may_exec: bool
+    work: Work, request: dict[str, Any], fds: list[int], layers: frozenset[str], mount_point: Path, profile: Profile
 ) -> None:
     """Isolate, fork the child, wait for its end or its deadline, report, exit. Never returns."""
     result, log, status, life = fds[:RESULT_FDS]
@@ -67,14 +70,14 @@ def _warden(
     try:
         if private is not None and os.geteuid() == 0:
             os.chown(private, isolation.NOBODY, isolation.NOBODY)
-        jail = isolation.Jail(layers, private or mount_point)
+        jail = isolation.Jail(layers, private or mount_point, profile)
         jail.prepare()
         setup_read, setup_write = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(status)
             os.close(life)
-            _child(work, request, fds[RESULT_FDS:], (result, log, setup_write), jail, may_exec)
+            _child(work, request, fds[RESULT_FDS:], (result, log, setup_write), jail)
         for fd in (result, log, setup_write):
             os.close(fd)
         fault = os.read(setup_read, 4096).decode()  # ends when the child is locked down, before untrusted code
@@ -120,7 +123,6 @@ def _child(
     shared: list[int],
     pipes: tuple[int, int, int],
     jail: isolation.Jail,
-    may_exec: bool,
 ) -> None:
     """Lock down, do the work, send the reply. Never returns."""
     result, log, setup = pipes
@@ -132,9 +134,13 @@ def _child(
         os.dup2(null, 0)
         keep = {0, 1, 2, result, setup, *shared}
         _close_others(keep)
-        jail.enter(int(request["memory_mib"]), int(request["seconds"]) + CPU_GRACE_SECONDS, may_exec)
+        jail.enter(int(request["memory_mib"]), int(request["seconds"]) + CPU_GRACE_SECONDS)
         os.environ.update(
-            HOME=str(jail.scratch), TMPDIR=str(jail.scratch), TRITON_CACHE_DIR=str(jail.scratch / "cache")
+            HOME=str(jail.scratch),
+            USER="nobody",
+            LOGNAME="nobody",
+            TMPDIR=str(jail.scratch),
+            TRITON_CACHE_DIR=str(jail.scratch / "cache"),
         )
         tempfile.tempdir = None
     except Exception as error:  # nothing untrusted has run yet: whatever it is, it is ours
@@ -159,27 +165,34 @@ def _close_others(keep: set[int]) -> None:
         previous = fd
 
 
+def _role(role: str) -> tuple[Work, Callable[[], None]]:
+    """What a role does and how it warms up; imports nothing of the other roles."""
+    if role == "trace":
+        from sandbox import tracer
+
+        return tracer.trace, tracer.warm
+    if role == "interpret":
+        from sandbox import interpreter
+
+        return interpreter.interpret, interpreter.warm
+    if role == "compile":
+        from sandbox import compiler
+
+        return compiler.compile_kernels, compiler.warm
+    from sandbox import replayer
+
+    return replayer.serve, replayer.warm
+
+
 def main() -> None:
     role, fd = sys.argv[1], int(sys.argv[2])
     isolation.die_with_parent()
     channel = socket.socket(fileno=fd)
-    if role == "trace":
-        from sandbox.tracer import trace, warm
-
-        warm()
-        serve(trace, channel, may_exec=False)
-    elif role == "interpret":
-        from sandbox.interpreter import interpret, warm
-
-        warm()
-        serve(interpret, channel, may_exec=False)
-    elif role == "compile":
-        from sandbox.compiler import compile_kernels, warm
-
-        warm()
-        serve(compile_kernels, channel, may_exec=True)
-    else:
-        raise SystemExit(f"unknown role {role!r}: trace, interpret or compile")
+    if role not in PROFILES:
+        raise SystemExit(f"unknown role {role!r}: {', '.join(PROFILES)}")
+    work, warm = _role(role)
+    warm()
+    serve(work, channel, PROFILES[role])
     os._exit(0)  # nothing is left to do, and Triton's bindings complain at length when torn down
 
 

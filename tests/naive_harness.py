@@ -71,7 +71,7 @@ def rounds(task: ModuleType, candidate: ModuleType, name: str) -> Iterator[tuple
         yield model, candidate.ModelNew(*settings), task.get_inputs
         return
     for case in task.CASES:
-        if not case["hidden"]:
+        if not case["hidden"] and case.get("tier", "cpu") == "cpu":
             draw = Draw(torch.Generator().manual_seed(42), case["distribution"])
             inputs = task.make_inputs(case["args"], draw)
             yield getattr(task, name), getattr(candidate, name), partial(tuple, inputs)

@@ -17,7 +17,7 @@ ALLOWED = {
 }
 """Nothing imports sft or rl; eval never imports rewards: we do not grade with what we optimised."""
 
-NARROW = {"rewards": {"sandbox": {"sandbox.types"}}, "sandbox": {"configs": {"configs.schema"}}}
+NARROW = {"rewards": {"sandbox": {"sandbox.types"}}, "sandbox": {"configs": {"configs.schema", "configs.stamp"}}}
 """Where only one module of a package may be imported."""
 
 NO_TORCH = """
@@ -61,6 +61,11 @@ def test_edges_are_in_the_table(package: str) -> None:
 def test_supervisor_imports_no_torch(module: str) -> None:
     heavy = {name.split(".")[0] for name in imports(ROOT / "sandbox" / f"{module}.py")} & {"torch", "triton", "numpy"}
     assert not heavy, f"sandbox/{module}.py imports {heavy}"
+
+
+def test_benches_import_torch_only_where_they_compute() -> None:
+    heavy = {path.stem for path in (ROOT / "sandbox" / "bench").glob("*.py") if "torch" in imports(path)}
+    assert heavy == {"plain_timing", "kernelbench_worker"}
 
 
 def test_every_package_is_in_the_table() -> None:

@@ -13,7 +13,7 @@ def axpy_kernel(alpha, x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
     pid = tl.program_id(0)
     at = tl.max_contiguous(tl.multiple_of(pid * BLOCK + tl.arange(0, BLOCK), BLOCK), BLOCK)
     keep = at < n
-    x = tl.load(x_ptr + at, mask=keep, other=0.0, eviction_policy="evict_first", cache_modifier=".cg")
+    x = tl.load(x_ptr + at, mask=keep, other=0.0, cache_modifier=".cg")
     y = tl.load(y_ptr + at, mask=keep, other=0.0, eviction_policy="evict_last")
     tl.assume(n > 0)
     tl.store(out_ptr + at, tl.fma(x, tl.zeros_like(x) + alpha, y), mask=keep, cache_modifier=".wb")

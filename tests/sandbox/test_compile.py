@@ -1,122 +1,34 @@
 """Ahead-of-time compiling for every target, and what the binaries tell."""
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
-# (Triton kernels are a language of their own inside Python: their bodies cannot be typed.)
-
 import os
 import re
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import triton
-import triton.language as tl
-from triton._C.libtriton import ir
-from triton.backends.compiler import Language
-from triton.compiler.compiler import ASTSource, make_backend
+from sample_kernels import KERNELS, lower
 
-from sandbox import binary_stats
+from sandbox import binary_stats, wire
+from sandbox.binary import Binary
+from sandbox.local import LocalSandbox
+from sandbox.pool import run_untrusted
 from sandbox.triton_compile import (
     GPU_TARGETS,
-    OPTIONS,
     SHARED_BYTES,
     Compiled,
     CompileError,
     check_limits,
     compile_ttir,
+    disassemble,
     require_known_triton,
 )
 from sandbox.types import KernelStats, Target
 
 TARGETS: tuple[Target, ...] = ("sm_80", "sm_90", "sm_100", "gfx942", "gfx950")
-
-
-@triton.jit
-def add(x, y, out, n, BLOCK: tl.constexpr):
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(out + i, tl.load(x + i, i < n) + tl.load(y + i, i < n), i < n)
-
-
-@triton.jit
-def softmax(x, out, n, BLOCK: tl.constexpr):
-    i, row = tl.arange(0, BLOCK), tl.program_id(0)
-    v = tl.load(x + row * n + i, i < n, -float("inf"))
-    e = tl.exp(v - tl.max(v, 0))
-    tl.store(out + row * n + i, e / tl.sum(e, 0), i < n)
-
-
-@triton.jit
-def matmul(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
-    m, n = tl.program_id(0) * BM + tl.arange(0, BM), tl.program_id(1) * BN + tl.arange(0, BN)
-    acc = tl.zeros((BM, BN), tl.float32)
-    for start in range(0, K, BK):
-        k = start + tl.arange(0, BK)
-        acc = tl.dot(tl.load(a + m[:, None] * K + k[None, :]), tl.load(b + k[:, None] * N + n[None, :]), acc)
-    tl.store(c + m[:, None] * N + n[None, :], acc.to(c.dtype.element_ty))
-
-
-@triton.jit
-def descriptor_add(x, out, M, N, B: tl.constexpr):
-    source = tl.make_tensor_descriptor(x, shape=[M, N], strides=[N, 1], block_shape=[B, B])
-    target = tl.make_tensor_descriptor(out, shape=[M, N], strides=[N, 1], block_shape=[B, B])
-    row, column = tl.program_id(0) * B, tl.program_id(1) * B
-    target.store([row, column], source.load([row, column]) + 1.0)
-
-
-@triton.jit
-def spilling(x, out, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    at = tl.arange(0, ROWS)[:, None] * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    v = tl.load(x + at)
-    w = tl.cumsum(v, 0) * v
-    tl.store(out + at, w + tl.sum(v * w))  # the sum is needed before the first store, so the whole tile stays alive
-
-
-class Source(NamedTuple):
-    fn: Any
-    signature: str
-    """Types of the parameters that are not constants, in order; `:16` marks multiples of 16."""
-    constants: dict[str, int]
-    options: dict[str, int]
-
-
-TOO_LARGE = {"BM": 128, "BN": 128, "BK": 128}
-KERNELS = {
-    "add": Source(add, "*fp32:16 *fp32:16 *fp32:16 i32", {"BLOCK": 1024}, {}),
-    "softmax": Source(softmax, "*fp32:16 *fp32:16 i32", {"BLOCK": 1024}, {}),
-    "matmul": Source(matmul, "*bf16:16 *bf16:16 *bf16:16 i32:16 i32:16 i32:16", {"BM": 64, "BN": 64, "BK": 32}, {}),
-    "matmul_fp32": Source(
-        matmul, "*fp32:16 *fp32:16 *fp32:16 i32:16 i32:16 i32:16", {"BM": 32, "BN": 32, "BK": 32}, {}
-    ),
-    "too_large": Source(matmul, "*bf16:16 *bf16:16 *bf16:16 i32:16 i32:16 i32:16", TOO_LARGE, {"num_stages": 4}),
-    "descriptor_add": Source(descriptor_add, "*fp32:16 *fp32:16 i32 i32:16", {"B": 32}, {}),
-    "spilling": Source(spilling, "*fp32:16 *fp32:16", {"ROWS": 128, "COLUMNS": 128}, {"num_warps": 1}),
-}
-
-
-@cache
-def lower(name: str, staged: bool = False) -> str:
-    """TTIR as the tracer makes it, for sm_90; `staged` runs the passes that `kernel.asm["ttir"]` has been through."""
-    kernel = KERNELS[name]
-    kinds = kernel.signature.split() + ["constexpr"] * len(kernel.constants)
-    signature = dict(zip(kernel.fn.arg_names, (kind.removesuffix(":16") for kind in kinds), strict=True))
-    aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(kinds) if kind.endswith(":16")}
-    source = ASTSource(kernel.fn, signature, kernel.constants, aligned)
-    gpu = GPU_TARGETS["sm_90"]
-    backend = make_backend(gpu)
-    options = backend.parse_options({"enable_fp_fusion": True, **kernel.options})
-    context = ir.context()
-    ir.load_dialects(context)
-    backend.load_dialects(context)
-    codegen, modules = backend.get_codegen_implementation(options), backend.get_module_map()
-    module = source.make_ir(gpu, options, codegen, modules, context)
-    if staged:
-        stages: dict[str, Any] = {}
-        backend.add_stages(stages, options, Language.TRITON)
-        module = stages["ttir"](module, {})
-    return str(module.str_nodebug())
 
 
 @cache
@@ -126,7 +38,8 @@ def compiled(name: str, target: Target) -> Compiled:
 
 
 def stats(name: str, target: Target) -> KernelStats:
-    return binary_stats.kernel_stats(compiled(name, target), target)
+    with tempfile.TemporaryDirectory() as scratch:
+        return binary_stats.kernel_stats(compiled(name, target), target, Path(scratch))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -150,9 +63,10 @@ def test_small_kernels_compile_for_every_target(name: str, target: Target) -> No
     ("target", "mnemonic"),
     [("sm_80", "HMMA"), ("sm_90", "HGMMA"), ("sm_100", "UTCHMMA"), ("gfx942", "v_mfma"), ("gfx950", "v_mfma")],
 )
-def test_matmul_uses_the_matrix_unit_of_its_target(target: Target, mnemonic: str) -> None:
+def test_matmul_uses_the_matrix_unit_of_its_target(target: Target, mnemonic: str, tmp_path: Path) -> None:
     result = compiled("matmul", target)
-    found = re.findall(rf"\b{mnemonic}", result.sass or result.assembly)
+    code = disassemble(result.binary, tmp_path) if target.startswith("sm_") else result.assembly
+    found = re.findall(rf"\b{mnemonic}", code)
     assert stats("matmul", target).instructions["tensor"] == len(found) > 0
 
 
@@ -195,9 +109,14 @@ def test_options_reach_the_binary(tmp_path: Path) -> None:
     result = compile_ttir(lower("add"), "sm_90", {"num_warps": 8}, tmp_path)
     assert result.num_warps == 8
     assert ".reqntid 256" in result.assembly
-    with pytest.raises(ValueError, match="ptx_options"):
-        compile_ttir(lower("add"), "sm_90", {"ptx_options": 1}, tmp_path)
-    assert "ir_override" not in OPTIONS  # would make Triton read a file of the caller's choice
+    assert compile_ttir(lower("add"), "sm_90", {"num_ctas": 2}, tmp_path).num_ctas == 2
+    assert ".maxnreg 32" in compile_ttir(lower("add"), "sm_90", {"maxnreg": 32}, tmp_path).assembly
+    assert compile_ttir(lower("add"), "sm_90", {"launch_cooperative_grid": True}, tmp_path).cooperative
+    fused, exact = (
+        compile_ttir(lower("fused"), "sm_90", {"enable_fp_fusion": fusion}, tmp_path) for fusion in (True, False)
+    )
+    assert "FFMA" in disassemble(fused.binary, tmp_path)
+    assert "FFMA" not in disassemble(exact.binary, tmp_path)
 
 
 def test_only_scratch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,9 +157,6 @@ def test_too_large_a_tile_names_need_and_limit(target: Target, tmp_path: Path) -
     assert need > limit == SHARED_BYTES[target]
 
 
-INLINE_ASSEMBLY = """%asm = tt.elementwise_inline_asm "nonsense $0;"
-    {constraints = "=r", packed_element = 1 : i32, pure = false} -> i32
-    tt.return"""
 FAULTY = {
     "empty": ("", "found 0"),
     "no MLIR": ("hello world", "custom op 'hello'"),
@@ -251,7 +167,7 @@ FAULTY = {
     "undeclared value": (lower("add").replace("%0 =", "%first ="), "undeclared SSA value"),
     "odd block": (lower("add").replace("1024", "1000"), "power-of-two"),
     "type": (lower("matmul", staged=True).replace("bf16", "f8E4M3FN"), "stage llir failed"),
-    "machine code": (lower("add").replace("tt.return", INLINE_ASSEMBLY), "nonsense|invalid instruction"),
+    "library function": (lower("math").replace("__nv_tanhf", "__nv_unknown"), "device function"),
 }
 
 
@@ -284,4 +200,62 @@ def test_unknown_triton_is_refused() -> None:
 
 def test_stats_are_for_the_compiled_target() -> None:
     with pytest.raises(ValueError, match="compiled for sm_90"):
-        binary_stats.kernel_stats(compiled("add", "sm_90"), "sm_80")
+        binary_stats.kernel_stats(compiled("add", "sm_90"), "sm_80", Path("unused"))
+
+
+def test_descriptors_are_described_for_the_host(tmp_path: Path) -> None:
+    result = compiled("host_descriptor", "sm_90")
+    source, target = result.descriptors
+    assert (source.elem_size, source.elem_type) == (2, 6)  # CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+    assert (target.elem_size, target.elem_type) == (2, 9)  # …_BFLOAT16: Triton's own number on the device is 10
+    for layout in result.descriptors:
+        assert (layout.block_size, layout.swizzle, layout.fp4_padded) == ((32, 64), 3, False)
+    kinds = [kind.split("<")[0] for kind in result.parameters]
+    descriptor = ["!tt.tensordesc", "i32", "i32", "i64", "i64"]
+    assert kinds == [*descriptor, *descriptor, "f32", "!tt.ptr", "i64"]
+    assert result.parameters[11] == "!tt.ptr<f64>"
+    assert compiled("host_descriptor", "sm_80").descriptors == ()
+    assert "!tt.ptr<f16>" in compiled("host_descriptor", "sm_80").parameters
+
+
+def test_scratch_for_descriptors_made_on_the_device_is_told() -> None:
+    result = compiled("descriptor_add", "sm_90")
+    assert result.global_scratch_bytes >= 2 * 128  # two descriptors of 128 bytes
+    assert result.global_scratch_align >= 128
+    assert result.descriptors == ()
+    assert compiled("add", "sm_90").global_scratch_bytes == 0
+
+
+def role(sandbox: LocalSandbox, target: Target, names: tuple[str, ...], **more: Any) -> dict[str, Any]:
+    """What the compile role replies, from its isolated child."""
+    options = {"num_warps": 8, "num_stages": 4, "maxnreg": None}
+    kernels = [{"name": name, "ttir": lower(name), "options": options} for name in names]
+    outcome = run_untrusted(sandbox.compiler, {"kernels": kernels, "target": target, **more}, 30.0, 2048, ())
+    reply = wire.loads(outcome.reply)
+    assert isinstance(reply, dict)
+    return reply
+
+
+def test_the_role_replies_with_binaries(sandbox: LocalSandbox, tmp_path: Path) -> None:
+    reply = role(sandbox, "sm_90", ("softmax", "matmul"), static=False)
+    first, second = (Binary.model_validate(record) for record in reply["binaries"])
+    expected = compile_ttir(lower("softmax"), "sm_90", {"num_warps": 8}, tmp_path)
+    assert first.code == expected.binary
+    assert (first.symbol, first.num_warps, first.num_ctas, first.cooperative) == ("softmax", 8, 1, False)
+    assert first.shared_bytes == expected.shared_bytes > 0
+    assert first.parameters == ("!tt.ptr<f32>", "!tt.ptr<f32>", "i32")
+    assert second.symbol == "matmul"
+    assert reply["static"] == []
+
+
+def test_the_role_replies_with_statistics(sandbox: LocalSandbox) -> None:
+    reply = role(sandbox, "sm_90", ("add",), static=True)
+    assert KernelStats.model_validate(reply["static"][0]).kernel == "add"
+    amd = role(sandbox, "gfx942", ("add",), static=True)
+    assert (len(amd["static"]), amd["binaries"]) == (1, [])
+
+
+def test_the_role_rejects_with_the_kernels_name(sandbox: LocalSandbox) -> None:
+    reply = role(sandbox, "sm_80", ("add", "too_large"), static=False)
+    assert reply["rejected"]["stage"] == "compile"
+    assert reply["rejected"]["reason"].startswith("kernel too_large: out of shared memory")

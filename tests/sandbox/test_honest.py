@@ -2,9 +2,9 @@
 
 import asyncio
 
-import corpus
 import pytest
 
+from sandbox.bench import corpus
 from sandbox.local import LocalSandbox
 from sandbox.types import Limits, Passed
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox import plan, wire
-from sandbox.types import Rejected
+from sandbox import plan, plan_check, wire
+from sandbox.types import Policy, Rejected
 
 ARENA = 1 << 20
 
@@ -31,9 +31,20 @@ def make(**changes: Any) -> dict[str, Any]:
     }
 
 
-def verdict(data: Any) -> Rejected | plan.OutputTree:
+def torch_call(result: dict[str, Any], *views: dict[str, Any], name: str = "aten::relu", **more: Any) -> dict[str, Any]:
+    arguments = [{"kind": "tensor", "view": v} for v in views]
+    return {"kind": "torch", "name": name, "arguments": arguments, "results": [result], **more}
+
+
+def argument(**scalar: Any) -> dict[str, Any]:
+    """A launch with one argument more."""
+    step = launch(view(0), view(1))
+    return {**step, "arguments": {**step["arguments"], "a": {"kind": "scalar", **scalar}}}
+
+
+def verdict(data: Any, policy: Policy = "triton_only", mutates: tuple[int, ...] = ()) -> Rejected | plan.OutputTree:
     parsed = plan.parse(data)
-    return parsed if isinstance(parsed, Rejected) else plan.check(parsed, [32], "triton_only", ARENA)
+    return parsed if isinstance(parsed, Rejected) else plan_check.check(parsed, [32], policy, ARENA, mutates)
 
 
 def test_a_sound_plan_passes() -> None:
@@ -60,6 +71,16 @@ def test_a_sound_plan_passes() -> None:
         ({"buffers": [{"nbytes": 64, "input": 0}, {"nbytes": 32}]}, "claims to be input"),
         ({"surprise": 1}, "surprise"),
         ({"kernels": []}, "refers to no kernel"),
+        ({"steps": [launch(view(0), view(1), grid=(1, 65536, 1))]}, "too large"),
+        ({"buffers": [{"nbytes": 32, "input": 0}, {"nbytes": 32, "input": 0}]}, "same input"),
+        ({"steps": [argument(value=2**31, type="i32")]}, "no run-time number of type 'i32'"),
+        ({"steps": [argument(value=-1, type="u8")]}, "no run-time number of type 'u8'"),
+        ({"steps": [argument(value=1.5, type="i64")]}, "no run-time number of type 'i64'"),
+        ({"steps": [argument(value=3, type="i7")]}, "no run-time number of type 'i7'"),
+        ({"steps": [argument(value=3)]}, "no run-time number of type ''"),
+        ({"steps": [argument(value=None, type="fp32")]}, "no run-time number"),
+        ({"steps": [argument(value="float:maybe", type="fp32")]}, "text"),
+        ({"steps": [torch_call(view(1), view(0))]}, "write it as a Triton kernel"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], said: str) -> None:
@@ -78,6 +99,95 @@ def test_copying_an_input_beside_a_launch_is_not_work() -> None:
     steps = [launch(view(0)), {"kind": "copy", "target": view(1), "source": view(0)}]
     found = verdict(make(steps=steps))
     assert isinstance(found, Rejected) and "not written by any Triton kernel" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(-(2**31), "i32"), (2**64 - 1, "u64"), (True, "u1"), (2, "fp32"), (1.5, "bf16"), ("float:-inf", "fp16")],
+)
+def test_numbers_that_fit_their_types(value: Any, kind: str) -> None:
+    assert isinstance(verdict(make(steps=[argument(value=value, type=kind)])), plan.OutputTree)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sound"),
+    [
+        ({}, True),
+        ({"padding": "nan", "round_to_tf32": True}, True),
+        ({"padding": "one"}, False),
+        ({"block_shape": [2]}, False),
+        ({"block_shape": [2, 0]}, False),
+        ({"view": view(1, shape=[2, 4], strides=[4, 1], dtype="int32"), "round_to_tf32": True}, False),
+        ({"view": view(1, shape=[2, 3], strides=[3, 1])}, False),
+        ({"view": view(1, shape=[4, 2], strides=[1, 4])}, False),
+        ({"view": view(1, shape=[1, 4], strides=[4, 1], offset=1)}, False),
+        ({"view": view(1, shape=[0, 4], strides=[4, 1])}, False),
+        ({"view": view(1, shape=[], strides=[]), "block_shape": []}, False),
+    ],
+)
+def test_descriptors_are_what_the_hardware_takes(changes: dict[str, Any], sound: bool) -> None:
+    usual = {"kind": "descriptor", "view": view(1, shape=[2, 4], strides=[4, 1]), "block_shape": [2, 4]}
+    step = {"kind": "launch", "kernel": 0, "grid": [1, 1, 1], "arguments": {"d": {**usual, **changes}}}
+    assert isinstance(verdict(make(steps=[step])), plan.OutputTree if sound else Rejected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": [torch_call(view(1), view(0))]}, None),
+        ({"steps": [{"kind": "copy", "target": view(1), "source": view(0)}]}, None),
+        ({"steps": []}, "not written by anything"),
+        ({"steps": [torch_call(view(0), view(0), name="aten::relu_")]}, "one of its inputs"),
+        ({"steps": [torch_call(view(1), view(0), name="aten::nonzero")]}, "not among those"),
+        ({"steps": [torch_call(view(1), view(0), name="mine::relu")]}, "not among those"),
+        ({"steps": [torch_call(view(1), view(0), name="aten::where")]}, "not among those"),
+        ({"steps": [torch_call(view(1), view(0), name="aten::bernoulli")]}, "random"),
+        ({"steps": [{"kind": "torch", "name": "aten::relu"}]}, "cannot be recorded"),
+        ({"steps": [torch_call(view(1), view(0, n=9))]}, "past the end"),
+        ({"steps": [torch_call(view(1, n=9), view(0))]}, "past the end"),
+        ({"steps": [torch_call(view(1), keywords={"dtype": {"kind": "dtype", "name": "string"}})]}, "dtype"),
+        ({"steps": [torch_call(view(1), keywords={"a": {"kind": "value", "value": "float:1"}})]}, "no number"),
+        ({"steps": [torch_call(view(1), keywords={"a": {"kind": "value", "value": 2**64}})]}, "64 bits"),
+        ({"steps": [torch_call(view(1), keywords={"a": {"kind": "file", "name": "x"}})]}, "does not match"),
+    ],
+)
+def test_torch_operators_under_mixed(changes: dict[str, Any], said: str | None) -> None:
+    found = verdict(make(**changes), "mixed")
+    assert isinstance(found, plan.OutputTree) if said is None else isinstance(found, Rejected) and said in found.reason
+
+
+def test_running_statistics_count_as_written() -> None:
+    """`native_batch_norm` changes two arguments that it does not return, when it trains."""
+
+    def step(training: bool) -> dict[str, Any]:
+        call = torch_call(view(1), *[view(0)] * 5, name="aten::native_batch_norm")
+        return {**call, "arguments": [*call["arguments"], {"kind": "value", "value": training}]}
+
+    found = verdict(make(steps=[step(True)]), "mixed")
+    assert isinstance(found, Rejected) and "one of its inputs" in found.reason
+    assert isinstance(verdict(make(steps=[step(False)]), "mixed"), plan.OutputTree)
+
+
+@pytest.mark.parametrize("policy", ["triton_only", "mixed"])
+def test_an_input_is_an_output_only_where_the_task_says_so(policy: Policy) -> None:
+    in_place = make(steps=[launch(view(0))], output={"view": view(0)})
+    assert isinstance(verdict(in_place, policy, (0,)), plan.OutputTree)
+    assert isinstance(verdict(in_place, policy, (1,)), Rejected)
+    untouched = make(steps=[launch(view(1))], output={"view": view(0)})
+    assert isinstance(verdict(untouched, policy, (0,)), Rejected)
+    filled = make(steps=[{"kind": "fill", "target": view(0), "value": 0}, launch(view(0))], output={"view": view(0)})
+    assert isinstance(verdict(filled, policy, (0,)), plan.OutputTree)
+
+
+def test_outputs_into_which_no_work_went() -> None:
+    steps = [launch(view(1)), {"kind": "copy", "target": view(2), "source": view(1)}, torch_call(view(3), view(0))]
+    found = plan.parse(make(buffers=[{"nbytes": 32, "input": 0}, *[{"nbytes": 32}] * 3], steps=steps))
+    assert isinstance(found, plan.Plan)
+    views = [plan.View.model_validate(view(n)) for n in (1, 2, 3)]
+    changed = [{1}, {2}, {3}]
+    assert plan_check.idle_output(found, views, changed, "triton_only") == 2
+    assert plan_check.idle_output(found, views, changed, "mixed") is None
+    assert plan_check.idle_output(found, views, [set(), {2}, {3}], "triton_only") == 0
 
 
 json = st.recursive(
@@ -106,6 +216,30 @@ def test_fuzz_views_stay_inside_their_buffer(buffer: int, shape: list[int], stri
     if isinstance(found, plan.OutputTree) and all(shape):
         last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         assert buffer == 1 and 4 * (last + 1) <= 32
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(["aten::relu", "aten::native_batch_norm", "aten::add", "aten::arange", "os::system", ""]),
+    overload=st.sampled_from(["", "Tensor", "out", "names"]), arguments=json, keywords=json, results=json,
+)  # fmt: skip
+def test_fuzz_torch_calls_never_raise(name: str, overload: str, arguments: Any, keywords: Any, results: Any) -> None:
+    call = {"kind": "torch", "name": name, "overload": overload}
+    for key, value in (("arguments", arguments), ("keywords", keywords), ("results", results)):
+        found = verdict(make(steps=[{**torch_call(view(1), view(0)), **call, key: value}]), "mixed")
+        assert isinstance(found, Rejected) or (name.startswith("aten::") and value in ([], {}))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.just("float:nan"),
+    kind=st.sampled_from(["i1", "i32", "u64", "fp16", "fp64", "", "constexpr", "*fp32", "i32i32"]),
+)
+def test_fuzz_run_time_numbers_can_be_packed(value: Any, kind: str) -> None:
+    found = verdict(make(steps=[argument(value=value, type=kind)]))
+    if isinstance(found, plan.OutputTree):
+        number = plan.decode_number(value)
+        assert kind.startswith("fp") or (-(2**31) <= number < 2**64 and number == int(number))
 
 
 @settings(max_examples=100, deadline=None)

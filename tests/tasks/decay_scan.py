@@ -7,6 +7,24 @@ CASES = [
     {"name": "small", "args": {"rows": 3, "steps": 16}, "distribution": "normal", "hidden": False},
     {"name": "long", "args": {"rows": 2, "steps": 32}, "distribution": "heavy_tailed", "hidden": False},
     {"name": "odd", "args": {"rows": 4, "steps": 21}, "distribution": "large", "hidden": True},
+    {"name": "even", "args": {"rows": 4096, "steps": 32}, "distribution": "normal", "hidden": False, "tier": "gpu"},
+    {
+        "name": "second",
+        "args": {"rows": 1000, "steps": 50},
+        "distribution": "heavy_tailed",
+        "hidden": False,
+        "tier": "gpu",
+    },
+    {
+        "name": "timed",
+        "args": {"rows": 32768, "steps": 64},
+        "distribution": "normal",
+        "hidden": False,
+        "tier": "gpu",
+        "timed": True,
+    },
+    {"name": "ragged", "args": {"rows": 997, "steps": 45}, "distribution": "large", "hidden": True, "tier": "gpu"},
+    {"name": "last", "args": {"rows": 513, "steps": 63}, "distribution": "normal", "hidden": True, "tier": "gpu"},
 ]
 
 

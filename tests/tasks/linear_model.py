@@ -4,6 +4,15 @@ import torch
 from torch import nn
 
 TOLERANCE = "T32"
+CASES = [
+    {"name": "default", "args": {"rows": 5}, "distribution": "normal", "hidden": False},
+    {"name": "tails", "args": {"rows": 5}, "distribution": "heavy_tailed", "hidden": True},
+    {"name": "even", "args": {"rows": 1024}, "distribution": "normal", "hidden": False, "tier": "gpu"},
+    {"name": "second", "args": {"rows": 2000}, "distribution": "heavy_tailed", "hidden": False, "tier": "gpu"},
+    {"name": "timed", "args": {"rows": 65536}, "distribution": "normal", "hidden": False, "tier": "gpu", "timed": True},
+    {"name": "ragged", "args": {"rows": 997}, "distribution": "large", "hidden": True, "tier": "gpu"},
+    {"name": "last", "args": {"rows": 513}, "distribution": "structured", "hidden": True, "tier": "gpu"},
+]
 
 
 class Model(nn.Module):
@@ -13,6 +22,10 @@ class Model(nn.Module):
 
     def forward(self, x):
         return torch.relu(self.linear(x))
+
+
+def make_inputs(case, draw):
+    return (draw.normal(case["rows"], 24),)
 
 
 def get_inputs():

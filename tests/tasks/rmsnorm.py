@@ -13,6 +13,42 @@ CASES = [
         "distribution": "heavy_tailed",
         "hidden": True,
     },
+    {
+        "name": "even",
+        "args": {"rows": 1024, "cols": 512, "dtype": "bfloat16"},
+        "distribution": "normal",
+        "hidden": False,
+        "tier": "gpu",
+    },
+    {
+        "name": "second",
+        "args": {"rows": 2000, "cols": 1000, "dtype": "float16"},
+        "distribution": "heavy_tailed",
+        "hidden": False,
+        "tier": "gpu",
+    },
+    {
+        "name": "timed",
+        "args": {"rows": 4096, "cols": 2048, "dtype": "bfloat16"},
+        "distribution": "normal",
+        "hidden": False,
+        "tier": "gpu",
+        "timed": True,
+    },
+    {
+        "name": "ragged",
+        "args": {"rows": 997, "cols": 777, "dtype": "float16"},
+        "distribution": "large",
+        "hidden": True,
+        "tier": "gpu",
+    },
+    {
+        "name": "last",
+        "args": {"rows": 513, "cols": 640, "dtype": "bfloat16"},
+        "distribution": "structured",
+        "hidden": True,
+        "tier": "gpu",
+    },
 ]
 
 

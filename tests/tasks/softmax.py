@@ -8,6 +8,24 @@ CASES = [
     {"name": "tails", "args": {"rows": 3, "cols": 100}, "distribution": "heavy_tailed", "hidden": False},
     {"name": "ragged", "args": {"rows": 7, "cols": 33}, "distribution": "large", "hidden": True},
     {"name": "hot", "args": {"rows": 6, "cols": 65}, "distribution": "structured", "hidden": True},
+    {"name": "even", "args": {"rows": 1024, "cols": 512}, "distribution": "normal", "hidden": False, "tier": "gpu"},
+    {
+        "name": "second",
+        "args": {"rows": 2000, "cols": 1000},
+        "distribution": "heavy_tailed",
+        "hidden": False,
+        "tier": "gpu",
+    },
+    {
+        "name": "timed",
+        "args": {"rows": 4096, "cols": 1024},
+        "distribution": "normal",
+        "hidden": False,
+        "tier": "gpu",
+        "timed": True,
+    },
+    {"name": "ragged", "args": {"rows": 997, "cols": 777}, "distribution": "large", "hidden": True, "tier": "gpu"},
+    {"name": "last", "args": {"rows": 513, "cols": 640}, "distribution": "structured", "hidden": True, "tier": "gpu"},
 ]
 
 

@@ -1,0 +1,91 @@
+"""Arguments of `python -m sandbox bench`; a bench's module is imported only when it runs."""
+
+import argparse
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox.bench.corpus import HERE
+from sandbox.bench.report import UnfitHostError
+from sandbox.local import gpu_count
+
+RESULTS = HERE.parent / "docs" / "results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Subcommands throughput, fidelity, security, soak."""
+    benches = parser.add_subparsers(dest="bench", required=True)
+    for name, description, own in (
+        ("security", "every exploit and every honest kernel", _security),
+        ("throughput", "verdicts a second, beside KernelBench's evaluator", _throughput),
+        ("fidelity", "are times right? (needs a GPU)", _fidelity),
+        ("soak", "thousands of candidates with crashers among them", _soak),
+    ):
+        bench = benches.add_parser(name, help=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        bench.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
+        bench.add_argument(
+            "--gpu", action=argparse.BooleanOptionalAction, default=None, help="default: if there is one"
+        )
+        bench.add_argument("--workers", type=int, default=0, help="candidates in work at a time; 0: one a core")
+        bench.add_argument("--runs", type=int, default=30, help="timed samples a candidate, where there is a GPU")
+        own(bench)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run one bench; exit code 0 if its targets that do not depend on the hardware were met, 2 if it cannot run."""
+    gpus = gpu_count() if arguments.gpu in (None, True) else 0
+    console = Console(stderr=True)
+    if arguments.gpu and not gpus:
+        console.print("[red]--gpu was asked for, and there is no GPU[/red]")
+        return 2
+    if hasattr(arguments, "threads"):
+        arguments.threads = arguments.threads or 2 * (arguments.workers or os.cpu_count() or 1)
+    run: Callable[[argparse.Namespace, int], int] = import_module(f"sandbox.bench.{arguments.bench}").run
+    try:
+        return run(arguments, gpus)
+    except UnfitHostError as error:
+        console.print(f"[red]{error}[/red]")
+        return 2
+
+
+def _corpora(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--exploits", type=Path, default=HERE / "exploits", help="folder of exploits")
+    parser.add_argument("--honest", type=Path, default=HERE / "honest", help="folder of honest kernels")
+    parser.add_argument("--tasks", type=Path, default=HERE / "tasks", help="folder of their tasks")
+
+
+def _threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, default=0, help="submitting threads; 0: two a worker")
+
+
+def _security(parser: argparse.ArgumentParser) -> None:
+    _corpora(parser)
+    parser.add_argument("--batch", type=int, default=8, help="candidates side by side between two sentinels")
+
+
+def _throughput(parser: argparse.ArgumentParser) -> None:
+    _corpora(parser)
+    _threads(parser)
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each measurement")
+    parser.add_argument("--candidates", type=int, default=100_000, help="most candidates in each measurement")
+    parser.add_argument("--only", default="", help="honest files to use, for example 'plain_*.py'")
+    parser.add_argument("--kernelbench", type=Path, help="clone of KernelBench, for the run side by side")
+    parser.add_argument("--kernelbench-kernels", type=int, default=0, help="how many pairs it evaluates; 0: all")
+    parser.add_argument("--pairs", type=Path, default=HERE / "kernelbench", help="folder of KernelBench pairs")
+
+
+def _fidelity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kernels", type=Path, default=HERE / "fidelity", help="folder of tasks that are Triton")
+    parser.add_argument("--trials", type=int, default=25, help="trials a kernel")
+    parser.add_argument("--fresh", type=int, default=5, help="fresh sandboxes for the spread of medians")
+
+
+def _soak(parser: argparse.ArgumentParser) -> None:
+    _corpora(parser)
+    _threads(parser)
+    parser.add_argument("--candidates", type=int, default=3000)
+    parser.add_argument("--fault-share", type=float, default=0.05, help="share of crashers, hangs and device faults")
+    parser.add_argument("--seed", type=int, default=0, help="order of the candidates")

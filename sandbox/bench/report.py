@@ -1,0 +1,70 @@
+"""What all benches share: judging many jobs at once with a progress bar, and writing results with their stamp."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from configs.stamp import stamp, write_json
+from sandbox.types import PROTOCOL_VERSION, Broken, Job, Limits, Passed, Rejected
+
+Verdict = Passed | Rejected | Broken
+LIMITS = Limits()
+SHORT = Limits(trace_seconds=2.0, run_seconds=2.0, compile_seconds=10.0, memory_mib=1024, gpu_seconds=2.0)
+"""For candidates that may end in a timeout: they use all of it."""
+
+
+class Judged(NamedTuple):
+    """One verdict, what it cost, and when it came."""
+
+    name: str
+    verdict: Verdict
+    seconds: float
+    finished: float
+    """`time.monotonic()` at the verdict."""
+
+
+class UnfitHostError(Exception):
+    """This machine cannot give the numbers that were asked for; the message says what is missing."""
+
+
+def judge_many(judge: Callable[[Job], Verdict], jobs: Iterable[tuple[str, Job]], threads: int) -> Iterator[Judged]:
+    """Verdicts as they come, `threads` jobs at a time. `jobs` is consumed lazily, so it may end by the clock."""
+    source = iter(jobs)
+
+    def one(name: str, job: Job) -> Judged:
+        began = time.monotonic()
+        verdict = judge(job)
+        ended = time.monotonic()
+        return Judged(name, verdict, ended - began, ended)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="bench") as pool:
+        running = {pool.submit(one, *item) for item in islice(source, threads)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= {pool.submit(one, *item) for item in islice(source, len(done))}
+            yield from (future.result() for future in done)
+
+
+def progress(console: Console) -> Progress:
+    """A bar that goes to the error stream."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def write(out: Path, bench: str, summary: dict[str, Any], rows: list[dict[str, Any]], **more: Any) -> Path:
+    """Write `sandbox_<bench>.json` with hardware, versions, protocol, summary, rows and what else belongs to it."""
+    path = out / f"sandbox_{bench}.json"
+    marks = {**stamp(), "protocol": PROTOCOL_VERSION}
+    write_json(path, {"bench": bench, "stamp": marks, "summary": summary, **more, "rows": rows})
+    return path
+
+
+def how(verdict: Verdict) -> str:
+    """`passed`, `broken`, or the stage of a rejection."""
+    return verdict.stage if isinstance(verdict, Rejected) else verdict.kind

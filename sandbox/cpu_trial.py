@@ -1,0 +1,121 @@
+"""A trial without a GPU: kernel bodies run under Triton's interpreter, and nothing is timed."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sandbox import kernel_source, plan
+from sandbox.pool import Helper, run_untrusted
+from sandbox.trial import DEFAULT_TARGET, EarlyVerdictError, Tools, Trial, poison_by_noise
+from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
+
+JUDGE_SECONDS = 120.0
+
+
+class Planned(NamedTuple):
+    """One case's plan, checked: its outputs, and the kernel source that the interpreter may run."""
+
+    plan: plan.Plan
+    tree: plan.OutputTree
+    module: kernel_source.KernelModule
+
+
+class CpuTrial(Trial):
+    """One job, executed by the interpreter."""
+
+    def __init__(self, tools: Tools, interpreter: Helper, judge: Helper, job: Job) -> None:
+        super().__init__(tools, job)
+        self.interpreter, self.judge = interpreter, judge
+
+    def verdict(self) -> Passed:
+        tree = self.screened()
+        described = self._ask({
+            "op": "describe", "reference": self.job.reference, "entry_point": self.job.entry_point,
+            "cases": [case.model_dump() for case in self.job.cases],
+        })[0]["cases"]  # fmt: skip
+
+        variants = 1
+
+        def planned(described: Sequence[Any], cases: Sequence[Case]) -> list[Planned]:
+            nonlocal variants
+            ready, variants = self._planned(tree, described, cases, 0)
+            return ready
+
+        ready = self.fairly(described, planned)
+        static = self.statistics(described)
+        results = []
+        for number, case in enumerate(self.job.cases):
+            compared = self._compared(number, case, described[number], ready[number])
+            results.append(self.result(case, ready[number].plan, compared))
+        self._try_variants(tree, described, variants)
+        stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
+        return Passed(cases=tuple(results), static=static, stamp=stamp)
+
+    def _planned(
+        self, tree: Any, described: Sequence[Any], cases: Sequence[Case], variant: int
+    ) -> tuple[list[Planned], int]:
+        """Plans with one configuration of autotuned kernels, and how many of those there are."""
+        plans, variants = self.trace(described, cases, DEFAULT_TARGET, lower=True, variant=variant)
+        arena = self.job.limits.arena_mib
+        ready = [
+            Planned(p, self.checked(p, layout, arena), self._kernel_module(tree, p))
+            for p, layout in zip(plans, described, strict=True)
+        ]
+        return ready, variants
+
+    def _try_variants(self, tree: Any, described: Sequence[Any], variants: int) -> None:
+        """Each further configuration must be right too, on the first public case: any may be the fastest one."""
+        public = [number for number, case in enumerate(self.job.cases) if not case.hidden]
+        for variant in range(1, variants) if public else ():
+            number, case = public[0], self.job.cases[public[0]]
+            try:
+                (planned,), _ = self._planned(tree, [described[number]], [case], variant)
+                self._compared(number, case, described[number], planned)
+            except EarlyVerdictError as stop:
+                if isinstance(stop.verdict, Broken):
+                    raise
+                reason = f"autotune configuration {variant + 1} of {variants}: {stop.verdict.reason}"
+                raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
+
+    def _kernel_module(self, tree: Any, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
+        launched: dict[str, int | None] = {
+            argument.name: None
+            for step in candidate_plan.steps if isinstance(step, plan.Launch)
+            for argument in step.arguments.values() if isinstance(argument, plan.Symbol) and argument.kind == "function"
+        }  # fmt: skip
+        launched |= {kernel.name: kernel.line for kernel in candidate_plan.kernels}
+        constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
+        try:
+            return kernel_source.build(tree, launched, constants)
+        except (kernel_source.KernelError, RecursionError) as error:
+            raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
+
+    def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
+        """Run a case; the judge's numbers where it is right."""
+        candidate_plan, tree, module = planned
+        buffers = [buffer.model_dump() for buffer in candidate_plan.buffers]
+        question = {"op": "draw", "case": number, "buffers": buffers, "described": described}
+        noisy = poison_by_noise(number, len(self.job.cases))
+        drawn, fds = self._ask({**question, "mutates": self.job.mutates, "noisy": noisy})
+        request = {
+            "plan": candidate_plan.model_dump(), "layout": drawn["layout"], **module.model_dump(mode="json"),
+        }  # fmt: skip
+        limits = self.job.limits
+        memory_mib = limits.memory_mib + limits.arena_mib
+        try:
+            outcome = run_untrusted(self.interpreter, request, limits.run_seconds, memory_mib, tuple(fds))
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self.check_effect(candidate_plan, tree, self.reply(outcome, "launch", limits.run_seconds, (case,)))
+        request = {"op": "compare", "structure": tree.structure, "views": [v.model_dump() for v in tree.views]}
+        compared, _ = self._ask({**request, "tolerance": self.job.tolerance.model_dump()})
+        if "rejected" in compared:
+            raise self.rejection(compared["rejected"]["stage"], compared["rejected"]["reason"], "", case)
+        return compared
+
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        reply, fds = self.judge.ask(request, JUDGE_SECONDS)
+        if "fault" in reply:
+            raise EarlyVerdictError(Broken(reason=f"the task's reference failed: {reply['fault']}"))
+        return reply, fds

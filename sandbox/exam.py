@@ -1,0 +1,171 @@
+"""One case as put before a candidate: independent sets of inputs in an arena, and what is right for each.
+
+Everything that decides is computed before the candidate runs and kept in the judge's own memory. The arena's first
+content is kept too, so that every run starts from the same bytes and every change can be seen.
+"""
+
+import secrets
+from typing import Any
+
+import torch
+
+from sandbox import arena
+from sandbox.numerics import Comparison, compare
+from sandbox.plan import Buffer, View
+from sandbox.reference import Drawn, Reference, leaves, structure
+from sandbox.types import Tolerance
+
+_secret = secrets.SystemRandom()
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+Verdict = dict[str, Any]
+"""`{}` if all is well, else `{"rejected": {"stage": …, "reason": …}}`."""
+
+
+class Exam:
+    """Sets of inputs of one case in an arena, in blocks of equal layout and secret order."""
+
+    def __init__(
+        self, reference: Reference, drawn: list[Drawn], buffers: list[Buffer], where: arena.Layout,
+        memory: torch.Tensor, mutates: tuple[int, ...] = (), noisy: bool = False,
+    ) -> None:  # fmt: skip
+        """Args:
+        drawn: one a set; their tensors are copied into the arena.
+        memory: all that is mapped, uint8 (n,); overwritten entirely. Blocks beyond one a set are decoys, which look
+            the same and must stay as they are.
+        mutates: positions of tensor inputs that may change.
+        noisy: what scratch and outputs of the first block hold: secret random bytes, or 0xFF (NaN in every float
+            format). Blocks alternate, so that no constant can be counted on.
+        """
+        self.drawn, self.where, self.memory = drawn, where, memory
+        self.inputs = {b.input: n for n, b in enumerate(buffers) if b.input is not None}
+        self.kept = [n for source, n in self.inputs.items() if source not in mutates]
+        self.expected = []
+        for one in drawn:
+            eager, truth = reference.run(one, double=False), reference.run(one, double=True)
+            self.structure = structure(eager)
+            self.expected.append(list(zip(leaves(eager), leaves(truth), strict=True)))
+        count = memory.numel() // max(1, where.nbytes)
+        self.blocks = memory[: count * where.nbytes].view(count, where.nbytes)
+        self.order = _secret.sample(range(count), len(drawn))
+        self.decoys = sorted(set(range(count)) - set(self.order))
+        noise = torch.Generator(memory.device).manual_seed(secrets.randbits(63))
+        memory.random_(0, 256, generator=noise)
+        for buffer in set(range(len(buffers))) - set(self.inputs.values()):
+            slot = where.slots[buffer]
+            self.blocks[int(noisy) :: 2, slot.offset : slot.offset + slot.nbytes] = arena.POISON
+        self._fill()
+        self.pristine = memory.clone()
+        self.verified: list[torch.Tensor] = []
+
+    def _fill(self) -> None:
+        for number, block in enumerate([*self.order, *self.decoys]):
+            for source, tensor in enumerate(self.drawn[number % len(self.drawn)].tensors):
+                if source in self.inputs:
+                    self._tensor(block, source, tensor).copy_(tensor)
+
+    def tensor(self, number: int, source: int, like: torch.Tensor) -> torch.Tensor:
+        """Input tensor `source` of set `number`, in the arena."""
+        return self._tensor(self.order[number], source, like)
+
+    def _tensor(self, block: int, source: int, like: torch.Tensor) -> torch.Tensor:
+        slot = self.where.slots[self.inputs[source]]
+        return arena.strided(self.blocks[block], slot, like.dtype, like.shape, like.stride(), 0)
+
+    def restore(self) -> None:
+        """Every byte that is mapped as before the first run."""
+        self.memory.copy_(self.pristine)
+
+    def output(self, view: View, number: int) -> torch.Tensor:
+        """An output of set `number`, in the arena."""
+        dtype, slot = getattr(torch, view.dtype), self.where.slots[view.buffer]
+        return arena.strided(self.blocks[self.order[number]], slot, dtype, view.shape, view.strides, view.offset)
+
+    def _outputs(self, view: View) -> torch.Tensor:
+        """A copy of an output of all sets, (sets, *view.shape)."""
+        return torch.stack([self.output(view, number) for number in range(len(self.drawn))])
+
+    def check(self, views: list[View], found: Any, tolerance: Tolerance) -> Verdict:
+        """Memory first (guards, inputs), then structure, dtype, shape, then numbers.
+
+        Where all is well: `rel_l2` and `limit_share`, the largest over all sets and outputs.
+        """
+        before, after = self._blocks(self.pristine), self._blocks(self.memory)
+        outside = list(zip(arena.guards(before, self.where), arena.guards(after, self.where), strict=True))
+        outside.append((self.pristine[before.numel() :], self.memory[before.numel() :]))
+        outside += [(before[block], after[block]) for block in self.decoys]
+        spans = [slice(s.offset, s.offset + s.nbytes) for s in (self.where.slots[buffer] for buffer in self.kept)]
+        inputs = [(before[:, span], after[:, span]) for span in spans]
+        changed = _differ([*outside, *inputs])
+        if any(changed[: len(outside)]):
+            return rejected("launch", "a kernel writes outside its buffers")
+        for buffer, differs in zip(self.kept, changed[len(outside) :], strict=True):
+            if differs:
+                return rejected("tamper", f"input {next(s for s, n in self.inputs.items() if n == buffer)} was changed")
+        if found != self.structure:
+            return rejected("numerics", f"the output is {_plain(found)}, expected {_plain(self.structure)}")
+        for number, (view, (honest, _)) in enumerate(zip(views, self.expected[0], strict=True)):
+            dtype = str(honest.dtype).removeprefix("torch.")
+            if view.dtype != dtype or list(view.shape) != list(honest.shape):
+                got = f"{view.dtype}{list(view.shape)}"
+                return rejected("numerics", f"output {number} is {got}, expected {dtype}{list(honest.shape)}")
+        return self._numbers(views, tolerance)
+
+    def check_again(self, views: list[View], tolerance: Tolerance) -> Verdict:
+        """After a repetition: the same bits as those that were right, or else right by their own numbers."""
+        if not any(_differ(list(zip(self.verified, self._bits(views), strict=True)))):
+            return {}
+        if any(_differ([(self._blocks(self.pristine)[b], self._blocks(self.memory)[b]) for b in self.decoys])):
+            return rejected("launch", "a kernel writes outside its buffers")
+        return self._numbers(views, tolerance)
+
+    def keep(self, sets: int) -> None:
+        """Go on with the first `sets` sets only; the blocks of the others are decoys from now on."""
+        self.decoys = sorted({*self.decoys, *self.order[sets:]})
+        self.drawn, self.expected, self.order = self.drawn[:sets], self.expected[:sets], self.order[:sets]
+
+    def _blocks(self, memory: torch.Tensor) -> torch.Tensor:
+        return memory[: self.blocks.numel()].view_as(self.blocks)
+
+    def _bits(self, views: list[View]) -> list[torch.Tensor]:
+        """Outputs in all blocks, decoys too, (blocks, *shape) as integers: NaN must equal NaN here."""
+        found = []
+        for view in views:
+            item = getattr(torch, view.dtype).itemsize
+            flat = self.blocks.view(-1).view(_INTEGERS[item])
+            offset = flat.storage_offset() + self.where.slots[view.buffer].offset // item + view.offset
+            strides = (self.where.nbytes // item, *view.strides)
+            found.append(flat.as_strided((len(self.blocks), *view.shape), strides, offset))
+        return found
+
+    def _numbers(self, views: list[View], tolerance: Tolerance) -> Verdict:
+        results: list[Comparison] = []
+        outputs = [self._outputs(view) for view in views]
+        for expected, *candidate in zip(self.expected, *outputs, strict=True):
+            for number, ((honest, right), y) in enumerate(zip(expected, candidate, strict=True)):
+                result = compare(y, right, honest, tolerance)
+                if result.reason:
+                    return rejected("numerics", f"output {number}: {result.reason}")
+                results.append(result)
+        self.verified = [bits.clone() for bits in self._bits(views)]
+        return {
+            "rel_l2": max((r.rel_l2 for r in results), default=0.0),
+            "limit_share": max((r.limit_share for r in results), default=0.0),
+        }
+
+
+def _differ(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> list[bool]:
+    """For each pair whether any byte differs; the device is waited for once."""
+    found = [(a != b).any() for a, b in pairs if a.numel()]
+    answers = iter(torch.stack(found).tolist() if found else [])
+    return [a.numel() > 0 and next(answers) for a, _ in pairs]
+
+
+def rejected(stage: str, reason: str) -> Verdict:
+    return {"rejected": {"stage": stage, "reason": reason}}
+
+
+def _plain(found: Any) -> str:
+    if isinstance(found, str):
+        return "a tensor"
+    ((kind, items),) = found.items()
+    return f"a {kind} of {len(items)}"

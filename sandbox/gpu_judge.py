@@ -1,0 +1,296 @@
+"""The judge on a GPU: as `sandbox.judge`, with a CUDA context of its own and a replayer to put questions to.
+
+Inputs lie in device memory that both processes map; expected values only in the judge's own. For timing the judge
+draws several sets, measures the baseline itself, and alternates with the replayer's samples of the candidate.
+"""
+
+import os
+import socket
+import sys
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+
+from sandbox import arena, cuda, isolation, timing
+from sandbox.exam import Exam, rejected
+from sandbox.graphs import EventTimer, Flush, TimedGraph, new_stream
+from sandbox.judge import Question, Reply, answer, same_layout
+from sandbox.plan import Buffer, View
+from sandbox.reference import Reference
+from sandbox.replayer_link import ReplayerLink, StopError
+from sandbox.types import Baseline, Case, Tolerance
+
+REFERENCES = 64
+MIN_SETS, MAX_SETS = 4, 64
+L2_SHARE = 3
+"""Rotating sets together are at least this many times as large as the L2 cache, where `MAX_SETS` allows."""
+GUARD_SPREAD = 16
+MIN_ARENA, ARENA_STEPS = 8 << 20, 8
+LOAD_SECONDS = 60.0
+TUNE_SAMPLES = 5
+WALL_FACTOR, WALL_SLACK_MS = 1.5, 5.0
+"""A sample may take this much longer on the judge's clock than the replayer claims: messages, restoring the caches."""
+MAX_TIMING_SECONDS = 60.0
+BASELINE_MS = 4.0
+"""Sets are fewer where one pass of the reference over all of them would take longer than this."""
+DECOYS = 1
+
+
+class GpuJudge:
+    """State between questions: loaded references, the arena, the replayer, the exam that is being timed."""
+
+    def __init__(self) -> None:
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch types it not
+        self.flush = Flush()
+        self.machine = cuda.machine()
+        self.references: OrderedDict[tuple[str, str], Reference] = OrderedDict()
+        self.replayer = ReplayerLink()
+        self.fd, self.memory = -1, torch.empty(0, dtype=torch.uint8, device="cuda")
+        self.exam: Exam | None = None
+        self.baselines: dict[Baseline, TimedGraph | EventTimer] = {}
+
+    def attach(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """A new replayer; its socket comes along."""
+        self.replayer.attach(files[0])
+        if self.memory.numel():
+            self.replayer.ask({"op": "arena", "nbytes": self.memory.numel()}, LOAD_SECONDS, (self.fd,))
+        return {"device": cuda.description(), "stamp": cuda.stamp()}, ()
+
+    def describe(self, request: dict[str, Any], files: list[int]) -> Reply:
+        reference = self._reference(request)
+        return {"cases": [reference.describe(Case.model_validate(case)) for case in request["cases"]]}, ()
+
+    def load(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """Hand the cubins of one candidate to the replayer."""
+        self._forget()
+        return self.replayer.ask({"op": "load", "binaries": request["binaries"]}, LOAD_SECONDS), ()
+
+    def run(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """One case, once: `changed` from the replayer and the comparison, or a rejection."""
+        exam, work = self._exam(request, 1, 0)
+        question = {"op": "run", "work": work, "block": exam.order[0]}
+        reply = self.replayer.ask(question, request["seconds"])
+        views = [View.model_validate(v) for v in request["outputs"]]
+        found = exam.check(views, request["structure"], Tolerance.model_validate(request["tolerance"]))
+        return {**reply, **found}, ()
+
+    def tune(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """Check and time several plans of one case; reply `best`, the position of the fastest one."""
+        times = []
+        for candidate in request["variants"]:
+            exam, graph, found = self._record({**request, **candidate}, MIN_SETS)
+            if "rejected" in found:
+                return found, ()
+            samples = []
+            for _ in range(TUNE_SAMPLES):
+                exam.restore()
+                torch.cuda.synchronize()
+                samples.append(self.replayer.ask({"op": "sample", "graph": graph}, request["seconds"])["ms"])
+            times.append(median(samples) / len(exam.drawn))
+        return {"best": times.index(min(times)), "ms": times}, ()
+
+    def prepare(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """Draw rotating sets of a case, record candidate and baselines, check the candidate's outputs on every set."""
+        reference = self._reference(request)
+        exam, graph, found = self._record(request, self._sets(request))
+        if "rejected" in found:
+            return found, ()
+        share = self.replayer.ask({"op": "share", "graph": graph}, request["seconds"])["share"]
+        exam.restore()
+        torch.cuda.synchronize()
+        for name in request["baselines"]:
+            self.baselines[name] = self._baseline(reference, exam, name)
+        self.exam = exam
+        return {"graph": graph, "share": share, "sets": len(exam.drawn)}, ()
+
+    def time(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """Interleaved samples of what `prepare` recorded. Nothing else may run on the GPU meanwhile."""
+        exam = self.exam
+        assert exam is not None
+        views, tolerance = [View.model_validate(v) for v in request["outputs"]], Tolerance(**request["tolerance"])
+        walls: list[float] = []
+
+        def candidate() -> float:
+            started = time.perf_counter()
+            ms = float(self.replayer.ask({"op": "sample", "graph": request["graph"]}, request["seconds"])["ms"])
+            walls.append(1e3 * (time.perf_counter() - started))
+            if sum(walls) > 1e3 * MAX_TIMING_SECONDS:
+                raise StopError(rejected("timeout", f"timing takes longer than {MAX_TIMING_SECONDS:g} s"))
+            if "rejected" in (found := exam.check_again(views, tolerance)):
+                raise StopError(found)
+            exam.restore()  # also for the baseline, which reads the same inputs
+            torch.cuda.synchronize()
+            return ms / len(exam.drawn)
+
+        def baseline(graph: TimedGraph | EventTimer) -> Callable[[], float]:
+            def sample() -> float:
+                ms = graph.sample() / len(exam.drawn)
+                if request["mutates"]:
+                    exam.restore()
+                return ms
+
+            return sample
+
+        exam.restore()
+        torch.cuda.synchronize()
+        samplers: dict[str, Callable[[], float]] = {"candidate": candidate}
+        samplers |= {name: baseline(graph) for name, graph in self.baselines.items()}
+        samples = timing.interleave(samplers, request["runs"])
+        return self._summary(samples, walls, self._cost(request, exam), len(exam.drawn)), ()
+
+    def _summary(
+        self, samples: dict[str, list[float]], walls: list[float], cost: timing.Cost, sets: int
+    ) -> dict[str, Any]:
+        claimed = median(samples["candidate"])
+        if claimed < timing.floor_ms(cost, self.machine):
+            least = timing.roofline(cost, self.machine)[0]
+            return rejected("tamper", f"a time of {claimed:.2g} ms is below what the hardware allows ({least:.2g} ms)")
+        if median(walls) > WALL_FACTOR * claimed * sets + WALL_SLACK_MS:
+            return rejected("tamper", "the claimed time does not fit the wall clock")
+        least, limit = timing.roofline(cost, self.machine)
+        clocks = {name: graph.clock for name, graph in self.baselines.items()}
+        return {
+            "roofline_ms": least,
+            "limited_by": limit,
+            "clocks": clocks,
+            "ratios": {name: timing.compare(samples["candidate"], samples[name]).model_dump() for name in clocks},
+        }
+
+    def _cost(self, request: dict[str, Any], exam: Exam) -> timing.Cost:
+        case = Case.model_validate(request["case"])
+        outputs = sum(honest.numel() * honest.element_size() for honest, _ in exam.expected[0])
+        inputs = sum(t.numel() * t.element_size() for t in exam.drawn[0].tensors)
+        declared = self._reference(request).cost(case)
+        moved = {"bytes": inputs + outputs, "flops": 0, **(declared or {})}
+        return timing.Cost(**moved, declared=declared is not None, output_bytes=outputs)
+
+    def _baseline(self, reference: Reference, exam: Exam, name: Baseline) -> TimedGraph | EventTimer:
+        """The reference over all sets, reading the candidate's very inputs and weights."""
+        calls = []
+        for number, one in enumerate(exam.drawn):
+            tensors = [exam.tensor(number, s, t) if s in exam.inputs else t for s, t in enumerate(one.tensors)]
+            calls.append((reference.function(one, tensors, name == "compile"), one.arguments(tensors)))
+
+        def work() -> None:
+            with torch.no_grad(), reference.device:
+                for function, arguments in calls:
+                    function(*arguments)
+
+        with torch.cuda.stream(new_stream()):
+            work()
+            return TimedGraph(self.flush, work) if _recordable(work) else EventTimer(self.flush, work)
+
+    def _record(self, request: dict[str, Any], sets: int) -> tuple[Exam, int, dict[str, Any]]:
+        """`sets` sets of a case, the candidate's graph over them, and whether its first run was right."""
+        exam, work = self._exam(request, sets, DECOYS)
+        question = {"op": "record", "work": work, "blocks": exam.order}
+        recorded = self.replayer.ask(question, request["seconds"])
+        exam.keep(recorded["sets"])
+        views = [View.model_validate(v) for v in request["outputs"]]
+        return exam, recorded["graph"], exam.check(views, request["structure"], Tolerance(**request["tolerance"]))
+
+    def _exam(self, request: dict[str, Any], sets: int, decoys: int) -> tuple[Exam, dict[str, Any]]:
+        """Fresh sets of a case in the arena, and the work for the replayer."""
+        reference, case = self._reference(request), Case.model_validate(request["case"])
+        buffers = [Buffer.model_validate(b) for b in request["plan"]["buffers"]]
+        where = arena.layout([b.nbytes for b in buffers], GUARD_SPREAD)
+        sets = max(1, min(sets, request["arena_bytes"] // where.nbytes - decoys))
+        drawn = [reference.draw(case)]
+        drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
+        same_layout(reference.description(drawn[0]), request["described"])
+        self._reserve((sets + decoys) * where.nbytes)
+        exam = Exam(reference, drawn, buffers, where, self.memory, tuple(request["mutates"]), request["noisy"])
+        torch.cuda.synchronize()
+        work = {"plan": request["plan"], "outputs": request["outputs"], "kernels": request["kernels"]}
+        return exam, {**work, "layout": where.model_dump()}
+
+    def _sets(self, request: dict[str, Any]) -> int:
+        """How many sets to rotate over: more than the L2 cache holds, but no longer than it takes to be sure."""
+        nbytes = sum(b["nbytes"] for b in request["plan"]["buffers"])
+        wanted = -(-L2_SHARE * torch.cuda.get_device_properties(0).L2_cache_size // max(1, nbytes))
+        reference = self._reference(request)
+        one = reference.draw(Case.model_validate(request["case"]))
+        for _ in range(2):  # the first call may load and choose kernels
+            torch.cuda.synchronize()
+            started = time.perf_counter()
+            reference.run(one, double=False)
+            torch.cuda.synchronize()
+        affordable = int(BASELINE_MS / (1e3 * (time.perf_counter() - started)))
+        return max(MIN_SETS, min(MAX_SETS, int(wanted), affordable))
+
+    def _reserve(self, nbytes: int) -> None:
+        """Shared memory of about `nbytes`. All of it is filled, checked and restored, so there is not much too much."""
+        step = (1 << nbytes.bit_length()) // ARENA_STEPS
+        size = max(MIN_ARENA, -(-nbytes // step) * step)
+        if nbytes <= self.memory.numel() <= 2 * size:
+            return
+        self._forget()
+        if self.memory.numel():
+            cuda.unmap_shared(self.memory)
+            os.close(self.fd)
+        self.fd, size = cuda.create_shared(size)
+        self.memory = cuda.map_shared(self.fd, size)
+        self.replayer.ask({"op": "arena", "nbytes": size}, LOAD_SECONDS, (self.fd,))
+
+    def _forget(self) -> None:
+        self.exam = None
+        self.baselines.clear()
+
+    def _reference(self, request: dict[str, Any]) -> Reference:
+        key = (request["reference"], request["entry_point"])
+        if key not in self.references:
+            self.references[key] = Reference(*key, device="cuda")
+            if len(self.references) > REFERENCES:
+                self.references.popitem(last=False)
+        self.references.move_to_end(key)
+        return self.references[key]
+
+
+def _recordable(work: Callable[[], None]) -> bool:
+    """Whether `work` never waits for the device; a recording that fails would leave torch's generators unusable."""
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        work()
+    except RuntimeError:
+        return False
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.cuda.synchronize()
+    return True
+
+
+def main() -> None:
+    """`python -m sandbox.gpu_judge FD`; CUDA_VISIBLE_DEVICES says on which GPU."""
+    isolation.die_with_parent()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+    judge = GpuJudge()
+    questions: tuple[Question, ...] = (
+        judge.attach,
+        judge.describe,
+        judge.load,
+        judge.run,
+        judge.tune,
+        judge.prepare,
+        judge.time,
+    )
+    answer(socket.socket(fileno=int(sys.argv[1])), {q.__name__: _stoppable(q) for q in questions})
+
+
+def _stoppable(question: Question) -> Question:
+    def ask(request: dict[str, Any], files: list[int]) -> Reply:
+        try:
+            return question(request, files)
+        except StopError as stop:
+            return stop.reply, ()
+
+    return ask
+
+
+if __name__ == "__main__":
+    main()

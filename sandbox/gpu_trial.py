@@ -1,0 +1,215 @@
+"""A trial on a GPU: compiled kernels, replayed on inputs of the judge's and timed against the reference."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, get_args
+
+from sandbox import plan
+from sandbox.binary import Binary, BinaryCache
+from sandbox.gpu_pool import Gpu, Pair
+from sandbox.kernel_request import KernelRequest, specialised
+from sandbox.kernel_source import KernelError
+from sandbox.trial import EarlyVerdictError, Tools, Trial, poison_by_noise
+from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
+
+JUDGE_SECONDS = 300.0
+"""A baseline under `torch.compile` takes its time."""
+VARIANT_THREADS = 4
+
+
+class Planned(NamedTuple):
+    """One case's plan, checked: its outputs, and its kernels' binaries by key, in the plan's order."""
+
+    plan: plan.Plan
+    tree: plan.OutputTree
+    binaries: dict[str, Binary]
+    kernels: list[str]
+
+    def work(self) -> dict[str, Any]:
+        """What judge and replayer need of it."""
+        return {
+            "plan": self.plan.model_dump(),
+            "outputs": [view.model_dump() for view in self.tree.views],
+            "structure": self.tree.structure,
+            "kernels": self.kernels,
+        }
+
+
+class GpuTrial(Trial):
+    """One job, executed by a replayer."""
+
+    def __init__(
+        self, tools: Tools, gpu: Gpu, cache: BinaryCache, described: dict[tuple[str, ...], list[Any]], job: Job
+    ) -> None:
+        super().__init__(tools, job)
+        self.gpu, self.cache, self.known = gpu, cache, described
+
+    def verdict(self) -> Passed:
+        self.screened()
+        self.gpu.identify()
+        self.device = self.gpu.device
+        self.target = self._target()
+        described = self._described()
+        variants = 1
+
+        def planned(described: Sequence[Any], cases: Sequence[Case]) -> list[Planned]:
+            nonlocal variants
+            ready, variants = self._planned(described, cases, 0)
+            return ready
+
+        ready = self.fairly(described, planned)
+        static = self.statistics(described)
+        marked = [number for number, case in enumerate(self.job.cases) if case.timed]
+        timed = (marked or [self._main_case(described)]) if self.job.timing is not None else []
+        with self.gpu.pair() as pair:
+            results = self._run_all(pair, described, ready)
+            if variants > 1:
+                best = self._tune(pair, described, self._main_case(described), ready, variants)
+                if best:
+                    ready = self.fairly(described, lambda d, cases: self._planned(d, cases, best)[0])
+                    results = self._run_all(pair, described, ready)
+            measured = [self._time(pair, number, described[number], ready[number]) for number in timed]
+        return Passed(
+            cases=tuple(results),
+            timings=tuple(t for timings, _ in measured for t in timings) if measured else None,
+            coverage=min((share for _, share in measured), default=None),
+            static=static,
+            stamp={"protocol": PROTOCOL_VERSION, "executor": "replay", **self.gpu.stamp},
+        )
+
+    def _target(self) -> Target:
+        name = f"sm_{self.gpu.device['major']}{self.gpu.device['minor']}"
+        for target in get_args(Target):
+            if target == name:
+                return target  # type: ignore[no-any-return]  # mypy does not narrow through get_args
+        raise EarlyVerdictError(Broken(reason=f"no compile target for {self.gpu.device['name']} ({name})"))
+
+    def _described(self) -> list[Any]:
+        """Layouts of all cases; the same for every candidate of a task, and compared with every draw."""
+        cases = [case.model_dump() for case in self.job.cases]
+        key = (self.job.reference, self.job.entry_point, str(cases))
+        if key not in self.known:
+            with self.gpu.pair() as pair, self.gpu.turns.shared():
+                self.known[key] = self._ask(pair, {"op": "describe", "cases": cases}, self.job.cases[0])["cases"]
+        return self.known[key]
+
+    def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> tuple[list[Planned], int]:
+        plans, variants = self.trace(described, cases, self.target, lower=False, variant=variant)
+        for p, layout in zip(plans, described, strict=True):
+            self.checked(p, layout, self.job.limits.gpu_arena_mib)
+        launches = [self.kernels(p) for p in plans]
+        binaries = self._compiled([kernel for one in launches for kernel in one])
+        return [self._settled(*one, binaries) for one in zip(plans, described, launches, strict=True)], variants
+
+    def _settled(
+        self, traced: plan.Plan, described: Any, launches: list[KernelRequest], binaries: dict[str, Binary]
+    ) -> Planned:
+        """The plan with arguments as the compiler takes them, checked again: the tracer's claims count no more."""
+        signatures = {key: binary.signature for key, binary in binaries.items()}
+        try:
+            settled, keys = specialised(traced, [self._key(kernel) for kernel in launches], signatures)
+        except KernelError as error:
+            raise EarlyVerdictError(Rejected(stage="plan", reason=str(error))) from error
+        tree = self.checked(settled, described, self.job.limits.gpu_arena_mib)
+        return Planned(settled, tree, {key: binaries[key] for key in keys}, keys)
+
+    def _key(self, kernel: KernelRequest) -> str:
+        return self.cache.key(self.gpu.stamp["triton"], self.target, kernel.options, kernel.identity())
+
+    def _compiled(self, kernels: list[KernelRequest]) -> dict[str, Binary]:
+        """Binaries of all kernels by key; what the cache does not have is compiled in one child."""
+        wanted = {self._key(kernel): kernel for kernel in kernels}
+        found = {key: binary for key in wanted if (binary := self.cache.get(key)) is not None}
+        missing = {key: kernel for key, kernel in wanted.items() if key not in found}
+        if missing:
+            reply = self.compile(list(missing.values()), self.target, static=False)
+            for key, data in zip(missing, reply["binaries"], strict=True):
+                found[key] = Binary.model_validate(data)
+                self.cache.put(key, found[key])
+        return found
+
+    def _load(self, pair: Pair, ready: list[Planned]) -> None:
+        """Have the replayer load the kernels of these plans."""
+        binaries = {key: binary.model_dump() for one in ready for key, binary in one.binaries.items()}
+        with self.gpu.turns.shared():
+            self._ask(pair, {"op": "load", "binaries": binaries}, self.job.cases[0])
+
+    def _run_all(self, pair: Pair, described: Sequence[Any], ready: list[Planned]) -> list[CaseResult]:
+        self._load(pair, ready)
+        self.right, results = 0, []
+        for number, case in enumerate(self.job.cases):
+            request = {"op": "run", **ready[number].work()}
+            with self.gpu.turns.shared():
+                reply = self._ask(pair, {**request, **self._exam(number, described[number])}, case)
+            result = self.result(case, ready[number].plan, reply)
+            self.check_effect(ready[number].plan, ready[number].tree, reply)
+            results.append(result)
+        return results
+
+    def _main_case(self, described: Sequence[Any]) -> int:
+        """The first case that is marked as timed, else the public one (if there is any) with the largest inputs."""
+        cases = self.job.cases
+        sizes = [sum(tensor["nbytes"] for tensor in layout["tensors"]) for layout in described]
+        return max(range(len(cases)), key=lambda n: (cases[n].timed, not cases[n].hidden, sizes[n]))
+
+    def _tune(self, pair: Pair, described: Sequence[Any], number: int, ready: list[Planned], variants: int) -> int:
+        """The fastest autotune variant on a case, after all of them were right on it."""
+        case = self.job.cases[number]
+
+        def planned(variant: int) -> Planned:
+            return self._planned([described[number]], [case], variant)[0][0]
+
+        with ThreadPoolExecutor(VARIANT_THREADS) as pool:
+            candidates = [ready[number], *pool.map(planned, range(1, variants))]
+        self._load(pair, candidates)
+        request = {
+            "op": "tune",
+            "variants": [one.work() for one in candidates],
+            **self._exam(number, described[number]),
+        }
+        with self.gpu.turns.alone():
+            best = int(self._ask(pair, request, case)["best"])
+        self._load(pair, ready)
+        return best
+
+    def _time(self, pair: Pair, number: int, described: Any, ready: Planned) -> tuple[list[Timing], float]:
+        """Timings of a case against every baseline, and the share of time spent in launches."""
+        case, timing = self.job.cases[number], self.job.timing
+        assert timing is not None
+        request = {**ready.work(), **self._exam(number, described)}
+        with self.gpu.turns.shared():
+            prepared = self._ask(pair, {"op": "prepare", "baselines": timing.baselines, **request}, case)
+        request = {"op": "time", "graph": prepared["graph"], "runs": timing.runs, **request}
+        with self.gpu.turns.alone():
+            measured = self._ask(pair, request, case)
+        timings = [
+            Timing(
+                case=case.name, baseline=name, **ratio, roofline_ms=measured["roofline_ms"],
+                limited_by=measured["limited_by"], clock=measured["clocks"][name], samples=timing.runs,
+                stamp=self.gpu.stamp,
+            )
+            for name, ratio in measured["ratios"].items()
+        ]  # fmt: skip
+        return timings, prepared["share"]
+
+    def _exam(self, number: int, described: Any) -> dict[str, Any]:
+        """What the judge needs to know of a case, whatever it does with it."""
+        return {
+            "case": self.job.cases[number].model_dump(),
+            "described": described,
+            "mutates": self.job.mutates,
+            "tolerance": self.job.tolerance.model_dump(),
+            "arena_bytes": self.job.limits.gpu_arena_mib << 20,
+            "seconds": self.job.limits.gpu_seconds,
+            "noisy": poison_by_noise(number, len(self.job.cases)),
+        }
+
+    def _ask(self, pair: Pair, request: dict[str, Any], case: Case) -> dict[str, Any]:
+        """The judge's reply; a rejection or a fault ends the trial."""
+        request = {"reference": self.job.reference, "entry_point": self.job.entry_point, **request}
+        reply = pair.ask(request, JUDGE_SECONDS)
+        if "fault" in reply:
+            raise EarlyVerdictError(Broken(reason=str(reply["fault"])[:500]))
+        if "rejected" in reply:
+            raise self.rejection(reply["rejected"]["stage"], reply["rejected"]["reason"], "", case)
+        return reply

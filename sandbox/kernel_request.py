@@ -1,0 +1,182 @@
+"""What a launch needs compiled, as data: clean source, options, and of each argument only what Triton specialises on.
+
+The supervisor's half of lowering; `sandbox.lowering` is the half that runs in the compile role. Arguments are replaced
+by representatives (an unaligned pointer, a 32-bit integer divisible by 16, …), so that requests which must compile to
+the same code are equal, and the child cannot depend on anything that is not part of the cache's key.
+"""
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.kernel_source import KernelError, KernelModule, build
+from sandbox.plan import (
+    DTYPES,
+    MAX_KERNELS,
+    Argument,
+    Descriptor,
+    Group,
+    KernelCode,
+    Launch,
+    Number,
+    Plan,
+    Pointer,
+    Scalar,
+    Step,
+    Symbol,
+    View,
+)
+from sandbox.types import Record
+
+ALIGNMENT = 16
+"""Bytes of a pointer, and the divisor of an integer, that Triton specialises on."""
+FAR_BYTES = 2**31
+"""Triton's AMD backend addresses smaller memory with 32 bits."""
+_RANGES = ((-(2**31), 2**31, 32), (-(2**63), 2**63, 2**40), (2**63, 2**64, 2**63))
+"""Integers of one type (i32, i64, u64), and one of them that 16 divides."""
+
+
+class KernelRequest(Record):
+    """One specialisation of one kernel."""
+
+    name: str
+    module: KernelModule
+    constants: dict[str, Argument]
+    """Module constants that the kernel reads."""
+    options: dict[str, Number | None]
+    arguments: dict[str, Argument]
+    """All parameters in order of declaration, by representatives."""
+
+    def identity(self) -> str:
+        """Equal for equal code."""
+        return json.dumps(self.model_dump(), allow_nan=False)  # escapes what is no valid Unicode
+
+
+class Modules:
+    """Clean modules of one candidate file, each made once."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._made: dict[tuple[Any, ...], KernelModule] = {}
+
+    def requests(self, plan: Plan) -> list[KernelRequest]:
+        """One for each launch of a checked plan, in order.
+
+        Raises:
+            KernelError: a kernel is not in the file, says something outside the language, or does not have the
+                parameters that the launch claims.
+        """
+        return [self._request(plan, step) for step in plan.steps if isinstance(step, Launch)]
+
+    def _request(self, plan: Plan, launch: Launch) -> KernelRequest:
+        kernel = plan.kernels[launch.kernel]
+        called = {name: None for argument in launch.arguments.values() for name in _functions(argument)}
+        module = self._module({**called, kernel.name: kernel.line}, set(kernel.constants))
+        parameters = module.signatures[kernel.name].parameters
+        if list(launch.arguments) != list(parameters):
+            raise KernelError(f"the launch of kernel {kernel.name!r} does not have the kernel's parameters")
+        return KernelRequest(
+            name=kernel.name,
+            module=module,
+            constants={
+                name: value for name, value in sorted(kernel.constants.items())
+                if name not in module.aliases and name not in module.functions
+            },
+            options=dict(sorted(kernel.options.items())),
+            arguments={
+                name: representative(argument, plan, parameters[name] == "constexpr")
+                for name, argument in launch.arguments.items()
+            },
+        )  # fmt: skip
+
+    def _module(self, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+        key = (*sorted(launched.items(), key=str), *sorted(constants))
+        if key not in self._made:
+            self._made[key] = build(self._tree, launched, constants)
+        return self._made[key]
+
+
+def representative(argument: Argument, plan: Plan, constant: bool) -> Argument:
+    """The argument that stands for all that Triton compiles the same.
+
+    Args:
+        constant: the parameter is declared a compile-time constant.
+    """
+    if isinstance(argument, Pointer):
+        unaligned = argument.view.offset * DTYPES[argument.view.dtype] % ALIGNMENT != 0
+        far = plan.buffers[argument.view.buffer].nbytes >= FAR_BYTES
+        shape = [FAR_BYTES] if far else [1]
+        return Pointer(view=View(buffer=0, dtype=argument.view.dtype, shape=shape, strides=[1], offset=int(unaligned)))
+    if isinstance(argument, Group):
+        return Group(items=[representative(item, plan, constant) for item in argument.items])
+    if isinstance(argument, Descriptor):
+        rank = len(argument.block_shape)
+        strides = [ALIGNMENT] * (rank - 1) + [1]
+        view = View(buffer=0, dtype=argument.view.dtype, shape=[1] * rank, strides=strides, offset=0)
+        return argument.model_copy(update={"view": view})
+    if isinstance(argument, Scalar):
+        return Scalar(value=argument.value, constexpr=True) if constant else _number(argument)
+    return argument
+
+
+def _number(argument: Scalar) -> Scalar:
+    """A scalar where the parameter is not declared constant: `constexpr` says that the caller made it one himself."""
+    value = argument.value
+    if value is None or (type(value) is int and value == 1):
+        return Scalar(value=value)
+    if argument.constexpr or type(value) is bool:
+        return Scalar(value=value, constexpr=argument.constexpr)
+    if not isinstance(value, int):
+        return Scalar(value=0.5)
+    for low, high, aligned in _RANGES:
+        if low <= value < high:
+            return Scalar(value=aligned + (value % ALIGNMENT != 0))
+    return Scalar(value=value)
+
+
+def specialised(plan: Plan, keys: Iterable[str], signatures: Mapping[str, dict[str, Any]]) -> tuple[Plan, list[str]]:
+    """The plan with what Triton's binder said of arguments in place of what the tracer claimed, and one kernel for each
+    key; and those keys in order.
+
+    Args:
+        keys: one for each launch, in order.
+        signatures: by key, Triton's type of every parameter, `constexpr`, or a list of them for a tuple.
+
+    Raises:
+        KernelError: too many different kernels.
+    """
+    numbers: dict[str, int] = {}
+    kernels: list[KernelCode] = []
+    steps: list[Step] = []
+    following = iter(keys)
+    for step in plan.steps:
+        if isinstance(step, Launch):
+            key = next(following)
+            if key not in numbers:
+                numbers[key] = len(kernels)
+                code = plan.kernels[step.kernel]
+                kernels.append(KernelCode(name=code.name, line=code.line, ttir="", options={}, constants={}))
+            arguments = {name: _settled(item, signatures[key][name]) for name, item in step.arguments.items()}
+            step = step.model_copy(update={"kernel": numbers[key], "arguments": arguments})
+        steps.append(step)
+    if len(kernels) > MAX_KERNELS:
+        raise KernelError(f"the plan needs more than {MAX_KERNELS} different kernels")
+    return plan.model_copy(update={"kernels": kernels, "steps": steps}), list(numbers)
+
+
+def _settled(argument: Argument, kind: Any) -> Argument:
+    if isinstance(argument, Scalar):
+        constexpr = kind == "constexpr"
+        return Scalar(value=argument.value, constexpr=constexpr, type="" if constexpr else str(kind))
+    if isinstance(argument, Group):
+        kinds = kind if isinstance(kind, list) else [kind] * len(argument.items)
+        return Group(items=[_settled(item, k) for item, k in zip(argument.items, kinds, strict=True)])
+    return argument
+
+
+def _functions(argument: Argument) -> list[str]:
+    """Kernel functions that an argument names."""
+    if isinstance(argument, Group):
+        return [name for item in argument.items for name in _functions(item)]
+    return [argument.name] if isinstance(argument, Symbol) and argument.kind == "function" else []

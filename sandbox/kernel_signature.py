@@ -1,0 +1,109 @@
+"""What a kernel function's decorator and annotations say about its parameters, read from the source as data.
+
+The clean module (`kernel_source`) has neither decorators nor foreign annotations, but Triton specialises and types
+arguments by them. Dropped are options that change nothing about a launch (`repr`, `version`, `launch_metadata`), and
+`debug`, which the tracer refuses. Not covered: types and lists of names that the candidate computes.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+
+from sandbox.types import Record
+
+DROPPED_OPTIONS = frozenset(["fn", "version", "repr", "launch_metadata", "debug"])
+PYTHON_TYPES = frozenset(["int", "float", "bool"])
+"""Triton takes them for i32, fp32 and u1."""
+_WRITTEN_TYPE = re.compile(r"(?:const )?\*?k?[a-z][a-z0-9_]*\*?")
+
+
+class Signature(Record):
+    """One kernel function."""
+
+    parameters: dict[str, str]
+    """Name → what its annotation says, in order: `constexpr`, a type as Triton spells it (`int64`, `*fp32`), `const`,
+    or nothing."""
+    do_not_specialize: tuple[int | str, ...] = ()
+    """Parameters by name or position that are not specialised by value."""
+    do_not_specialize_on_alignment: tuple[int | str, ...] = ()
+    noinline: bool = False
+
+
+def signature(function: ast.FunctionDef, tree: ast.Module, known: Mapping[str, str]) -> Signature:
+    """Args:
+        tree: the candidate file; a function may be decorated, or passed to `triton.jit(…)` elsewhere.
+        known: names for Triton's language, as `kernel_source.aliases` gives them.
+
+    Raises:
+        ValueError: an option of `triton.jit` is unknown, or no literal.
+    """
+    arguments = function.args
+    named = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs]
+    parameters = {argument.arg: _annotation(argument.annotation, known) for argument in named if argument}
+    options: dict[str, tuple[int | str, ...] | bool] = {}
+    for keyword in _options(function, tree):
+        if keyword.arg not in DROPPED_OPTIONS:
+            options |= _option(keyword, function.name)
+    return Signature.model_validate({"parameters": parameters, **options})
+
+
+def path_of(node: ast.AST) -> list[str]:
+    """`a.b.c` as its parts; empty for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
+
+
+def last_name(node: ast.AST) -> str:
+    """`c` of `a.b.c`; empty for anything that is no name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _options(function: ast.FunctionDef, tree: ast.Module) -> list[ast.keyword]:
+    """Keywords of every call of `jit` that makes a kernel of this function."""
+    calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and len(node.args) == 1 and last_name(node.args[0]) == function.name:
+            calls += [node, *([node.func] if isinstance(node.func, ast.Call) else [])]
+    return [keyword for call in calls if last_name(call.func) == "jit" for keyword in call.keywords]
+
+
+def _option(keyword: ast.keyword, name: str) -> dict[str, tuple[int | str, ...] | bool]:
+    if keyword.arg == "noinline" and isinstance(keyword.value, ast.Constant):
+        return {"noinline": bool(keyword.value.value)}
+    if keyword.arg in ("do_not_specialize", "do_not_specialize_on_alignment"):
+        value = keyword.value
+        items = value.elts if isinstance(value, ast.List | ast.Tuple | ast.Set) else []
+        given = [item.value for item in items if isinstance(item, ast.Constant)]
+        literal = isinstance(value, ast.Constant) and value.value is None
+        if (items or literal or _is_empty(value)) and len(given) == len(items):
+            return {keyword.arg: tuple(item for item in given if type(item) in (int, str))}  # type: ignore[misc]
+    raise ValueError(
+        f"kernel {name}: option {keyword.arg or '**'} of triton.jit is unknown or not a literal; write lists of "
+        "parameter names out, or leave it out"
+    )
+
+
+def _is_empty(value: ast.expr) -> bool:
+    return isinstance(value, ast.List | ast.Tuple | ast.Set) and not value.elts
+
+
+def _annotation(node: ast.expr | None, known: Mapping[str, str]) -> str:
+    """Annotations that say nothing to Triton are left out."""
+    if node is None:
+        return ""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        text = node.value.strip().removeprefix("tl.")
+        if text.split(".")[-1] == "constexpr":
+            return "constexpr"
+        return text if _WRITTEN_TYPE.fullmatch(text) else ""
+    parts = path_of(node)
+    if not parts:
+        return ""
+    if parts[-1] == "constexpr":
+        return "constexpr"
+    if len(parts) == 1 and parts[0] in PYTHON_TYPES:
+        return parts[0]
+    return ".".join([known[parts[0]].replace(":", "."), *parts[1:]]).split(".")[-1] if parts[0] in known else ""

@@ -1,0 +1,95 @@
+"""Whether programs of a launch may order themselves: kernels that look at what an atomic returns, or wait for memory.
+
+Decided from syntax, for functions that `kernel_source` has found to be within the language. What is said here decides
+how strictly `sandbox.memory_watch` judges races, so nothing that waits may be overlooked; but what only looks as if it
+waited gains little: programs run in random order all the same.
+"""
+
+import ast
+from collections.abc import Collection, Iterable, Mapping
+
+Function = ast.FunctionDef
+_LOADS = ("load", "load_tensor_descriptor")
+
+
+def uses_atomic_results(function: Function, known: Mapping[str, str]) -> bool:
+    """An atomic's result is used; to give it a name that is never read is no use."""
+    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    dropped = set()
+    for node in ast.walk(function):
+        unread = isinstance(node, ast.Assign) and all(
+            isinstance(target, ast.Name) and target.id not in read for target in node.targets
+        )
+        if isinstance(node, ast.Expr) or unread:
+            dropped.add(id(node.value))  # type: ignore[attr-defined]  # both kinds have one
+    return any(
+        _called(node, known).startswith("atomic_") and id(node) not in dropped
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+    )
+
+
+def waits(functions: Collection[Function], known: Mapping[str, str]) -> bool:
+    """A `while` loop may end, or not, by what it reads from memory itself: by a load, an atomic, or a kernel function
+    that contains one. Loops over what was read before them do not wait: nothing that happens elsewhere ends them.
+
+    Args:
+        functions: kernels, and all kernel functions that they use.
+        known: names for Triton's language in the file, as `kernel_source.aliases`.
+    """
+    readers: set[str] = set()
+    while True:
+        found = {f.name for f in functions if any(_reads(node, readers, known) for node in ast.walk(f))}
+        if found == readers:
+            break
+        readers = found
+    loops = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.While)]
+    return any(_waits(loop, readers, known) for loop in loops)
+
+
+def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool:
+    fresh: set[str] = set()
+    """Names whose value may come from memory, read inside the loop."""
+
+    def depends(node: ast.AST) -> bool:
+        return any(
+            _reads(n, readers, known) or (isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in fresh)
+            for n in ast.walk(node)
+        )
+
+    while True:
+        found = set(fresh)
+        for node in ast.walk(loop):
+            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For):
+                source = node.iter if isinstance(node, ast.For) else node.value
+                found |= _stored([node]) if source and depends(source) else set()
+            elif isinstance(node, ast.If | ast.While) and node is not loop and depends(node.test):
+                found |= _stored([*node.body, *node.orelse])
+        if found == fresh:
+            break
+        fresh = found
+    ends = [
+        node.test
+        for node in ast.walk(loop)
+        if isinstance(node, ast.If) and any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(node))
+    ]
+    return any(depends(test) for test in (loop.test, *ends))
+
+
+def _reads(node: ast.AST, readers: set[str], known: Mapping[str, str]) -> bool:
+    name = _called(node, known)
+    return name in _LOADS or name.startswith("atomic_") or name in readers
+
+
+def _called(node: ast.AST, known: Mapping[str, str]) -> str:
+    """Last part of the name of what is called, `""` where nothing is."""
+    if not isinstance(node, ast.Call):
+        return ""
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    return known.get(name, name).replace(":", ".").split(".")[-1]
+
+
+def _stored(nodes: Iterable[ast.AST]) -> set[str]:
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

@@ -1,0 +1,191 @@
+"""Clean kernel source → Triton IR, by Triton itself, in the compile role's isolated child.
+
+Nothing that the tracer says of generated code is believed: kernels come from `kernel_source`, arguments from the plan
+(by representatives, see `kernel_request`), and Triton binds, types and specialises them here. No candidate host code is
+run. What the frontend evaluates at compile time is the closed language with the builtins of `kernel_language`.
+"""
+
+import builtins
+import importlib
+import linecache
+import traceback
+from collections.abc import Sequence
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+from sandbox import triton_trace
+from sandbox.kernel_language import BUILTINS
+from sandbox.kernel_request import KernelRequest
+from sandbox.kernel_source import KernelModule
+from sandbox.plan import Argument, Descriptor, Group, Pointer, Scalar, View, decode_number
+from sandbox.triton_device import DEVICE
+from sandbox.triton_trace import RecordedLaunch
+from sandbox.types import Target
+
+MODULE_NAME = "candidate"
+MAX_REASON = 400
+MAX_LOG = 4000
+_MEMORY = 1 << 40
+"""Where memory would begin, aligned as the CUDA allocator aligns."""
+
+
+class LoweringError(Exception):
+    """The kernel is no valid Triton, or does not take its arguments: the candidate's fault."""
+
+    def __init__(self, reason: str, log: str) -> None:
+        super().__init__(reason)
+        self.reason, self.log = reason, log
+
+
+class Lowered(NamedTuple):
+    """One kernel, ready to be compiled."""
+
+    ttir: str
+    options: dict[str, Any]
+    signature: dict[str, Any]
+    """Triton's type of every parameter: `i32`, `*fp32`, `constexpr`, …, or a list of them for a tuple."""
+
+
+def lower(requests: Sequence[KernelRequest], target: Target, scratch: Path) -> list[Lowered]:
+    """One for each request, in order. From now on this process records launches instead of compiling. For good.
+
+    Raises:
+        LoweringError: Triton refuses a kernel; the reason is Triton's own.
+    """
+    recorded: list[RecordedLaunch] = []
+    triton_trace.record_launches(target, DEVICE, recorded.append)
+    loaded: dict[str, dict[str, Any]] = {}
+    found = []
+    for request in requests:
+        try:
+            identity = KernelRequest.identity(request.model_copy(update={"name": "", "options": {}, "arguments": {}}))
+            if identity not in loaded:
+                loaded[identity] = load(request.module, request.constants, scratch / f"module{len(loaded)}.py")
+            _launch(request, loaded[identity])
+        except Exception as error:  # the frontend runs the candidate's source, and may raise anything over it
+            raise _refused(request.name, error) from error
+        launch = recorded.pop()
+        kinds = {name: _listed(kind) for name, kind in launch.signature.items()}
+        options = {name: value for name, value in launch.options.items() if name in triton_trace.KEPT_OPTIONS}
+        found.append(Lowered(launch.ttir, options, kinds))
+    return found
+
+
+def load(module: KernelModule, constants: dict[str, Argument], path: Path) -> dict[str, Any]:
+    """The module's jit functions among its names. `path` is where to write it: Triton reads source lines."""
+    allowed = {name: getattr(builtins, name) for name in BUILTINS}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": MODULE_NAME}
+    namespace |= {name: _resolve(target) for name, target in module.aliases.items()}
+    namespace |= {name: _constant(value) for name, value in constants.items()}
+    path.write_text(module.source)
+    linecache.checkcache(str(path))
+    exec(compile(module.source, str(path), "exec"), namespace)  # clean source: see kernel_source
+    for name in module.functions:
+        signature = module.signatures[name]
+        function = namespace[name]
+        function.__annotations__ = {parameter: kind for parameter, kind in signature.parameters.items() if kind}
+        namespace[name] = triton.jit(
+            function,
+            do_not_specialize=signature.do_not_specialize,
+            do_not_specialize_on_alignment=signature.do_not_specialize_on_alignment,
+            noinline=signature.noinline,
+        )
+    return namespace
+
+
+class _Memory:
+    """What Triton asks of a tensor."""
+
+    def __init__(self, view: View) -> None:
+        self.dtype = getattr(torch, view.dtype)
+        self._offset: int = view.offset * self.dtype.itemsize
+        self._nbytes = view.nbytes
+
+    def data_ptr(self) -> int:
+        return _MEMORY + self._offset
+
+    def ptr_range(self) -> int:
+        return self._nbytes
+
+
+def _launch(request: KernelRequest, module: dict[str, Any]) -> None:
+    function = module[request.name]
+    parameters = function.signature.parameters
+    by_name = bool(parameters.keys() & request.options.keys())  # a parameter named as an option (num_warps) is both
+    positional: list[Any] = []
+    keywords: dict[str, Any] = dict(request.options)
+    for name, parameter in parameters.items():
+        constant = request.module.signatures[request.name].parameters[name] == "constexpr"
+        value = _value(request.arguments[name], module, constant)
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            positional += value
+        elif by_name or parameter.kind is Parameter.KEYWORD_ONLY:
+            keywords[name] = value
+        else:
+            positional.append(value)
+    function[(1, 1, 1)](*positional, **keywords)
+
+
+def _value(argument: Argument, module: dict[str, Any], constant: bool) -> Any:
+    if isinstance(argument, Pointer):
+        return _Memory(argument.view)
+    if isinstance(argument, Scalar):
+        value = _plain(argument)
+        return tl.constexpr(value) if argument.constexpr and not constant else value
+    if isinstance(argument, Group):
+        return tuple(_value(item, module, constant) for item in argument.items)
+    if isinstance(argument, Descriptor):
+        view = argument.view
+        given: dict[str, Any] = {}
+        if argument.padding != "zero":
+            given["padding"] = argument.padding
+        if argument.round_to_tf32:  # Triton 3.9
+            given["round_f32_to_tf32"] = True
+        return TensorDescriptor(_Memory(view), view.shape, view.strides, argument.block_shape, **given)
+    return tl.dtype(argument.name) if argument.kind == "dtype" else module[argument.name]
+
+
+def _constant(argument: Argument) -> Any:
+    """A module constant; Triton refuses those that were no `tl.constexpr`."""
+    scalars = argument.items if isinstance(argument, Group) else [argument]
+    wrapped = all(isinstance(item, Scalar) and item.constexpr for item in scalars)
+    if isinstance(argument, Group):
+        value = tuple(_plain(item) if isinstance(item, Scalar) else _value(item, {}, True) for item in scalars)
+        return tl.constexpr(value) if wrapped else value
+    value = _value(argument, {}, True)
+    return tl.constexpr(value) if wrapped else value
+
+
+def _plain(argument: Scalar) -> Any:
+    value = argument.value
+    return decode_number(value) if isinstance(value, str) and value.startswith("float:") else value
+
+
+def _resolve(target: str) -> Any:
+    """`triton.language`, or `triton.language:exp`."""
+    module, _, attribute = target.partition(":")
+    if not attribute:
+        return importlib.import_module(module)
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if hasattr(found, attribute) else importlib.import_module(f"{module}.{attribute}")
+
+
+def _listed(kind: Any) -> Any:
+    """Tuples as lists, as JSON has them."""
+    return [_listed(item) for item in kind] if isinstance(kind, tuple | list) else str(kind)
+
+
+def _refused(name: str, error: Exception) -> LoweringError:
+    text = "".join(traceback.format_exception(error, limit=-8))
+    reason = f"kernel {name}: {type(error).__name__}: {error}"
+    return LoweringError(_valid(reason[:MAX_REASON]), _valid(text[-MAX_LOG:]))
+
+
+def _valid(text: str) -> str:
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,188 @@
+"""A task's own code, loaded: draws inputs under secret seeds and computes what is right. Only judges hold it."""
+
+import copy
+import hashlib
+import linecache
+import secrets
+import weakref
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from sandbox.draw import Draw
+from sandbox.numerics import Float64, to_float64
+from sandbox.types import Case, Distribution
+
+
+class BrokenReferenceError(Exception):
+    """The task's own code does not work: our fault, never the candidate's."""
+
+
+class Drawn:
+    """One case's inputs: the tree of arguments, and all tensors in it (then the parameters of a model) in order."""
+
+    def __init__(self, inputs: tuple[Any, ...], model: torch.nn.Module | None) -> None:
+        self.inputs, self.model = inputs, model
+        self.tensors: list[torch.Tensor] = []
+        self.tree = [_tree(value, self.tensors) for value in inputs]
+        self.parameters: dict[str, int] = {}
+        weights = [] if model is None else [*model.named_parameters(), *model.named_buffers()]  # tables too
+        for name, value in weights:
+            self.parameters[name] = len(self.tensors)
+            self.tensors.append(value.detach())
+        self.tensors = [t.contiguous() if 0 in t.stride() and t.numel() > 1 else t for t in self.tensors]
+
+    def arguments(self, tensors: list[torch.Tensor]) -> list[Any]:
+        """The arguments with other tensors in the places of `self.tensors`."""
+        return [_filled(tree, tensors) for tree in self.tree]
+
+
+class Reference:
+    """A task file, loaded: function style or KernelBench style."""
+
+    def __init__(self, source: str, entry_point: str, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.module = ModuleType("reference")
+        name = f"<reference {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
+        linecache.cache[name] = (len(source), None, source.splitlines(True), name)  # Triton in a reference reads lines
+        exec(compile(source, name, "exec"), self.module.__dict__)
+        self.is_model = entry_point == "ModelNew"
+        name = "Model" if self.is_model else entry_point
+        if not hasattr(self.module, name):
+            raise BrokenReferenceError(f"the task defines no {name!r}")
+        self.target: Any = getattr(self.module, name)
+        self._compiled: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+    def draw(self, case: Case, model: torch.nn.Module | None = None) -> Drawn:
+        """Fresh inputs under a seed that exists only in this call; a fresh model too unless one is given."""
+        seed = secrets.randbits(63)
+        draw = Draw(torch.Generator(self.device).manual_seed(seed), case.distribution)
+        with self.device:
+            if hasattr(self.module, "make_inputs"):
+                inputs = tuple(self.module.make_inputs(dict(case.args), draw))
+            else:
+                torch.manual_seed(seed)
+                inputs = tuple(_respread(x, draw) for x in self.module.get_inputs())
+            if self.is_model and model is None:
+                torch.manual_seed(seed ^ 1)
+                model = self.target(*self.init_arguments()).to(self.device)
+        return Drawn(_map(inputs, lambda tensor: tensor.to(self.device)), model)
+
+    def init_arguments(self) -> list[Any]:
+        return list(self.module.get_init_inputs()) if hasattr(self.module, "get_init_inputs") else []
+
+    def describe(self, case: Case) -> dict[str, Any]:
+        """Shapes, dtypes and structure of a case's inputs; values are thrown away."""
+        return self.description(self.draw(case))
+
+    def description(self, drawn: Drawn) -> dict[str, Any]:
+        """What the tracer and the plan's check may know of drawn inputs."""
+        return {
+            "arguments": drawn.tree,
+            "parameters": drawn.parameters,
+            "init_arguments": self.init_arguments() if self.is_model else [],
+            "tensors": [_layout(t) for t in drawn.tensors],
+        }
+
+    def run(self, drawn: Drawn, double: bool) -> Any:
+        """The expected output: in the case's dtype, or in float64. The inputs stay as they are."""
+        copies = _map(drawn.inputs, torch.Tensor.clone)
+        with torch.no_grad(), self.device:
+            if not double:
+                return (drawn.model or self.target)(*copies)
+            with Float64():
+                model = None if drawn.model is None else copy.deepcopy(drawn.model).double()
+                return (model or self.target)(*to_float64(copies))
+
+    def function(self, drawn: Drawn, tensors: list[torch.Tensor], compiled: bool) -> Any:
+        """The reference to be timed, as it is or under `torch.compile`; a model with its weights in `tensors`."""
+        function = self.target if drawn.model is None else drawn.model
+        if compiled:
+            if function not in self._compiled:
+                self._compiled[function] = torch.compile(function)
+            function = self._compiled[function]
+        if drawn.model is None:
+            return function
+        weights = {name: tensors[position] for name, position in drawn.parameters.items()}
+        prefix = "_orig_mod." if compiled else ""
+        named = {prefix + name: value for name, value in weights.items()}
+        return lambda *arguments: torch.func.functional_call(function, named, arguments)
+
+    def cost(self, case: Case) -> dict[str, float] | None:
+        """What the task declares that a case must at least cost: `cost(case)` returns `bytes` and `flops`."""
+        return dict(self.module.cost(dict(case.args))) if hasattr(self.module, "cost") else None
+
+
+def structure(value: Any) -> Any:
+    """The shape of an output structure, as `sandbox.plan.outputs` writes it.
+
+    Raises:
+        BrokenReferenceError: something in it is no tensor.
+    """
+    if isinstance(value, torch.Tensor):
+        return "tensor"
+    if isinstance(value, tuple | list):
+        return {"list" if isinstance(value, list) else "tuple": [structure(v) for v in value]}
+    if isinstance(value, dict):
+        return {"dict": {str(k): structure(v) for k, v in value.items()}}
+    raise BrokenReferenceError(f"the reference returns {type(value).__name__}, which is no tensor")
+
+
+def leaves(value: Any) -> list[torch.Tensor]:
+    """All tensors of an output structure, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value
+    return [leaf for item in items for leaf in leaves(item)]
+
+
+def _layout(tensor: torch.Tensor) -> dict[str, Any]:
+    span = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) if tensor.numel() else 0
+    return {
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "shape": list(tensor.shape),
+        "strides": list(tensor.stride()),
+        "nbytes": span * tensor.element_size(),
+    }
+
+
+def _respread(value: Any, draw: Draw) -> Any:
+    """KernelBench inputs are positive and tame; other distributions replace floating-point tensors."""
+    distribution: Distribution = draw.distribution
+    if distribution == "normal" or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    return draw.normal(*value.shape, dtype=value.dtype)
+
+
+def _tree(value: Any, tensors: list[torch.Tensor]) -> dict[str, Any]:
+    if isinstance(value, torch.Tensor):
+        tensors.append(value)
+        return {"tensor": len(tensors) - 1}
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [_tree(v, tensors) for v in value]}
+    if isinstance(value, dict):
+        return {"dict": {k: _tree(v, tensors) for k, v in value.items()}}
+    return {"value": value}
+
+
+def _filled(tree: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+    ((kind, value),) = tree.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: _filled(item, tensors) for key, item in value.items()}
+    if kind in ("tuple", "list"):
+        items = [_filled(item, tensors) for item in value]
+        return tuple(items) if kind == "tuple" else items
+    return value
+
+
+def _map(value: Any, function: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, tuple | list):
+        return type(value)(_map(v, function) for v in value)
+    if isinstance(value, dict):
+        return {k: _map(v, function) for k, v in value.items()}
+    return value

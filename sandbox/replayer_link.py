@@ -1,0 +1,65 @@
+"""The judge's line to its replayer: one question, one answer, and what an answer that does not come means."""
+
+import socket
+from typing import Any
+
+from sandbox import wire
+from sandbox.exam import rejected
+
+ATTACH_SECONDS = 60.0
+
+
+class StopError(Exception):
+    """Ends the judge's present question early; `reply` is its answer. It says `lost` where the replayer is gone or must
+    go.
+    """
+
+    def __init__(self, reply: dict[str, Any]) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class ReplayerLink:
+    """At most one living replayer."""
+
+    def __init__(self) -> None:
+        self._channel: socket.socket | None = None
+
+    def attach(self, fd: int) -> None:
+        """A new replayer, whose socket `fd` is; returns when it is ready.
+
+        Raises:
+            wire.WireError: it did not start.
+        """
+        self._drop()
+        self._channel = socket.socket(fileno=fd)
+        self._channel.settimeout(ATTACH_SECONDS)
+        wire.receive(self._channel)
+
+    def ask(self, question: dict[str, Any], seconds: float, fds: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Raises:
+        StopError: the replayer hangs, died, lost its context, or the kernel is at fault.
+        """
+        if self._channel is None:
+            raise StopError({"fault": "there is no replayer", "lost": True})
+        self._channel.settimeout(seconds)
+        try:
+            wire.send(self._channel, question, fds)
+            reply, _ = wire.receive(self._channel)
+        except wire.WireError as error:
+            hung = isinstance(error.__cause__, TimeoutError)
+            late = rejected("timeout", f"still running after {seconds:g} s on the GPU")
+            reply = {**(late if hung else {"fault": f"the replayer died: {error}"}), "lost": True}
+        else:
+            if "rejected" in reply:
+                reply = {**rejected("launch", reply["rejected"]), "lost": reply["lost"]}
+        if reply.get("lost"):
+            self._drop()
+        if "rejected" in reply or "fault" in reply:
+            raise StopError(reply)
+        return dict(reply)
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None

@@ -1,0 +1,94 @@
+"""From samples to a ratio that can be trusted: interleaving, medians, a bootstrap interval, and the roofline."""
+
+import random
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from sandbox.types import Record
+
+WARM_ROUNDS = 2
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+FLOPS_PER_CLOCK = {8: 2048, 9: 4096, 10: 8192}
+"""Dense half-precision tensor-core operations of one multiprocessor in one clock, by major compute capability."""
+DECLARED_FLOOR, OUTPUT_FLOOR = 0.5, 0.25
+"""Below this share of the roofline a time is not believed: half of what the task declares, or a quarter of what merely
+writing the outputs takes (the L2 cache can take writes faster than memory)."""
+
+
+class Machine(Record):
+    """What the roofline needs to know of a GPU."""
+
+    bytes_per_ms: float
+    flops_per_ms: float
+
+
+class Cost(Record):
+    """What one evaluation must at least do."""
+
+    bytes: float
+    flops: float
+    declared: bool
+    """By the task; otherwise inputs and outputs are counted once."""
+    output_bytes: float
+
+
+class Ratio(Record):
+    """Two medians and how they compare."""
+
+    candidate_ms: float
+    baseline_ms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+def interleave(samplers: dict[str, Callable[[], float]], runs: int) -> dict[str, list[float]]:
+    """`runs` rounds of one sample each in random order, after a few that do not count. Values in ms."""
+    samples: dict[str, list[float]] = {name: [] for name in samplers}
+    order = list(samplers)
+    for number in range(-WARM_ROUNDS, runs):
+        random.shuffle(order)
+        for name in order:
+            value = samplers[name]()
+            if number >= 0:
+                samples[name].append(value)
+    return samples
+
+
+def compare(candidate: list[float], baseline: list[float]) -> Ratio:
+    """Medians, and the ratio of medians with a percentile bootstrap interval over rounds (paired)."""
+    pairs = (np.asarray(baseline), np.asarray(candidate))
+    medians = [float(np.median(values)) for values in pairs]
+    if all(np.ptp(values) == 0 for values in pairs):
+        low = high = medians[0] / medians[1]
+    else:
+        found = stats.bootstrap(
+            pairs, _ratio, paired=True, vectorized=True, n_resamples=RESAMPLES, confidence_level=CONFIDENCE,
+            method="percentile",
+        ).confidence_interval  # fmt: skip
+        low, high = float(found.low), float(found.high)
+    return Ratio(
+        candidate_ms=medians[1], baseline_ms=medians[0], ratio=medians[0] / medians[1], ratio_low=low, ratio_high=high
+    )
+
+
+def _ratio(baseline: npt.NDArray[Any], candidate: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+    quotient: npt.NDArray[Any] = np.median(baseline, axis=axis) / np.median(candidate, axis=axis)
+    return quotient
+
+
+def roofline(cost: Cost, machine: Machine) -> tuple[float, Literal["bytes", "flops"]]:
+    """The least time in ms, and what limits it."""
+    by_bytes, by_flops = cost.bytes / machine.bytes_per_ms, cost.flops / machine.flops_per_ms
+    return (by_bytes, "bytes") if by_bytes >= by_flops else (by_flops, "flops")
+
+
+def floor_ms(cost: Cost, machine: Machine) -> float:
+    """A time below this is tampering, not speed."""
+    declared = DECLARED_FLOOR * roofline(cost, machine)[0] if cost.declared else 0.0
+    return max(declared, OUTPUT_FLOOR * cost.output_bytes / machine.bytes_per_ms)

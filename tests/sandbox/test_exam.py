@@ -1,0 +1,113 @@
+"""Several sets of inputs in one arena: what is checked, what is restored, what a repetition must show."""
+
+import pytest
+import torch
+
+from sandbox import arena
+from sandbox.exam import Exam
+from sandbox.plan import Buffer, View
+from sandbox.reference import Reference
+from sandbox.types import TOLERANCES, Case
+
+SOURCE = """
+def make_inputs(case, draw):
+    return (draw.normal(case["n"]),)
+
+def double(x):
+    return x * 2
+"""
+N, SETS = 100, 3
+VIEW = View(buffer=1, dtype="float32", shape=[N], strides=[1], offset=0)
+TOLERANCE = TOLERANCES["T32"]
+
+
+@pytest.fixture
+def exam() -> Exam:
+    reference = Reference(SOURCE, "double")
+    drawn = [reference.draw(Case(name="one", args={"n": N})) for _ in range(SETS)]
+    buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
+    where = arena.layout([b.nbytes for b in buffers], spread=8)
+    memory = torch.empty((SETS + 1) * where.nbytes + 100, dtype=torch.uint8)
+    return Exam(reference, drawn, buffers, where, memory)
+
+
+def solve(exam: Exam, factor: float = 2.0) -> None:
+    for number, one in enumerate(exam.drawn):
+        exam.output(VIEW, number).copy_(exam.tensor(number, 0, one.tensors[0]) * factor)
+
+
+def test_sets_are_independent_draws(exam: Exam) -> None:
+    first, second = (exam.tensor(number, 0, exam.drawn[number].tensors[0]) for number in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_right_on_all_sets(exam: Exam) -> None:
+    solve(exam)
+    assert exam.check([VIEW], "tensor", TOLERANCE)["limit_share"] <= 1
+
+
+def test_one_wrong_set_is_enough(exam: Exam) -> None:
+    solve(exam)
+    exam.output(VIEW, 2)[7] += 1
+    assert exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["stage"] == "numerics"
+
+
+def test_unwritten_output_is_wrong(exam: Exam) -> None:
+    assert exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["stage"] == "numerics"
+
+
+def test_no_constant_can_be_counted_on_in_unwritten_memory(exam: Exam) -> None:
+    slot = exam.where.slots[1]
+    found = [block[slot.offset : slot.offset + slot.nbytes] for block in exam.blocks]
+    assert {bool((part == arena.POISON).all()) for part in found} == {True, False}
+
+
+def test_a_write_into_another_block_is_seen(exam: Exam) -> None:
+    """Whoever computes all blocks in one launch cannot know which of them is a decoy."""
+    solve(exam)
+    exam.check([VIEW], "tensor", TOLERANCE)
+    exam.blocks[exam.decoys[0], exam.where.slots[1].offset] ^= 1
+    assert "outside" in exam.check_again([VIEW], TOLERANCE)["rejected"]["reason"]
+
+
+def test_a_write_behind_the_blocks_is_seen_and_undone(exam: Exam) -> None:
+    solve(exam)
+    exam.memory[-1] ^= 1
+    assert "outside" in exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["reason"]
+    exam.restore()
+    solve(exam)
+    assert "rejected" not in exam.check([VIEW], "tensor", TOLERANCE)
+
+
+def test_changed_input_is_tampering(exam: Exam) -> None:
+    solve(exam)
+    exam.tensor(1, 0, exam.drawn[1].tensors[0])[0] += 1
+    assert exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["stage"] == "tamper"
+
+
+def test_a_write_between_buffers_is_seen(exam: Exam) -> None:
+    solve(exam)
+    exam.blocks[exam.order[1], exam.where.slots[1].offset - 1] ^= 1
+    assert "outside" in exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["reason"]
+
+
+def test_a_repetition_must_do_the_work_again(exam: Exam) -> None:
+    solve(exam)
+    exam.check([VIEW], "tensor", TOLERANCE)
+    exam.restore()
+    assert exam.check_again([VIEW], TOLERANCE)["rejected"]["stage"] == "numerics"
+    solve(exam)
+    assert "rejected" not in exam.check_again([VIEW], TOLERANCE)
+
+
+def test_a_repetition_may_round_otherwise(exam: Exam) -> None:
+    solve(exam)
+    exam.check([VIEW], "tensor", TOLERANCE)
+    exam.restore()
+    solve(exam, 2.0 * (1 + 1e-7))
+    assert "rejected" not in exam.check_again([VIEW], TOLERANCE)
+
+
+def test_guard_bands_differ_from_draw_to_draw() -> None:
+    layouts = {arena.layout([400, 400, 400], spread=64) for _ in range(8)}
+    assert len(layouts) > 1

@@ -1,0 +1,260 @@
+"""What the interpreter says about kernels whose programs touch the same memory, and about numbers that numpy lacks."""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import triton.language as tl
+from interpreting import copies, interpret
+from triton._C.libtriton import ir
+from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+from sandbox import triton_interpreter
+from sandbox.local import LocalSandbox
+from sandbox.plan import DTYPES
+
+PROGRAMS = 12
+ROUNDS = 3
+"""Programs run in another random order each time."""
+
+LOOK_BACK = """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    total = tl.load(x + me)
+    if me > 0:
+        WAIT
+        total += tl.load(out + me - 1)
+    tl.store(out + me, total)
+    SIGNAL
+"""
+ATOMIC_FLAG = LOOK_BACK.replace("SIGNAL", "tl.atomic_xchg(flag + me, 1)").replace(
+    "WAIT", "while tl.atomic_add(flag + me - 1, 0) == 0:\n            pass"
+)
+VOLATILE_FLAG = LOOK_BACK.replace("SIGNAL", "tl.debug_barrier()\n    tl.store(flag + me, 1)").replace(
+    "WAIT",
+    "ready = tl.load(flag + me - 1, volatile=True)\n        while ready == 0:\n"
+    "            ready = tl.load(flag + me - 1, volatile=True)",
+)
+WAITING_HELPER = "def wait(flag):\n    while tl.atomic_cas(flag, 1, 1) != 1:\n        pass\n" + LOOK_BACK.replace(
+    "SIGNAL", "tl.atomic_xchg(flag + me, 1)"
+).replace("WAIT", "wait(flag + me - 1)")
+WAITS_FOR_LATER = """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    last = tl.num_programs(0) - 1
+    tl.store(out + last - me, tl.load(x + last - me))
+    tl.atomic_xchg(flag + me, 1)
+    if me < last:
+        while tl.atomic_add(flag + me + 1, 0) == 0:
+            pass
+    tl.store(flag + me, 2)
+"""
+BARRIER = """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    n = tl.num_programs(0)
+    tl.store(out + n + me, tl.load(x + me))
+    tl.atomic_add(flag, 1)
+    while tl.atomic_add(flag, 0) < n:
+        pass
+    tl.store(out + me, tl.sum(tl.load(out + n + tl.arange(0, 16), mask=tl.arange(0, 16) <= me, other=0.0), axis=0))
+"""
+MAXIMUM_BY_SWAPPING = """
+def kernel(x, out, flag):
+    mine = tl.load(x + tl.program_id(0)).to(tl.int32)
+    old = tl.load(flag)
+    while old < mine:
+        seen = tl.atomic_cas(flag, old, mine)
+        old = tl.where(seen == old, mine, seen)
+"""
+LAST_ONE_RESETS = """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    tl.store(out + me, tl.load(x + me))
+    if tl.atomic_add(flag, 1) == tl.num_programs(0) - 1:
+        at = tl.arange(0, 16)
+        total = tl.sum(tl.load(out + at, mask=at < tl.num_programs(0), other=0.0), axis=0)
+        tl.store(out, total)
+        tl.store(flag, 0)
+"""
+RIGHT = {
+    "atomic flag": (ATOMIC_FLAG, "cumsum"),
+    "volatile flag": (VOLATILE_FLAG, "cumsum"),
+    "helper that waits": (WAITING_HELPER, "cumsum"),
+    "waits for later ones": (WAITS_FOR_LATER, "copy"),
+    "barrier": (BARRIER, "cumsum"),
+    "maximum by swapping": (MAXIMUM_BY_SWAPPING, "maximum"),
+    "last one resets": (LAST_ONE_RESETS, "sum"),
+}
+
+SIMPLE = "def kernel(x, out, flag):\n    me = tl.program_id(0)\n"
+NEIGHBOUR = (
+    SIMPLE + "    WAIT\n    tl.store(out + me, tl.load(out + me - 1, mask=me > 0, other=0.0) + tl.load(x + me))\n"
+)
+RACES = {
+    "neighbour": NEIGHBOUR.replace("WAIT", "pass"),
+    "empty loop": NEIGHBOUR.replace("WAIT", "turn = 0\n    while turn < 1:\n        turn += 1"),
+    "loop over data read before": NEIGHBOUR.replace(
+        "WAIT", "left = tl.load(flag)\n    while left > 0:\n        left -= 1"
+    ),
+    "loop that waits for nothing": NEIGHBOUR.replace("WAIT", "while tl.atomic_add(flag, 1) < 0:\n        pass"),
+    "flag that is not looked at": NEIGHBOUR.replace("WAIT", "old = tl.atomic_add(flag, 1)"),
+    "relaxed counter": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='relaxed')"),
+    "sum read too early": SIMPLE + "    tl.atomic_add(out, tl.load(x + me))\n    if me == 1:\n"
+    "        tl.store(out + 1, tl.load(out))\n",
+    "set by the first, added to by others": SIMPLE + "    if me == 0:\n        tl.store(out, 1.0)\n"
+    "    tl.atomic_add(out, tl.load(x + me))\n",
+    "another lock": SIMPLE + "    while tl.atomic_cas(flag + me % 2, 0, 1) == 1:\n        pass\n"
+    "    tl.store(out, tl.load(out) + tl.load(x + me))\n    tl.atomic_xchg(flag + me % 2, 0)\n",
+}
+UNSET = {
+    "plain": ("out = tl.load(scratch)", True),
+    "one lane": ("tl.store(scratch, 1)\n    out = tl.load(scratch + tl.arange(0, 2))", True),
+    "added to": ("tl.atomic_add(scratch, 1)", True),
+    "compared": ("tl.atomic_cas(scratch, -1, 1)", True),
+    "exchanged": ("tl.atomic_xchg(scratch, 1)\n    out = tl.load(scratch)", False),
+    "masked": ("out = tl.load(scratch + tl.arange(0, 2), mask=tl.arange(0, 2) < 0, other=3)", False),
+    "set before": ("tl.store(scratch, 1)\n    tl.atomic_add(scratch, 1)", False),
+    "set before by bytes": (
+        "tl.store(bytes + tl.arange(0, 4), tl.zeros([4], tl.int8))\n    out = tl.load(bytes + tl.arange(0, 4))", False
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_programs_that_wait_for_each_other_are_right(sandbox: LocalSandbox, name: str) -> None:
+    source, kind = RIGHT[name]
+    x = torch.arange(1, PROGRAMS + 1).float()
+    expected = {"cumsum": x.cumsum(0), "copy": x, "sum": x.sum(), "maximum": x.max().int()}[kind]
+    for _ in range(ROUNDS):
+        reply, (_, out, flag) = interpret(
+            sandbox.interpreter,
+            source,
+            PROGRAMS,
+            [x, torch.zeros(2 * PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)],
+        )
+        assert "changed" in reply, reply
+        found = {"cumsum": out[:PROGRAMS], "copy": out[:PROGRAMS], "sum": out[0], "maximum": flag[0]}[kind]
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_races_are_found(sandbox: LocalSandbox, name: str) -> None:
+    tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
+    reply, _ = interpret(sandbox.interpreter, RACES[name], PROGRAMS, [*tensors])
+    assert reply.get("rejected", {}).get("reason", "").startswith("RaceError"), reply
+
+
+def test_programs_that_wait_for_nobody_run_into_the_limit(sandbox: LocalSandbox) -> None:
+    forever = SIMPLE + "    while tl.atomic_add(flag, 0) == 0:\n        pass\n"
+    tensors = [torch.ones(40), torch.zeros(40), torch.zeros(40, dtype=torch.int32)]
+    assert interpret(sandbox.interpreter, forever, 40, [*tensors], seconds=1.0)[0] == {"timed_out": True}
+
+
+@pytest.mark.parametrize("name", UNSET)
+def test_memory_that_nothing_has_set_may_not_be_read(sandbox: LocalSandbox, name: str) -> None:
+    body, refused = UNSET[name]
+    bytes_ = torch.zeros(8, dtype=torch.int8)
+    reply, _ = interpret(sandbox.interpreter, f"def kernel(scratch, bytes):\n    {body}\n", 1, [4, bytes_])
+    assert ("nothing has set" in reply.get("rejected", {}).get("reason", "")) == refused, reply
+    assert refused or "changed" in reply, reply
+
+
+def test_a_library_function_that_we_lack_is_our_fault(sandbox: LocalSandbox) -> None:
+    body = "def kernel(x):\n    tl.store(x, libdevice.NAME(tl.load(x)))\n"
+    replies = [interpret(sandbox.interpreter, body.replace("NAME", name), 1, [torch.ones(1)]) for name in ("j0", "erf")]
+    assert "libdevice.j0" in replies[0][0]["fault"]
+    torch.testing.assert_close(replies[1][1][0], torch.ones(1).erf())
+
+
+def test_every_conversion_works_in_isolation(sandbox: LocalSandbox) -> None:
+    """Torch asks the system about the processor at the first conversion of some; in there it gets no answer."""
+    dtypes = [getattr(torch, name) for name in DTYPES]
+    pairs = [(torch.ones(2).to(a), torch.zeros(2).to(b)) for a, b in itertools.permutations(dtypes, 2)]
+    reply, found = copies(sandbox.interpreter, pairs)
+    assert "changed" in reply, reply
+    assert all(bool((x.to(torch.complex128) == 1).all()) for x in found)
+
+
+FLOAT8 = {"float8e4nv": (4, 3, 7), "float8e5": (5, 2, 15)}
+"""Bits of exponent and mantissa, and the exponent's bias."""
+
+
+@functools.cache
+def decoded(name: str) -> list[float]:
+    """The number that each of the 256 codes stands for, by the definition of the format."""
+    exponent_bits, mantissa_bits, bias = FLOAT8[name]
+    numbers = []
+    for code in range(256):
+        exponent, mantissa = code >> mantissa_bits & (1 << exponent_bits) - 1, code & (1 << mantissa_bits) - 1
+        if name == "float8e4nv" and code & 0x7F == 0x7F:
+            number = math.nan
+        elif name == "float8e5" and exponent == 31:
+            number = math.nan if mantissa else math.inf
+        else:
+            number = (mantissa / (1 << mantissa_bits) + bool(exponent)) * 2.0 ** (max(exponent, 1) - bias)
+        numbers.append(-number if code & 0x80 else number)
+    return numbers
+
+
+def nearest(name: str, x: float) -> int:
+    """The code of the number that is nearest to `x`; of two the even one; the largest for what is beyond it."""
+    if math.isnan(x):
+        return 0x7F
+    finite = {code: y for code, y in enumerate(decoded(name)[:128]) if math.isfinite(y)}
+    size = min(abs(x), max(finite.values()))
+    code = min(finite, key=lambda code: (abs(finite[code] - size), code & 1))
+    return code | (0x80 if math.copysign(1.0, x) < 0 else 0)
+
+
+@pytest.fixture
+def builder() -> Iterator[InterpreterBuilder]:
+    before = dict(vars(InterpreterBuilder))
+    triton_interpreter.mend_numbers()
+    yield InterpreterBuilder()
+    for name, method in before.items():
+        if vars(InterpreterBuilder)[name] is not method:
+            setattr(InterpreterBuilder, name, method)
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_float8_is_rounded_to_nearest_even_and_saturates(builder: InterpreterBuilder, name: str) -> None:
+    """On every number of the format, every tie between two of them, and the float32 next to each."""
+    exact = np.array(sorted(y for y in decoded(name)[:128] if math.isfinite(y)), np.float32)
+    ties = (exact[1:] + exact[:-1]) / 2
+    beyond = np.array([exact[-1] * 1.01, exact[-1] * 1.0625, exact[-1] * 2, 1e30, np.inf, np.nan], np.float32)
+    points = np.concatenate([exact, ties, beyond])
+    with np.errstate(over="ignore"):
+        points = np.concatenate([points, np.nextafter(points, np.float32(np.inf)), np.nextafter(points, np.float32(0))])
+    points = np.concatenate([points, -points])
+    kind = getattr(tl, name)
+    found = builder.create_fp_to_fp(TensorHandle(points, tl.float32), kind, ir.ROUNDING_MODE.RTNE).data
+    assert found.tolist() == [nearest(name, float(x)) for x in points]
+    cut = builder.create_fp_to_fp(TensorHandle(points, tl.float32), kind, ir.ROUNDING_MODE.RTZ).data
+    sizes = np.abs(np.array(decoded(name))[cut])[np.isfinite(points)]
+    expected = exact[np.searchsorted(exact, np.abs(points[np.isfinite(points)]), side="right") - 1]
+    assert np.array_equal(sizes, expected)
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_float8_becomes_the_number_that_it_stands_for(builder: InterpreterBuilder, name: str) -> None:
+    codes = TensorHandle(np.arange(256, dtype=np.uint8), getattr(tl, name))
+    for wide in (tl.float32, tl.float16):
+        np.testing.assert_array_equal(builder.create_fp_to_fp(codes, wide, None).data, np.array(decoded(name)))
+    brain = builder.create_fp_to_fp(codes, tl.bfloat16, None).data
+    np.testing.assert_array_equal((brain.astype(np.uint32) << 16).view(np.float32), np.array(decoded(name)))
+
+
+def test_float16_becomes_the_nearest_float8(builder: InterpreterBuilder) -> None:
+    halves = np.arange(0, 1 << 16, 7, dtype=np.uint16).view(np.float16)
+    found = builder.create_fp_to_fp(TensorHandle(halves, tl.float16), tl.float8e4nv, ir.ROUNDING_MODE.RTNE).data
+    assert found.tolist() == [nearest("float8e4nv", float(x)) for x in halves]
+
+
+def test_integers_become_bfloat16(builder: InterpreterBuilder) -> None:
+    found = builder.create_si_to_fp(TensorHandle(np.array([-3, 0, 257], np.int32), tl.int32), tl.bfloat16).data
+    assert (found.astype(np.uint32) << 16).view(np.float32).tolist() == [-3.0, 0.0, 256.0]

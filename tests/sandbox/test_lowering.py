@@ -1,0 +1,296 @@
+"""What is compiled comes from the candidate's source: requests, the compile role's lowering, and plans put right."""
+
+import ast
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from test_variants import KERNEL
+from tracing import request
+
+from sandbox import plan, wire
+from sandbox.bench import corpus
+from sandbox.binary import Binary, BinaryCache
+from sandbox.gpu_trial import GpuTrial, Planned
+from sandbox.kernel_request import KernelRequest, Modules, specialised
+from sandbox.kernel_signature import signature
+from sandbox.kernel_source import KernelError
+from sandbox.local import LocalSandbox
+from sandbox.pool import run_untrusted
+from sandbox.trial import EarlyVerdictError
+from sandbox.types import Case, Job, Limits, Tolerance
+
+RICH = KERNEL.replace("TUNE\n", "").replace(", OPTIONS", ", B=64, EVEN=False")
+ADD = """
+import torch, triton, triton.language as tl
+@triton.jit
+def kernel(x, y, n, B: tl.constexpr):
+    at = tl.program_id(0) * B + tl.arange(0, B)
+    tl.store(y + at, tl.load(x + at, mask=at < n) + 1, mask=at < n)
+def f(x):
+    y = torch.empty_like(x)
+    kernel[(4,)](x, y, x.numel(), B=256)
+    return y
+"""
+FORGE = """
+import triton.compiler
+honest = triton.compiler.compile
+def forged(*args, **keywords):
+    lowered = honest(*args, **keywords)
+    lowered.ttir = lowered.ttir.replace("arith.addf", "arith.subf")
+    return lowered
+triton.compiler.compile = forged
+"""
+CLAIM = """
+import torch
+for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
+    honest = getattr(type(mode), "plan", None)
+    def forged(self, *args, **keywords):
+        data = honest(self, *args, **keywords)
+        for step in data["steps"]:
+            for name, argument in step.get("arguments", {}).items():
+                CHANGE
+        return data
+    if honest: type(mode).plan = forged; break
+"""
+
+
+def trial(sandbox: LocalSandbox, candidate: str, *hidden: bool) -> GpuTrial:
+    """As on a GPU, up to where one is needed."""
+    cases = tuple(Case(name=f"case{number}", hidden=flag) for number, flag in enumerate(hidden or (False,)))
+    job = Job(
+        reference="", candidate=candidate, entry_point="f", cases=cases, limits=Limits(),
+        tolerance=Tolerance(rel_l2=1, rtol=1, atol_rms=1),
+    )  # fmt: skip
+    gpu: Any = SimpleNamespace(stamp={"triton": "any"})
+    return GpuTrial(sandbox._tools, gpu, BinaryCache(None), {}, job)
+
+
+def planned(one: GpuTrial, *inputs: torch.Tensor) -> list[Planned]:
+    described = [request("", x)["cases"][0] for x in inputs]
+    return one._planned(described, one.job.cases[: len(inputs)], 0)[0]
+
+
+def only(ready: Planned) -> tuple[plan.Launch, Binary]:
+    (launch,) = [step for step in ready.plan.steps if isinstance(step, plan.Launch)]
+    return launch, ready.binaries[ready.kernels[launch.kernel]]
+
+
+def test_arguments_are_as_triton_binds_them(sandbox: LocalSandbox) -> None:
+    launch, binary = only(planned(trial(sandbox, RICH), torch.randn(512))[0])
+    several = launch.arguments.pop("several")
+    found = {name: a.type or a.constexpr for name, a in launch.arguments.items() if isinstance(a, plan.Scalar)}
+    assert found == {
+        "n": "i32", "s": "fp32", "one": True, "none": True, "wide": "i64", "flag": "u1", "B": True, "EVEN": True,
+    }  # fmt: skip
+    assert isinstance(several, plan.Group)
+    assert [a.type or a.constexpr for a in several.items if isinstance(a, plan.Scalar)] == ["i32", True, "fp32"]
+    pointer = "!tt.ptr<f32>"
+    assert binary.parameters == (pointer, pointer, "i32", "f32", "i32", pointer, "f32", "i64", "i1")
+
+
+def test_forged_ir_is_not_compiled(sandbox: LocalSandbox) -> None:
+    x = torch.randn(1000)
+    (honest,), (forged,) = (planned(trial(sandbox, code), x) for code in (ADD, ADD + FORGE))
+    assert only(honest)[1] == only(forged)[1]
+    (other,) = planned(trial(sandbox, ADD.replace("+ 1", "- 1")), x)
+    assert only(other)[1].cubin != only(honest)[1].cubin
+
+
+@pytest.mark.parametrize("change", [
+    'argument.update(type="fp32")',
+    'argument.update(constexpr=True) if name == "n" else None',
+    'argument.update(constexpr=False, type="i32") if name == "B" else None',
+])  # fmt: skip
+def test_claims_about_arguments_change_no_parameter(sandbox: LocalSandbox, change: str) -> None:
+    claim = change if "if" in change else f'{change} if argument["kind"] == "scalar" else None'
+    ready = planned(trial(sandbox, ADD + CLAIM.replace("CHANGE", claim)), torch.randn(1000))[0]
+    launch, binary = only(ready)
+    passed = [name for name, a in launch.arguments.items() if not (isinstance(a, plan.Scalar) and a.constexpr)]
+    assert len(passed) == len(binary.parameters)
+    for name, argument in launch.arguments.items():
+        if isinstance(argument, plan.Scalar):
+            assert argument.type == ("i32" if name in passed else "")
+
+
+def test_numbers_must_fit_the_type_that_triton_gives_them(sandbox: LocalSandbox) -> None:
+    claim = 'argument.update(value=2**40, type="i64") if name == "n" else None'
+    candidate = ADD.replace("n, B:", "n: tl.int32, B:") + CLAIM.replace("CHANGE", claim)
+    with pytest.raises(EarlyVerdictError, match="is no run-time number of type 'i32'"):
+        planned(trial(sandbox, candidate), torch.randn(1000))
+
+
+@pytest.mark.parametrize("claim", [
+    'pass; step["arguments"] = dict(reversed(step["arguments"].items())); break',
+    'pass; step["arguments"]["m"] = step["arguments"].pop("n"); break',
+])  # fmt: skip
+def test_launches_have_the_parameters_of_the_source(sandbox: LocalSandbox, claim: str) -> None:
+    with pytest.raises(EarlyVerdictError, match="does not have the kernel's parameters"):
+        planned(trial(sandbox, ADD + CLAIM.replace("CHANGE", claim)), torch.randn(1000))
+
+
+def test_misaligned_views_are_compiled_so_whatever_the_candidate_says(sandbox: LocalSandbox) -> None:
+    spoof = "\nimport torch._subclasses.fake_tensor as fake\nfake.FakeTensor.data_ptr = lambda self: 0\n"
+    candidate = ADD.replace("kernel[(4,)](x", "kernel[(4,)](x[1:]")
+    (honest,), (spoofed,) = (
+        planned(trial(sandbox, code), torch.randn(1024)) for code in (candidate, candidate + spoof)
+    )
+    assert only(honest)[1] == only(spoofed)[1]
+    assert only(honest)[1].cubin != only(planned(trial(sandbox, ADD), torch.randn(1024))[0])[1].cubin
+
+
+def test_invalid_kernels_are_rejected_in_tritons_words(sandbox: LocalSandbox) -> None:
+    broken = ADD.replace("tl.arange(0, B)", "tl.arange(0, B + 1)")
+    with pytest.raises(EarlyVerdictError, match="CompilationError") as caught:
+        planned(trial(sandbox, broken), torch.randn(1000))
+    assert caught.value.verdict.kind == "rejected"
+    assert caught.value.verdict.stage == "compile"
+    assert "arange" in caught.value.verdict.log
+
+
+def test_a_hidden_case_that_does_not_compile_says_nothing(sandbox: LocalSandbox) -> None:
+    one = trial(sandbox, ADD.replace("B=256", "B=max(256, x.numel())"), False, True)
+    described = [request("", torch.randn(n))["cases"][0] for n in (256, 1001)]
+    with pytest.raises(EarlyVerdictError) as caught:
+        one.fairly(described, lambda d, cases: one._planned(d, cases, 0)[0])
+    verdict = caught.value.verdict
+    assert (verdict.kind, verdict.reason) == ("rejected", "fails on a hidden case")
+
+
+def test_module_numbers_must_be_constexpr(sandbox: LocalSandbox) -> None:
+    constant = ADD.replace("@triton.jit", "STEP = tl.constexpr(2)\n@triton.jit").replace("+ 1", "+ STEP")
+    assert only(planned(trial(sandbox, constant), torch.randn(1000))[0])[1].parameters
+    with pytest.raises(EarlyVerdictError, match=r"'STEP' is neither .* a constant"):
+        planned(trial(sandbox, constant.replace("tl.constexpr(2)", "2")), torch.randn(1000))
+
+
+def test_equal_specialisations_are_compiled_once(sandbox: LocalSandbox) -> None:
+    one = trial(sandbox, ADD, False, False, False)
+    ready = planned(one, torch.randn(1000), torch.randn(1008), torch.randn(999))
+    first, second, third = (only(found) for found in ready)
+    assert first == (third[0].model_copy(update={"arguments": first[0].arguments}), third[1])
+    assert second[1] != first[1]
+    one.tools = SimpleNamespace(tracer=sandbox.tracer)  # type: ignore[assignment]  # no compiler: everything is known
+    assert [only(found)[1] for found in planned(one, torch.randn(997))] == [first[1]]
+
+
+@pytest.mark.parametrize(
+    "name", ["combine_tuple_reduce", "device_functions", "do_not_specialize", "host_descriptor", "optional_pointer"]
+)
+def test_same_code_as_from_the_tracers_ir(sandbox: LocalSandbox, name: str) -> None:
+    candidate = corpus.read_candidate(corpus.HONEST / f"{name}.py")
+    job = corpus.job(candidate, Limits())
+    judge = sandbox.judges.get()
+    asked = {
+        "reference": job.reference,
+        "entry_point": job.entry_point,
+        "cases": [c.model_dump() for c in job.cases[:2]],
+    }
+    described = judge.ask({"op": "describe", **asked}, 60.0)[0]["cases"]
+    sandbox.judges.put(judge)
+    one = trial(sandbox, job.candidate)
+    one.job = job
+    plans = _traced(sandbox, job, described)
+    for traced, ready in zip(plans, one._planned(described, job.cases[:2], 0)[0], strict=True):
+        launches = [step for step in traced.steps if isinstance(step, plan.Launch)]
+        settled = [step for step in ready.plan.steps if isinstance(step, plan.Launch)]
+        assert [launch.arguments for launch in launches] == [launch.arguments for launch in settled]
+        for before, after in zip(launches, settled, strict=True):
+            code = traced.kernels[before.kernel].model_dump(include={"name", "ttir", "options"})
+            reply = _role(sandbox, {"kernels": [code], "static": False})
+            assert reply["binaries"][0]["cubin"] == ready.binaries[ready.kernels[after.kernel]].cubin
+
+
+def _traced(sandbox: LocalSandbox, job: Job, described: list[Any]) -> list[plan.Plan]:
+    asked = {
+        "candidate": job.candidate, "entry_point": job.entry_point, "cases": described, "target": "sm_90", "ttir": True,
+    }  # fmt: skip
+    reply = wire.loads(run_untrusted(sandbox.tracer, asked, 30.0, 2048, ()).reply)
+    return [plan.Plan.model_validate(found) for found in reply["plans"]]
+
+
+def _role(sandbox: LocalSandbox, asked: dict[str, Any]) -> dict[str, Any]:
+    return wire.loads(run_untrusted(sandbox.compiler, {"target": "sm_90", **asked}, 30.0, 2048, ()).reply)  # type: ignore[no-any-return]
+
+
+SIGNATURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("@triton.jit\ndef k(a, b: tl.constexpr, c: 'tl.constexpr', d: torch.Tensor): pass", {}),
+    "types": ("@triton.jit\ndef k(a: tl.int64, b: '*fp32', c: int, d: tl.const): pass", {}),
+    "names": ("@triton.jit(do_not_specialize=['a', 1], repr=f)\ndef k(a, b): pass", {"do_not_specialize": ("a", 1)}),
+    "call": (
+        "def k(a): pass\nj = triton.jit(k, do_not_specialize_on_alignment=('a',))",
+        {"do_not_specialize_on_alignment": ("a",)},
+    ),
+    "later": ("def k(a): pass\nj = triton.jit(noinline=True)(k)", {"noinline": True}),
+}
+PARAMETERS = {
+    "plain": {"a": "", "b": "constexpr", "c": "constexpr", "d": ""},
+    "types": {"a": "int64", "b": "*fp32", "c": "int", "d": "const"},
+}
+
+
+def _signature(code: str) -> Any:
+    tree = ast.parse(code)
+    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return signature(function, tree, {"tl": "triton.language"})
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_options_and_types_are_read_from_the_source(name: str) -> None:
+    code, options = SIGNATURES[name]
+    found = _signature(code)
+    assert {key: getattr(found, key) for key in options} == options
+    assert found.parameters == PARAMETERS.get(name, found.parameters)
+
+
+@pytest.mark.parametrize("option", ["do_not_specialize=NAMES", "do_not_specialize=[NAME]", "magic=1", "**MORE"])
+def test_options_that_cannot_be_read_are_refused(option: str) -> None:
+    with pytest.raises(ValueError, match=r"option .* of triton.jit"):
+        _signature(f"@triton.jit({option})\ndef k(a): pass")
+
+
+TREE = ast.parse(ADD)
+
+
+def _request(n: Any = 1000, offset: int = 0, block: Any = 256, **changes: Any) -> KernelRequest:
+    def view(buffer: int) -> plan.View:
+        return plan.View(buffer=buffer, dtype="float32", shape=[8], strides=[1], offset=offset)
+
+    arguments: dict[str, Any] = {
+        "x": plan.Pointer(view=view(0)), "y": plan.Pointer(view=view(1)), "n": plan.Scalar(value=n),
+        "B": plan.Scalar(value=block),
+    }  # fmt: skip
+    kernel = plan.KernelCode(**{"name": "kernel", "line": 0, "ttir": "", "options": {}, "constants": {}, **changes})
+    line = next(node.lineno - 1 for node in TREE.body if isinstance(node, ast.FunctionDef))
+    found = plan.Plan(
+        buffers=[plan.Buffer(nbytes=1 << 12)] * 2, kernels=[kernel.model_copy(update={"line": line})],
+        steps=[plan.Launch(kernel=0, grid=[1, 1, 1], arguments=arguments)], output={},
+    )  # fmt: skip
+    return Modules(TREE).requests(found)[0]
+
+
+def test_requests_are_equal_where_triton_compiles_the_same() -> None:
+    plain = _request().identity()
+    assert plain == _request(n=1001).identity() == _request(n=-7).identity() == _request(offset=4).identity()
+    different = [
+        _request(n=1008), _request(n=1), _request(n=2**31), _request(n=2**63), _request(n=2.0), _request(n=True),
+        _request(n=None), _request(offset=1), _request(block=512), _request(block=256.0),
+        _request(constants={"C": plan.Scalar(value=1)}), _request(options={"num_warps": 8}),
+    ]  # fmt: skip
+    assert len({plain, *(one.identity() for one in different)}) == len(different) + 1
+
+
+def test_text_that_is_no_unicode_has_an_identity() -> None:
+    assert _request(block="\udcff").identity() != _request(block="\udcfe").identity()
+
+
+def test_too_many_kernels_are_refused() -> None:
+    launch = plan.Launch(kernel=0, grid=[1, 1, 1], arguments={})
+    code = plan.KernelCode(name="k", line=0, ttir="", options={}, constants={})
+    many = plan.Plan(buffers=[], kernels=[code], steps=[launch] * (plan.MAX_KERNELS + 1), output={})
+    keys = [str(number) for number in range(len(many.steps))]
+    with pytest.raises(KernelError, match="different kernels"):
+        specialised(many, keys, {key: {} for key in keys})
+    found, order = specialised(many, ["same"] * len(keys), {"same": {}})
+    assert (len(found.kernels), order) == (1, ["same"])

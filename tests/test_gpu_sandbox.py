@@ -1,0 +1,110 @@
+"""The sandbox's GPU tier on a real GPU: replay, timing, faults and recovery. `make gpu-test`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.bench import corpus
+from sandbox.local import LocalSandbox
+from sandbox.types import Broken, Case, Job, Limits, Passed, Rejected, TimingRequest
+
+pytestmark = pytest.mark.gpu
+LIMITS = Limits(gpu_seconds=3.0)
+SPIN = """
+import torch, triton
+import triton.language as tl
+
+@triton.jit
+def spin_kernel(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + at, mask=at < n, other=1.0)
+    while tl.sum(x) == tl.sum(x):
+        x += 1e-30
+    tl.store(y_ptr + at, x, mask=at < n)
+
+def softmax(x):
+    y = torch.empty_like(x)
+    spin_kernel[(triton.cdiv(x.numel(), 128),)](x, y, x.numel(), BLOCK=128)
+    return y
+"""
+TORCH_ONLY = "import torch\n\ndef softmax(x):\n    return torch.softmax(x, -1)\n"
+
+
+@pytest.fixture(scope="module")
+def gpu_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSandbox]:
+    sandbox = LocalSandbox(workers=2, gpus=1)
+    yield sandbox
+    sandbox.close()
+
+
+def softmax_job(code: str | None = None, **changes: object) -> Job:
+    candidate = corpus.read_candidate(corpus.HONEST / "plain_softmax.py")
+    job = corpus.job(candidate, LIMITS, "gpu")
+    return job.model_copy(update={**({} if code is None else {"candidate": code}), **changes})
+
+
+def test_a_right_kernel_passes_and_is_timed(gpu_sandbox: LocalSandbox) -> None:
+    verdict = gpu_sandbox.judge(softmax_job())
+    assert isinstance(verdict, Passed) and verdict.timings, verdict
+    (timing,) = verdict.timings
+    assert 0 < timing.roofline_ms <= timing.candidate_ms
+    assert timing.ratio_low <= timing.ratio <= timing.ratio_high
+    assert verdict.coverage == 1.0 and len(verdict.cases) == 5
+
+
+def test_without_a_request_nothing_is_timed(gpu_sandbox: LocalSandbox) -> None:
+    verdict = gpu_sandbox.judge(softmax_job(timing=None))
+    assert isinstance(verdict, Passed) and verdict.timings is None
+
+
+def test_the_compiled_baseline_is_measured_beside_eager(gpu_sandbox: LocalSandbox) -> None:
+    verdict = gpu_sandbox.judge(softmax_job(timing=TimingRequest(runs=10, baselines=("eager", "compile"))))
+    assert isinstance(verdict, Passed) and verdict.timings
+    assert [timing.baseline for timing in verdict.timings] == ["eager", "compile"]
+
+
+def test_a_wrong_kernel_is_rejected(gpu_sandbox: LocalSandbox) -> None:
+    code = softmax_job().candidate.replace("e / tl.sum(e, axis=0)", "e / tl.sum(e, axis=0) * 1.001")
+    verdict = gpu_sandbox.judge(softmax_job(code))
+    assert isinstance(verdict, Rejected) and verdict.stage == "numerics"
+
+
+def test_a_device_fault_is_the_kernels_and_the_next_kernel_passes(gpu_sandbox: LocalSandbox) -> None:
+    code = softmax_job().candidate.replace("tl.store(out_ptr +", "tl.store(out_ptr + (1 << 38) +")
+    verdict = gpu_sandbox.judge(softmax_job(code))
+    assert isinstance(verdict, Rejected) and verdict.stage == "launch", verdict
+    for _ in range(3):
+        assert isinstance(gpu_sandbox.judge(softmax_job()), Passed)
+    assert gpu_sandbox.restarts()
+
+
+def test_a_kernel_that_never_ends_is_a_timeout_and_the_next_kernel_passes(gpu_sandbox: LocalSandbox) -> None:
+    verdict = gpu_sandbox.judge(softmax_job(SPIN))
+    assert isinstance(verdict, Rejected) and verdict.stage == "timeout", verdict
+    for _ in range(3):
+        assert isinstance(gpu_sandbox.judge(softmax_job()), Passed)
+
+
+def test_torch_alone_is_refused_or_equals_the_baseline_by_policy(gpu_sandbox: LocalSandbox) -> None:
+    refused = gpu_sandbox.judge(softmax_job(TORCH_ONLY))
+    assert isinstance(refused, Rejected)
+    verdict = gpu_sandbox.judge(softmax_job(TORCH_ONLY, policy="mixed"))
+    assert isinstance(verdict, Passed) and verdict.timings, verdict
+    assert verdict.coverage == 0.0
+    assert 0.95 < verdict.timings[0].ratio < 1.05
+
+
+def test_a_failing_reference_is_broken(gpu_sandbox: LocalSandbox) -> None:
+    reference = "def make_inputs(case, draw):\n    return (draw.normal(8, 8),)\n\ndef softmax(x):\n    raise OSError\n"
+    verdict = gpu_sandbox.judge(softmax_job(reference=reference, cases=(Case(name="one"),)))
+    assert isinstance(verdict, Broken)
+
+
+def test_verdicts_are_kept_but_not_broken_ones(tmp_path: Path) -> None:
+    sandbox = LocalSandbox(workers=1, gpus=1, cache=tmp_path)
+    try:
+        first, second = sandbox.judge(softmax_job()), sandbox.judge(softmax_job())
+    finally:
+        sandbox.close()
+    assert first == second and isinstance(first, Passed)
