@@ -10,6 +10,9 @@ from sandbox.trial import DEFAULT_TARGET, EarlyVerdictError, Tools, Trial, poiso
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
+ARENA_SHARE = 16
+"""Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
+`races`)."""
 
 
 class Planned(NamedTuple):
@@ -101,7 +104,7 @@ class CpuTrial(Trial):
             "plan": candidate_plan.model_dump(), "layout": drawn["layout"], **module.model_dump(mode="json"),
         }  # fmt: skip
         limits = self.job.limits
-        memory_mib = limits.memory_mib + limits.arena_mib
+        memory_mib = limits.memory_mib + (ARENA_SHARE * int(drawn["layout"]["nbytes"]) >> 20)
         try:
             outcome = run_untrusted(self.interpreter, request, limits.run_seconds, memory_mib, tuple(fds))
         finally:

@@ -47,6 +47,7 @@ def warm() -> None:
     mend_modules()
     for module in WARM:
         importlib.import_module(module)
+    torch.ones(1).to(torch.float16)  # the first conversion looks at the processor, which a jail without /proc hides
     _rehearse()
 
 

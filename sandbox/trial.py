@@ -21,6 +21,8 @@ from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Re
 DEFAULT_TARGET: Target = "sm_90"
 """What tracing lowers for where the job names no target: a candidate must at least be valid Triton."""
 MAX_PLAN_BYTES = 1 << 20
+COMPILE_DEADLINES = 4
+"""However many kernels a candidate has, it may compile for so many times the deadline of one."""
 HIDDEN = "fails on a hidden case"
 
 
@@ -139,7 +141,7 @@ class Trial(ABC):
     def compile(self, kernels: Sequence[KernelRequest], target: Target, static: bool) -> dict[str, Any]:
         """The compile role's reply."""
         limits = self.job.limits
-        seconds = limits.compile_seconds * max(1, len(kernels))
+        seconds = limits.compile_seconds * max(1, min(len(kernels), COMPILE_DEADLINES))
         request = {"launches": [kernel.model_dump() for kernel in kernels], "target": target, "static": static}
         outcome = run_untrusted(self.tools.compiler, request, seconds, limits.memory_mib, ())
         return self.reply(outcome, "compile", seconds, self.job.cases[:1])

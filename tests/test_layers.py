@@ -21,7 +21,8 @@ NARROW = {"rewards": {"sandbox": {"sandbox.types"}}, "sandbox": {"configs": {"co
 """Where only one module of a package may be imported."""
 
 NO_TORCH = """
-    types protocol trial screen kernel_source kernel_language plan wire pool local task_file
+    types protocol trial cpu_trial gpu_trial gpu_pool screen kernel_source kernel_language kernel_waits kernel_request
+    kernel_signature plan plan_check aten_names launch_parameters binary verdict_cache wire pool local task_file
 """.split()
 """The supervisor's half of the sandbox stays light."""
 

@@ -1,0 +1,95 @@
+"""Accesses of programs in a given order: which of them race."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sandbox.races import RaceError, Races, Standpoint
+
+DATA, LOCK, OTHER = 0, 8, 16
+SEQUENCES = {
+    "1w 1r 1w 1u 1r": None,
+    "1r 2r 3r": None,
+    "1u 2u 1u": None,
+    "1w 2r": "reads",
+    "1w 2w": "one writes",
+    "1r 2w": "one writes",
+    "1r 2r 1w": "one writes",
+    "1u 2r": "reads",
+    "1u 2u 1r": "reads",
+    "1u 2w": "one writes",
+    "1w 2u": "updates",
+    "1r 2u": "updates",
+    "1s 2s 3s": None,
+    "1r 2s": None,
+    "1w 2s": "updates",
+    "1w 2=": None,
+    "1w 1L 2L 2r": None,
+    "1w 1L 2L 2w 2L 1L 1r": None,
+    "1r 1L 2L 2w": None,
+    "1u 1L 2L 2r": None,
+    "1w 1L 3w": "one writes",
+    "1w 2L 1L 2r": "reads",
+    "1w 1L 1w 2L 2r": "reads",
+    "1w 1L 2O 2r": "reads",
+    "1w 1L 2L 2O 3O 3r": None,
+    "1u 1L 2u 2L 3L 3r": None,
+    "1u 1L 2u 3L 3r": "reads",
+    "1r 1L 2r 2L 3L 3w": None,
+}
+"""A number is a program; r reads, w writes, u updates, s swaps, = writes what is there; L, O: an atomic on one of two
+other addresses, whose result is used."""
+CHANGES: dict[str, Callable[[Any], bool]] = {"w": lambda lanes: True, "=": lambda lanes: False}
+
+
+def replay(sequence: str, synchronises: bool) -> None:
+    races = Races(32, 4, synchronises)
+    programs: dict[int, Standpoint] = {}
+    for word in sequence.split():
+        program, action = int(word[0]), word[1]
+        if program in programs:
+            races.me = programs[program]
+        else:
+            races.enter(program)
+        at = np.array([{"L": LOCK, "O": OTHER}.get(action, DATA)])
+        if action == "r":
+            races.read(at)
+        elif action in "w=":
+            races.write(at, CHANGES[action])
+        elif action in "us":
+            races.update(at, swap=action == "s")
+        else:
+            races.acquire(at.tolist())
+            races.release(at.tolist())
+        programs[program] = races.me
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_races_in_a_sequence(sequence: str) -> None:
+    said = SEQUENCES[sequence]
+    if said is None:
+        replay(sequence, synchronises=True)
+    else:
+        with pytest.raises(RaceError, match=said):
+            replay(sequence, synchronises=True)
+
+
+@pytest.mark.parametrize("sequence", ["1w 1L 2L 2r", "1u 1L 2L 2r"])
+def test_where_nobody_looks_at_atomics_they_order_nothing(sequence: str) -> None:
+    with pytest.raises(RaceError, match="reads"):
+        replay(sequence, synchronises=False)
+
+
+def test_many_segments() -> None:
+    """More than the tables start with."""
+    races = Races(32, 2, True)
+    races.enter(0)
+    for _ in range(5000):
+        races.write(np.array([DATA]), lambda lanes: True)
+        races.acquire([LOCK])
+        races.release([LOCK])
+    races.enter(1)
+    races.acquire([LOCK])
+    races.read(np.array([DATA]))
