@@ -50,6 +50,7 @@ class Task(Record):
             candidate=candidate,
             entry_point=self.entry_point,
             cases=self.cases + self.hidden_cases,
+            rehearsal=self.cases[:1],
             tolerance=TOLERANCES[self.tolerance],
             policy=policy,
             targets=targets,

@@ -100,25 +100,39 @@ class LocalSandbox:
         """At the first job: start everything it will need at the same time, instead of one after the other."""
         if not self._warmed.acquire(blocking=False):
             return
-        helpers = [self.tracer, *([self.compiler, self.replayers] if self._gpus else [self.interpreter])]
-        judges = [pair.judge for gpu in self._gpus for pair in gpu.all] or self._all_judges[:1]
+        helpers = [self.tracer, self.interpreter, *([self.compiler, self.replayers] if self._gpus else [])]
+        judges = [pair.judge for gpu in self._gpus for pair in gpu.all] + self._all_judges[:2]
         for helper in (*helpers, *judges):
             threading.Thread(target=helper.start, daemon=True).start()
 
     def _judge(self, job: Job) -> Passed | Rejected | Broken:
         self._warm()
         try:
-            if self._gpus:
-                self._turn += 1
-                gpu = self._gpus[self._turn % len(self._gpus)]
-                return GpuTrial(self._tools, gpu, self._binaries, self._described, job).verdict()
-            judge = self.judges.get()
-            try:
-                return CpuTrial(self._tools, self.interpreter, judge, job).verdict()
-            finally:
-                self.judges.put(judge)
+            if not self._gpus:
+                return self._interpret(job)
+            if job.rehearsal:
+                small = {"cases": job.rehearsal, "rehearsal": (), "targets": ()}
+                self._rehearse(job.model_copy(update=small))
+            self._turn += 1
+            gpu = self._gpus[self._turn % len(self._gpus)]
+            return GpuTrial(self._tools, gpu, self._binaries, self._described, job).verdict()
         except EarlyVerdictError as stop:
             return stop.verdict
+
+    def _rehearse(self, job: Job) -> None:
+        """Raises `EarlyVerdictError` for a rejection. What the interpreter itself cannot do is left to the GPU."""
+        try:
+            self._interpret(job)
+        except EarlyVerdictError as stop:
+            if isinstance(stop.verdict, Rejected):
+                raise
+
+    def _interpret(self, job: Job) -> Passed:
+        judge = self.judges.get()
+        try:
+            return CpuTrial(self._tools, self.interpreter, judge, job).verdict()
+        finally:
+            self.judges.put(judge)
 
     def stamp(self) -> dict[str, str]:
         """Hardware and versions that a verdict depends on."""

@@ -105,6 +105,9 @@ class Job(Record):
     policy: Policy = "triton_only"
     """`triton_only`: besides launches only allocation, fills, views and copies. `mixed`: whitelisted torch operators
     too, replayed and timed with the rest; the share of time spent in launches is reported as coverage."""
+    rehearsal: tuple[Case, ...] = ()
+    """Small public cases on which a sandbox with a GPU runs the kernels under the interpreter first: it sees races and
+    accesses out of bounds that may come out right on a GPU."""
     mutates: tuple[int, ...] = ()
     """Positions of tensor inputs that the task wants changed in place; all others must come out as they went in."""
     timing: TimingRequest | None = TimingRequest()

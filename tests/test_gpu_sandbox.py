@@ -108,3 +108,11 @@ def test_verdicts_are_kept_but_not_broken_ones(tmp_path: Path) -> None:
     finally:
         sandbox.close()
     assert first == second and isinstance(first, Passed)
+
+
+@pytest.mark.parametrize("name", ["c_program_order", "c_race_on_output", "c_no_masks"])
+def test_the_rehearsal_sees_what_may_come_out_right_on_a_gpu(gpu_sandbox: LocalSandbox, name: str) -> None:
+    exploit = corpus.read_candidate(corpus.EXPLOITS / f"{name}.py")
+    job = corpus.job(exploit, LIMITS, "gpu")
+    assert job.rehearsal
+    assert isinstance(gpu_sandbox.judge(job), Rejected)

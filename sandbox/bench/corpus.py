@@ -99,7 +99,10 @@ def job(
     Raises:
         ValueError: the task file is wrong or has no case of `tier`.
     """
-    task = task_file.read(tasks / f"{candidate.task}.py", tier)
+    path = tasks / f"{candidate.task}.py"
+    task, small = task_file.read(path, tier), task_file.read(path, "cpu")
+    public = tuple(case for case in small.cases if not case.hidden)
+    rehearsal = public[:1] if tier == "gpu" and candidate.tier == "cpu" else ()
     return Job(
         reference=task.reference,
         candidate=candidate.code,
@@ -108,6 +111,7 @@ def job(
         tolerance=TOLERANCES[task.tolerance],
         policy=candidate.policy,
         mutates=task.mutates,
+        rehearsal=rehearsal,
         timing=timing,
         limits=limits,
     )

@@ -1,5 +1,7 @@
 """What all benches share: judging many jobs at once with a progress bar, and writing results with their stamp."""
 
+import contextlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -63,6 +65,35 @@ def write(out: Path, bench: str, summary: dict[str, Any], rows: list[dict[str, A
     marks = {**stamp(), "protocol": PROTOCOL_VERSION}
     write_json(path, {"bench": bench, "stamp": marks, "summary": summary, **more, "rows": rows})
     return path
+
+
+class Ledger:
+    """Rows of a long run as they come, one JSON line each, so that a run that was cut short goes on where it was.
+
+    Rows of another stamp (hardware, versions, commit) do not count. `close` removes the file: the result has them all.
+    """
+
+    def __init__(self, out: Path, bench: str) -> None:
+        self._path = out / f"sandbox_{bench}.partial.jsonl"
+        self.rows: dict[str, dict[str, Any]] = {}
+        header = json.dumps({**stamp(), "protocol": PROTOCOL_VERSION})
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        if lines[:1] == [header]:
+            for line in lines[1:]:
+                with contextlib.suppress(ValueError):  # the last line may have been cut
+                    entry = json.loads(line)
+                    self.rows[entry["key"]] = entry["row"]
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(header + "\n")
+
+    def add(self, key: str, row: dict[str, Any]) -> None:
+        self.rows[key] = row
+        with self._path.open("a") as file:
+            file.write(json.dumps({"key": key, "row": row}) + "\n")
+
+    def close(self) -> None:
+        self._path.unlink()
 
 
 def how(verdict: Verdict) -> str:

@@ -5,6 +5,7 @@ After each batch an honest sentinel must pass and a wrong one must be rejected: 
 What a naive in-process harness would have said stands in each exploit's header; `tests/naive_harness.py` found it.
 """
 
+import hashlib
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from sandbox.bench import corpus, host, plots
 from sandbox.bench.corpus import Candidate
-from sandbox.bench.report import LIMITS, SHORT, how, judge_many, progress, write
+from sandbox.bench.report import LIMITS, SHORT, Ledger, how, judge_many, progress, write
 from sandbox.local import LocalSandbox
 from sandbox.task_file import Tier
 from sandbox.types import Broken, Job, Passed, Rejected
@@ -31,22 +32,26 @@ def run(arguments: Namespace, gpus: int) -> int:
     honest = corpus.candidates(arguments.honest, tier)
     everyone = [("exploit", c) for c in exploits] + [("honest", c) for c in honest]
     strangers = host.strangers(arguments.exploits.parent.parent)
-    console = Console(stderr=True)
+    console, ledger = Console(stderr=True), Ledger(arguments.out, "security")
     with host.own_folder() as folder, progress(console) as bar:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus)
         try:
-            rows = []
-            task = bar.add_task("candidates", total=len(everyone))
-            for row in _rows(sandbox, everyone, arguments, tier):
-                rows.append(row)
+            todo = [(kind, c) for kind, c in everyone if _key(c) not in ledger.rows]
+            task = bar.add_task("candidates", total=len(everyone), completed=len(everyone) - len(todo))
+            for key, row in _rows(sandbox, todo, arguments, tier):
+                ledger.add(key, row)
                 bar.advance(task, row["kind"] != "sentinel")
+                if not console.is_terminal:
+                    console.print(f"{row['name']}: {row['stopped_by']} {row['seconds']} s", highlight=False)
         finally:
             sandbox.close()
         survivors = host.wait_for_end(folder)
+    rows = list(ledger.rows.values())
     left = sorted(str(path) for path in host.strangers(arguments.exploits.parent.parent) - strangers)
     summary = summarise(rows) | {"host_harmed": len(survivors) + len(left)}
     more = {"tier": tier, "files_left": left, "processes_left": len(survivors)}
     path = write(arguments.out, "security", summary, rows, **more)
+    ledger.close()
     plots.security(path)
     path.with_suffix(".md").write_text(table(rows, tier))
     _print(rows, summary, path)
@@ -61,7 +66,7 @@ GOOD_IF_ZERO = (
 
 def _rows(
     sandbox: LocalSandbox, everyone: list[tuple[str, Candidate]], arguments: Namespace, tier: Tier
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[str, dict[str, Any]]]:
     sentinels = [
         ("passed", corpus.read_candidate(arguments.honest / HONEST_SENTINEL)),
         ("rejected", corpus.read_candidate(arguments.exploits / WRONG_SENTINEL)),
@@ -71,16 +76,23 @@ def _rows(
         known = {candidate.path.name: (kind, candidate) for kind, candidate in batch}
         jobs = ((c.path.name, job_of(c, arguments.tasks, tier)) for _, c in batch)
         for judged in judge_many(sandbox.judge, jobs, arguments.batch):
-            yield row_of(*known[judged.name], judged.verdict, judged.seconds)
+            row = row_of(*known[judged.name], judged.verdict, judged.seconds)
+            yield _key(known[judged.name][1]), row
         for expected, sentinel in sentinels:
             verdict = sandbox.judge(job_of(sentinel, arguments.tasks, tier))
             row = row_of("sentinel", sentinel, verdict, 0.0)
-            yield row | {"after_batch": start // arguments.batch, "right": verdict.kind == expected}
+            after = batch[-1][1].path.name
+            yield f"{sentinel.path.name} after {after}", row | {"after": after, "right": verdict.kind == expected}
+
+
+def _key(candidate: Candidate) -> str:
+    """A row counts as long as its file is the same."""
+    return f"{candidate.path.name} {hashlib.sha256(candidate.code.encode()).hexdigest()[:16]}"
 
 
 def job_of(candidate: Candidate, tasks: Path, tier: Tier) -> Job:
-    """A corpus job with limits that keep candidates that hang from taking long."""
-    return corpus.job(candidate, SHORT if "timeout" in candidate.stages else LIMITS, tier, tasks)
+    """A corpus job; exploits get limits that keep those that hang from taking long."""
+    return corpus.job(candidate, SHORT if candidate.stages else LIMITS, tier, tasks)
 
 
 def row_of(kind: str, candidate: Candidate, verdict: Passed | Rejected | Broken, seconds: float) -> dict[str, Any]:

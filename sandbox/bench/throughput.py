@@ -123,7 +123,9 @@ def _sustain(
         ):
             done.append(judged)
             bar.advance(task)
-    return summarise(done, began, kind), use
+    found = summarise(done, began, kind)
+    Console(stderr=True).print(f"{title}: {found['per_second']:.2f} a second", highlight=False)
+    return found, use
 
 
 def summarise(done: list[Judged], began: float, kind: str) -> dict[str, Any]:
