@@ -15,7 +15,7 @@ from rich.table import Table
 from sandbox import references, task_file
 from sandbox.bench import cli
 from sandbox.local import LocalSandbox, gpu_count
-from sandbox.types import TOLERANCES, Broken, Job, Passed, Policy, Rejected, Target, Timing
+from sandbox.types import Broken, Passed, Policy, Rejected, Target, Timing
 
 
 def main() -> int:
@@ -63,11 +63,7 @@ def _check(arguments: argparse.Namespace) -> int:
     except (OSError, KeyError, ValueError) as error:
         console.print(f"[red]{error.args[0] if isinstance(error, KeyError) else error}[/red]")
         return 2
-    job = Job(
-        reference=task.reference, candidate=candidate, entry_point=task.entry_point, cases=task.cases,
-        tolerance=TOLERANCES[task.tolerance], targets=tuple(arguments.target), policy=arguments.policy,
-        mutates=task.mutates,
-    )  # fmt: skip
+    job = task.job(candidate, targets=tuple(arguments.target), policy=arguments.policy)
     sandbox = LocalSandbox(workers=1, gpus=min(gpus, 1))
     try:
         verdict = sandbox.judge(job)

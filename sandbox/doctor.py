@@ -1,9 +1,11 @@
 """What this host gives the sandbox: every isolation layer, and one kernel judged end to end."""
 
+import contextlib
+
 from sandbox import isolation, references
-from sandbox.local import LocalSandbox
+from sandbox.local import LocalSandbox, gpu_count
 from sandbox.pool import ProcessDiedError
-from sandbox.types import TOLERANCES, Job, Record
+from sandbox.types import Passed, Record
 
 MEANING = {
     "net namespace": "a candidate sees no network",
@@ -39,17 +41,19 @@ def examine() -> list[Finding]:
             for layer in isolation.LAYERS
         ]
         task = references.load("ak9_softmax", "cpu")
-        job = Job(
-            reference=task.reference, candidate=task.expert, entry_point=task.entry_point, cases=task.cases[:1],
-            tolerance=TOLERANCES[task.tolerance],
-        )  # fmt: skip
-        verdict = sandbox.judge(job)
-        meaning = (
-            "an expert softmax is judged end to end" if verdict.kind == "passed" else getattr(verdict, "reason", "")
-        )
-        findings.append(Finding(name="a kernel passes", good=verdict.kind == "passed", needed=True, meaning=meaning))
+        findings.append(_kernel_passes("a kernel passes", sandbox, task))
+        if gpu_count():
+            with contextlib.closing(LocalSandbox(workers=1, gpus=1)) as on_gpu:
+                task = references.load("ak9_softmax", "gpu")
+                findings.append(_kernel_passes("a kernel passes on a GPU", on_gpu, task))
     except ProcessDiedError as error:
         findings = [Finding(name="processes start", good=False, needed=True, meaning=str(error))]
     finally:
         sandbox.close()
     return findings
+
+
+def _kernel_passes(name: str, sandbox: LocalSandbox, task: references.SuiteTask) -> Finding:
+    verdict = sandbox.judge(task.job(task.expert).model_copy(update={"cases": task.cases[:1]}))
+    meaning = "an expert softmax is judged end to end" if isinstance(verdict, Passed) else verdict.reason
+    return Finding(name=name, good=isinstance(verdict, Passed), needed=True, meaning=meaning)

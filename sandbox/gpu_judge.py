@@ -39,6 +39,7 @@ MAX_TIMING_SECONDS = 60.0
 BASELINE_MS = 4.0
 """Sets are fewer where one pass of the reference over all of them would take longer than this."""
 DECOYS = 1
+MAX_CACHED_BYTES = 8 << 30
 
 
 class GpuJudge:
@@ -199,7 +200,10 @@ class GpuJudge:
         reference, case = self._reference(request), Case.model_validate(request["case"])
         buffers = [Buffer.model_validate(b) for b in request["plan"]["buffers"]]
         where = arena.layout([b.nbytes for b in buffers], GUARD_SPREAD)
-        sets = max(1, min(sets, request["arena_bytes"] // where.nbytes - decoys))
+        sets = max(1, min(sets, (room := request["arena_bytes"] // where.nbytes) - decoys))
+        decoys = min(decoys, max(0, room - sets))
+        if torch.cuda.memory_reserved() > MAX_CACHED_BYTES:  # the other pairs need memory too
+            torch.cuda.empty_cache()
         drawn = [reference.draw(case)]
         drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
         same_layout(reference.description(drawn[0]), request["described"])

@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox.types import TOLERANCES, Case, Record
+from sandbox.types import TOLERANCES, Case, Job, Record
 
 Tier = Literal["cpu", "gpu"]
 CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES", "MUTATES")
@@ -34,6 +34,15 @@ class TaskFile(Record):
     """Positions of tensor inputs that the operator changes in place (and returns)."""
     cases: tuple[Case, ...]
     """`cpu`: small enough for Triton's interpreter; `gpu`: the sizes that papers report on."""
+    rehearsal: tuple[Case, ...] = ()
+    """With the cases for a GPU: a small public one that the interpreter runs first."""
+
+    def job(self, candidate: str, **changes: Any) -> Job:
+        """The sandbox's question about `candidate`; `changes` are further fields of `Job`."""
+        return Job(
+            reference=self.reference, candidate=candidate, entry_point=self.entry_point, cases=self.cases,
+            rehearsal=self.rehearsal, tolerance=TOLERANCES[self.tolerance], mutates=self.mutates, **changes,
+        )  # fmt: skip
 
 
 def read(path: Path, tier: Tier = "cpu") -> TaskFile:
@@ -66,6 +75,7 @@ def read(path: Path, tier: Tier = "cpu") -> TaskFile:
         tolerance=tolerance,
         mutates=tuple(values.get("MUTATES", ())),
         cases=_cases(values["CASES"], tier, path) if "CASES" in values else MODEL_CASES,
+        rehearsal=_rehearsal(values["CASES"], path) if "CASES" in values and tier == "gpu" else (),
     )
 
 
@@ -95,6 +105,12 @@ def _without_constants(source: str, tree: ast.Module) -> str:
         if _assigned(node) is not None:
             cut.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return "".join(line for number, line in enumerate(source.splitlines(keepends=True), 1) if number not in cut)
+
+
+def _rehearsal(rows: tuple[dict[str, Any], ...], path: Path) -> tuple[Case, ...]:
+    """The first public case for a CPU, if there is one."""
+    small = [row for row in rows if row.get("tier", "cpu") == "cpu" and not row.get("hidden", False)]
+    return _cases(tuple(small[:1]), "cpu", path) if small else ()
 
 
 def _cases(rows: tuple[dict[str, Any], ...], tier: Tier, path: Path) -> tuple[Case, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from sandbox import task_file
-from sandbox.types import TOLERANCES, Job, Limits, Policy, TimingRequest
+from sandbox.types import Job, Limits, Policy, TimingRequest
 
 HERE = Path(__file__).parents[2] / "tests"
 EXPLOITS = HERE / "exploits"
@@ -99,19 +99,7 @@ def job(
     Raises:
         ValueError: the task file is wrong or has no case of `tier`.
     """
-    path = tasks / f"{candidate.task}.py"
-    task, small = task_file.read(path, tier), task_file.read(path, "cpu")
-    public = tuple(case for case in small.cases if not case.hidden)
-    rehearsal = public[:1] if tier == "gpu" and candidate.tier == "cpu" else ()
-    return Job(
-        reference=task.reference,
-        candidate=candidate.code,
-        entry_point=task.entry_point,
-        cases=task.cases,
-        tolerance=TOLERANCES[task.tolerance],
-        policy=candidate.policy,
-        mutates=task.mutates,
-        rehearsal=rehearsal,
-        timing=timing,
-        limits=limits,
-    )
+    task = task_file.read(tasks / f"{candidate.task}.py", tier)
+    if candidate.tier == "gpu":  # means nothing under the interpreter
+        task = task.model_copy(update={"rehearsal": ()})
+    return task.job(candidate.code, policy=candidate.policy, timing=timing, limits=limits)

@@ -16,7 +16,7 @@ from configs.stamp import stamp, write_json
 from sandbox.types import PROTOCOL_VERSION, Broken, Job, Limits, Passed, Rejected
 
 Verdict = Passed | Rejected | Broken
-LIMITS = Limits()
+LIMITS = Limits(gpu_seconds=3.0)
 SHORT = Limits(trace_seconds=2.0, run_seconds=2.0, compile_seconds=10.0, memory_mib=1024, gpu_seconds=2.0)
 """For candidates that may end in a timeout: they use all of it."""
 
