@@ -169,7 +169,7 @@ def _check_options(options: dict[str, Any], usual: dict[str, Any]) -> None:
             "ptx_options": "the assembler's options are fixed",
             "debug": "kernels run without device asserts",
         }.get(name, "it is not carried over to the compiler")
-        raise UnsupportedOptionError(f"leave out the compile option {name}={value!r}: {why}")
+        raise UnsupportedOptionError(f"leave out the compile option {name}: {why}")
 
 
 def choose_configs(variant: int) -> Callable[[], int]:
