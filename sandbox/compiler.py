@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
-from sandbox import rehearsal, triton_trace
+from sandbox import triton_trace, warm_candidate
 from sandbox.binary import Binary
 from sandbox.binary_stats import kernel_stats
 from sandbox.kernel_request import KernelRequest
@@ -28,18 +28,18 @@ def warm() -> None:
     """
     for target in get_args(Target):
         with tempfile.TemporaryDirectory() as scratch:
-            (lowered,) = lower([_rehearsal()], target, Path(scratch))
+            (lowered,) = lower([_our_own()], target, Path(scratch))
             compile_ttir(lowered.ttir, target, lowered.options, Path(scratch))
     triton_trace.forget_functions()
     linecache.clearcache()
 
 
-def _rehearsal() -> KernelRequest:
-    """The softmax of the tracer's rehearsal."""
+def _our_own() -> KernelRequest:
+    """The softmax of `warm_candidate`."""
     memory = Pointer(view=View(buffer=0, dtype="float32", shape=[1], strides=[1], offset=0))
     return KernelRequest(
         name="softmax_kernel",
-        module=build(ast.parse(rehearsal.CANDIDATE), {"softmax_kernel": None}, set()),
+        module=build(ast.parse(warm_candidate.CANDIDATE), {"softmax_kernel": None}, set()),
         constants={},
         options={"num_warps": 4},
         arguments={

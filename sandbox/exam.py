@@ -26,12 +26,13 @@ class Exam:
 
     def __init__(
         self, reference: Reference, drawn: list[Drawn], buffers: list[Buffer], where: arena.Layout,
-        memory: torch.Tensor, mutates: tuple[int, ...] = (), noisy: bool = False,
+        memory: torch.Tensor, mutates: tuple[int, ...] = (), noisy: bool = False, decoys: int = 0,
     ) -> None:  # fmt: skip
         """Args:
         drawn: one a set; their tensors are copied into the arena.
-        memory: all that is mapped, uint8 (n,); overwritten entirely. Blocks beyond one a set are decoys, which look
-            the same and must stay as they are.
+        memory: all that is mapped, uint8 (n,), at least `len(drawn) + decoys` blocks of `where.nbytes`; overwritten
+            entirely.
+        decoys: blocks beyond one a set; they look the same and must stay as they are.
         mutates: positions of tensor inputs that may change.
         noisy: what scratch and outputs of the first block hold: secret random bytes, or 0xFF (NaN in every float
             format). Blocks alternate, so that no constant can be counted on.
@@ -44,7 +45,7 @@ class Exam:
             eager, truth = reference.run(one, double=False), reference.run(one, double=True)
             self.structure = structure(eager)
             self.expected.append(list(zip(leaves(eager), leaves(truth), strict=True)))
-        count = memory.numel() // max(1, where.nbytes)
+        count = len(drawn) + decoys
         self.blocks = memory[: count * where.nbytes].view(count, where.nbytes)
         self.order = _secret.sample(range(count), len(drawn))
         self.decoys = sorted(set(range(count)) - set(self.order))

@@ -18,7 +18,7 @@ import torch
 
 from sandbox import arena, cuda, isolation, timing
 from sandbox.exam import Exam, rejected
-from sandbox.graphs import EventTimer, Flush, TimedGraph, new_stream
+from sandbox.graphs import EventTimer, Flush, TimedGraph, new_stream, recordable
 from sandbox.judge import Question, Reply, answer, same_layout
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
@@ -184,7 +184,7 @@ class GpuJudge:
 
         with torch.cuda.stream(new_stream()):
             work()
-            return TimedGraph(self.flush, work) if _recordable(work) else EventTimer(self.flush, work)
+            return TimedGraph(self.flush, work) if recordable(work) else EventTimer(self.flush, work)
 
     def _record(self, request: dict[str, Any], sets: int) -> tuple[Exam, int, dict[str, Any]]:
         """`sets` sets of a case, the candidate's graph over them, and whether its first run was right."""
@@ -208,7 +208,8 @@ class GpuJudge:
         drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
         same_layout(reference.description(drawn[0]), request["described"])
         self._reserve((sets + decoys) * where.nbytes)
-        exam = Exam(reference, drawn, buffers, where, self.memory, tuple(request["mutates"]), request["noisy"])
+        mutates, noisy = tuple(request["mutates"]), request["noisy"]
+        exam = Exam(reference, drawn, buffers, where, self.memory, mutates, noisy, decoys)
         torch.cuda.synchronize()
         work = {"plan": request["plan"], "outputs": request["outputs"], "kernels": request["kernels"]}
         return exam, {**work, "layout": where.model_dump()}
@@ -253,19 +254,6 @@ class GpuJudge:
                 self.references.popitem(last=False)
         self.references.move_to_end(key)
         return self.references[key]
-
-
-def _recordable(work: Callable[[], None]) -> bool:
-    """Whether `work` never waits for the device; a recording that fails would leave torch's generators unusable."""
-    try:
-        torch.cuda.set_sync_debug_mode("error")
-        work()
-    except RuntimeError:
-        return False
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-        torch.cuda.synchronize()
-    return True
 
 
 def main() -> None:

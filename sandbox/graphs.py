@@ -25,6 +25,19 @@ def new_stream() -> torch.cuda.Stream:
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's lack
 
 
+def recordable(work: Callable[[], None]) -> bool:
+    """Whether `work` never waits for the device; a recording that fails would leave torch's generators unusable."""
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        work()
+    except RuntimeError:
+        return False
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.cuda.synchronize()
+    return True
+
+
 class Flush:
     """Reads more memory than the L2 cache holds."""
 

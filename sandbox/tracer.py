@@ -22,9 +22,9 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from sandbox import rehearsal, triton_trace
+from sandbox import triton_trace, warm_candidate
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
-from sandbox.parameters import bind_parameters, mend_modules
+from sandbox.model_weights import bind_parameters, mend_modules
 from sandbox.recorder import Recorder
 from sandbox.triton_device import DEVICE
 
@@ -48,14 +48,14 @@ def warm() -> None:
     for module in WARM:
         importlib.import_module(module)
     torch.ones(1).to(torch.float16)  # the first conversion looks at the processor, which a jail without /proc hides
-    _rehearse()
+    _trace_our_own()
 
 
-def _rehearse() -> None:
+def _trace_our_own() -> None:
     """Trace a candidate of our own from beginning to end, Triton IR included, and forget it."""
     request = {
-        "candidate": rehearsal.CANDIDATE, "entry_point": "ModelNew", "target": "sm_90",
-        "cases": [rehearsal.REQUEST_CASE], "ttir": True,
+        "candidate": warm_candidate.CANDIDATE, "entry_point": "ModelNew", "target": "sm_90",
+        "cases": [warm_candidate.REQUEST_CASE], "ttir": True,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         reply = trace(request, Path(folder), [])

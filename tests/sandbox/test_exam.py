@@ -28,7 +28,7 @@ def exam() -> Exam:
     buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
     where = arena.layout([b.nbytes for b in buffers], spread=8)
     memory = torch.empty((SETS + 1) * where.nbytes + 100, dtype=torch.uint8)
-    return Exam(reference, drawn, buffers, where, memory)
+    return Exam(reference, drawn, buffers, where, memory, decoys=1)
 
 
 def solve(exam: Exam, factor: float = 2.0) -> None:
