@@ -36,7 +36,7 @@ TUNE_SAMPLES = 5
 WALL_FACTOR, WALL_SLACK_MS = 1.5, 5.0
 """A sample may take this much longer on the judge's clock than the replayer claims: messages, restoring the caches."""
 MAX_TIMING_SECONDS = 60.0
-BASELINE_MS = 4.0
+BASELINE_MS = 1.5
 """Sets are fewer where one pass of the reference over all of them would take longer than this."""
 DECOYS = 1
 MAX_CACHED_BYTES = 8 << 30
@@ -117,6 +117,7 @@ class GpuJudge:
         walls: list[float] = []
 
         def candidate() -> float:
+            torch.cuda.synchronize()  # the other process must find the arena restored
             started = time.perf_counter()
             ms = float(self.replayer.ask({"op": "sample", "graph": request["graph"]}, request["seconds"])["ms"])
             walls.append(1e3 * (time.perf_counter() - started))
@@ -125,7 +126,6 @@ class GpuJudge:
             if "rejected" in (found := exam.check_again(views, tolerance)):
                 raise StopError(found)
             exam.restore()  # also for the baseline, which reads the same inputs
-            torch.cuda.synchronize()
             return ms / len(exam.drawn)
 
         def baseline(graph: TimedGraph | EventTimer) -> Callable[[], float]:
@@ -138,7 +138,6 @@ class GpuJudge:
             return sample
 
         exam.restore()
-        torch.cuda.synchronize()
         samplers: dict[str, Callable[[], float]] = {"candidate": candidate}
         samplers |= {name: baseline(graph) for name, graph in self.baselines.items()}
         samples = timing.interleave(samplers, request["runs"])
