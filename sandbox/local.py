@@ -4,6 +4,7 @@ Each job runs in a worker thread (`sandbox.trial`); everything dangerous happens
 """
 
 import asyncio
+import logging
 import os
 import queue
 import shutil
@@ -26,6 +27,7 @@ from sandbox.types import Broken, Job, Passed, Rejected
 from sandbox.verdict_cache import VerdictCache
 
 __all__ = ["LocalSandbox", "gpu_count"]
+_log = logging.getLogger(__name__)
 
 
 class LocalSandbox:
@@ -95,6 +97,9 @@ class LocalSandbox:
             return verdict
         except ProcessDiedError as error:
             return Broken(reason=str(error)[:1000])
+        except Exception as error:  # a bug of ours that a candidate has found: it must not end a training run
+            _log.exception("the sandbox itself failed on a job")
+            return Broken(reason=f"the sandbox itself failed: {type(error).__name__}: {error}"[:1000])
 
     def _warm(self) -> None:
         """At the first job: start everything it will need at the same time, instead of one after the other."""

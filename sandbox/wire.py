@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import struct
+from math import isfinite
 from typing import Any
 
 _HEADER = struct.Struct("<Q")
@@ -29,9 +30,16 @@ def loads(data: bytes) -> Any:
     """Inverse of `dumps`.
 
     Raises:
-        ValueError: no JSON.
+        ValueError: no JSON, or NaN or infinity in it, which Python's reader would let through.
     """
-    return json.loads(data)
+    return json.loads(data, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):  # "NaN", "Infinity", but "1e999" too
+        raise ValueError(f"{text} is no number in JSON")
+    return number
 
 
 def send(channel: socket.socket, message: Any, fds: tuple[int, ...] = ()) -> None:
@@ -71,7 +79,7 @@ def receive(channel: socket.socket) -> tuple[Any, list[int]]:
     if len(body) < size:
         raise WireError("the other process ended in the middle of a frame")
     try:
-        return json.loads(body), fds
+        return loads(body), fds
     except ValueError as error:
         raise WireError(f"no JSON: {error}") from error
 

@@ -248,6 +248,12 @@ def test_wire_round_trip(value: Any) -> None:
     assert wire.loads(wire.dumps(value)) == value
 
 
+@pytest.mark.parametrize("text", [b'{"value": NaN}', b"[-Infinity]", b"1e999", b"[1, -1e999]"])
+def test_wire_reads_no_number_that_it_could_not_send(text: bytes) -> None:
+    with pytest.raises(ValueError, match="no number"):
+        wire.loads(text)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_wire_refuses_what_json_cannot_say(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
