@@ -16,6 +16,7 @@ the process ends; the supervisor starts another one.
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def serve(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
 def _answer(replayer: "Replayer", message: dict[str, Any], files: list[int]) -> dict[str, Any]:
     try:
         with torch.no_grad():
-            return getattr(replayer, message.pop("op"))(files=files, **message)  # type: ignore[no-any-return]
+            return _QUESTIONS[message.pop("op")](replayer, files=files, **message)
     except torch.OutOfMemoryError as error:
         return {"fault": f"out of GPU memory: {error}"[:MAX_REASON]}
     except _FAULTS as error:
@@ -205,3 +206,13 @@ class Replayer:
         kernels, size = [self.kernels[name] for name in work.kernels], work.layout.nbytes
         memory = [self.memory[block * size : (block + 1) * size] for block in blocks]
         return [Replay(work.plan, work.layout, part, kernels) for part in memory]
+
+
+_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "arena": Replayer.arena,
+    "load": Replayer.load,
+    "run": Replayer.run,
+    "record": Replayer.record,
+    "sample": Replayer.sample,
+    "share": Replayer.share,
+}
