@@ -3,11 +3,13 @@
 import contextlib
 import os
 import queue
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ class Turns:
 class Replayer:
     """One locked-down process on a GPU, forked from the replay zygote; ends when told to, or by a fault of its own."""
 
-    def __init__(self, zygote: Helper, gpu: int, log: Path) -> None:
+    def __init__(self, zygote: Helper, gpu: str, log: Path) -> None:
         """Raises:
         ProcessDiedError: the zygote is gone.
         """
@@ -75,11 +77,11 @@ class Replayer:
                 os.close(fd)
 
     def stop(self) -> None:
-        """End it, whatever it is doing, and wait until its warden says so."""
+        """End it, whatever it is doing, and wait until its warden says so, at most `STOP_SECONDS`."""
         self.channel.close()
         if self._life >= 0:
-            os.close(self._life)  # the warden kills it
-            os.read(self._status, 4096)
+            os.close(self._life)  # the warden kills it, and reports
+            select.select([self._status], [], [], STOP_SECONDS)  # a process that the driver holds must not hold us too
             os.close(self._status)
             self._life = -1
 
@@ -89,7 +91,7 @@ class Pair:
 
     def __init__(self, starter: ThreadPoolExecutor, folder: Path, zygote: Helper, gpu: "Gpu") -> None:
         self.gpu = gpu
-        self.judge = Helper(starter, folder, "sandbox.gpu_judge", gpu=gpu.index)
+        self.judge = Helper(starter, folder, "sandbox.gpu_judge", gpu=gpu.name)
         self._zygote, self._log = zygote, folder / "replayer.log"
         self._replayer: Replayer | None = None
         self._attached_to = -1
@@ -118,13 +120,17 @@ class Pair:
         if self._attached_to != self.judge.generation:
             self._stop()
         if self._replayer is None:
-            replayer = Replayer(self._zygote, self.gpu.index, self._log)
-            reply, _ = self.judge.ask({"op": "attach"}, START_SECONDS, (replayer.channel.fileno(),))
+            replayer = Replayer(self._zygote, self.gpu.name, self._log)
+            try:
+                reply, _ = self.judge.ask({"op": "attach"}, START_SECONDS, (replayer.channel.fileno(),))
+            except ProcessDiedError:
+                replayer.stop()
+                raise
             replayer.channel.close()  # the judge holds it now
             if "fault" in reply:
                 replayer.stop()
                 tail = self._log.read_text(errors="replace")[-500:] if self._log.exists() else ""
-                raise ProcessDiedError(f"the replayer on GPU {self.gpu.index} did not start: {reply['fault']}\n{tail}")
+                raise ProcessDiedError(f"the replayer on GPU {self.gpu.name} did not start: {reply['fault']}\n{tail}")
             self._replayer, self._attached_to = replayer, self.judge.generation
             self.gpu.device, self.gpu.stamp = reply["device"], reply["stamp"]
             if self._stop_seconds:
@@ -144,8 +150,11 @@ class Pair:
 class Gpu:
     """One GPU: its pairs, its turns, and what it is."""
 
-    def __init__(self, index: int, starter: ThreadPoolExecutor, folder: Path, zygote: Helper) -> None:
-        self.index = index
+    def __init__(self, name: str, starter: ThreadPoolExecutor, folder: Path, zygote: Helper) -> None:
+        """Args:
+        name: as in CUDA_VISIBLE_DEVICES.
+        """
+        self.name = name
         self.turns = Turns()
         self.device: dict[str, Any] = {}
         self.stamp: dict[str, str] = {}
@@ -178,8 +187,18 @@ class Gpu:
                 pass
 
 
-def gpu_count() -> int:
-    """GPUs that this process may use, without starting CUDA: device files, narrowed by CUDA_VISIBLE_DEVICES."""
-    files = [path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()]
+def visible_gpus(devices: Path = Path("/dev")) -> tuple[str, ...]:
+    """GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without starting CUDA.
+
+    A process of ours gets one of these names, so that what the user or the scheduler has set stays true for it.
+    """
+    count = sum(path.name[6:].isdigit() for path in devices.glob("nvidia[0-9]*"))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return len(files) if visible is None else min(len(files), len([v for v in visible.split(",") if v.strip()]))
+    if visible is None:
+        return tuple(map(str, range(count)))
+    names = [name.strip() for name in visible.split(",")]
+    return tuple(takewhile(lambda name: name not in ("", "-1"), names))[:count]
+
+
+def gpu_count() -> int:
+    return len(visible_gpus())

@@ -19,7 +19,7 @@ from typing import Self
 from configs.schema import SandboxConfig
 from sandbox.binary import BinaryCache
 from sandbox.cpu_trial import CpuTrial
-from sandbox.gpu_pool import Gpu, gpu_count
+from sandbox.gpu_pool import Gpu, gpu_count, visible_gpus
 from sandbox.gpu_trial import GpuTrial
 from sandbox.pool import Helper, ProcessDiedError
 from sandbox.trial import EarlyVerdictError, Tools
@@ -57,8 +57,8 @@ class LocalSandbox:
         self._all_judges = [Helper(self._starter, self._folder, "sandbox.judge") for _ in range(count)]
         for judge in self._all_judges:
             self.judges.put(judge)
-        indices = range(gpu_count() if gpus < 0 else gpus)
-        self._gpus = [Gpu(index, self._starter, self._folder, self.replayers) for index in indices]
+        names = visible_gpus() if gpus < 0 else visible_gpus()[:gpus]
+        self._gpus = [Gpu(name, self._starter, self._folder, self.replayers) for name in names]
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
         self._tools = Tools(self.tracer, self.compiler)
         self._binaries = BinaryCache(None if cache is None else cache / "binaries")

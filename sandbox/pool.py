@@ -16,6 +16,7 @@ from sandbox import wire
 from sandbox.types import Record
 
 ROOT = Path(__file__).parent.parent
+KEPT_VARIABLES = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_DEVICE_ORDER")
 REPLY_BYTES = 8 << 20
 """Most that an untrusted child may reply."""
 LOG_BYTES = 16 << 10
@@ -42,13 +43,13 @@ class Helper:
 
     def __init__(
         self, starter: ThreadPoolExecutor, folder: Path, module: str, *arguments: str, interpret: bool = False,
-        gpu: int | None = None,
+        gpu: str | None = None,
     ) -> None:  # fmt: skip
         """Args:
         starter: the one thread that starts processes; they die with it.
         folder: temporary folder of the process; whoever made it removes it.
         interpret: Triton's interpreter instead of its compiler.
-        gpu: the one GPU that the process may use; none by default.
+        gpu: the one GPU that the process may use, as CUDA_VISIBLE_DEVICES names it; none by default.
         """
         self.starter = starter
         self.folder, self.module, self.arguments, self.interpret = folder, module, arguments, interpret
@@ -204,17 +205,20 @@ def _collect(readers: list[int], deadline: float, life: int) -> tuple[bytes, byt
     return bytes(buffers[0]), bytes(buffers[1]), bytes(buffers[2]), overflow
 
 
-def _environment(folder: Path, interpret: bool, gpu: int | None) -> dict[str, str]:
+def _environment(folder: Path, interpret: bool, gpu: str | None) -> dict[str, str]:
     """A small environment: no secrets of ours, one thread, one GPU at most."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_DEVICE_ORDER")
+        if name in os.environ
+    }
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     fixed = {
         "TMPDIR": str(folder),
         "HOME": str(folder),
         "PYTHONPATH": path,
-        "CUDA_VISIBLE_DEVICES": "" if gpu is None else str(gpu),
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": gpu or "",
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "TRITON_DEFAULT_FP_FUSION": "1",

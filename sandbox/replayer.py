@@ -54,8 +54,8 @@ def warm() -> None:
 
 
 def serve(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `gpu`, its index. Descriptor: a socket to the judge. Returns when the judge goes away."""
-    os.environ.update(CUDA_VISIBLE_DEVICES=str(request["gpu"]), CUDA_CACHE_DISABLE="1")
+    """Request: `gpu`, as CUDA_VISIBLE_DEVICES names it. Descriptor: a socket to the judge, with whom it ends."""
+    os.environ.update(CUDA_VISIBLE_DEVICES=request["gpu"], CUDA_CACHE_DISABLE="1")
     torch.set_num_threads(1)
     channel = socket.socket(fileno=fds[0])
     replayer = Replayer()

@@ -2,8 +2,11 @@
 
 import threading
 import time
+from pathlib import Path
 
-from sandbox.gpu_pool import Turns
+import pytest
+
+from sandbox.gpu_pool import Turns, visible_gpus
 
 
 def test_timing_is_alone() -> None:
@@ -67,3 +70,18 @@ def test_who_waits_to_time_comes_before_new_checks() -> None:
 def _enter(turn: object, order: list[str], name: str) -> None:
     with turn:  # type: ignore[attr-defined]  # either of two context managers
         order.append(name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [(None, ("0", "1")), ("1", ("1",)), ("3,GPU-8a", ("3", "GPU-8a")), ("", ()), ("-1", ()), ("1,-1,0", ("1",))],
+)
+def test_the_scheduler_decides_which_gpus_are_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None, expected: tuple[str, ...]
+) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
+    assert visible_gpus(tmp_path) == expected
