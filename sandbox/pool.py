@@ -207,11 +207,7 @@ def _collect(readers: list[int], deadline: float, life: int) -> tuple[bytes, byt
 
 def _environment(folder: Path, interpret: bool, gpu: str | None) -> dict[str, str]:
     """A small environment: no secrets of ours, one thread, one GPU at most."""
-    kept = {
-        name: os.environ[name]
-        for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_DEVICE_ORDER")
-        if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     fixed = {
