@@ -84,8 +84,8 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     plans: list[Any] = []
     position = 0
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:
-        triton_trace.record_launches(request["target"], device, recorder.launch, bool(request.get("lower", True)))
         count = triton_trace.choose_configs(int(request.get("variant", 0)))
+        triton_trace.record_launches(request["target"], device, recorder.launch, bool(request.get("lower", True)))
         try:
             function = getattr(_load(path), request["entry_point"])
             for final in (False, True):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import triton
 import triton.language as tl
+from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox.kernel_language import BUILTINS
@@ -137,6 +138,18 @@ def mend_numbers() -> None:
         return dot(self, a, b, d, precision, *rest)
 
     InterpreterBuilder.create_dot = create_dot
+    _mend_index()
+
+
+def _mend_index() -> None:
+    """Triton 3.6 makes an index of an array with one element by `int()`, which NumPy 2.5 refuses. For good."""
+    patch = interpreter._patch_lang_tensor
+
+    def patched(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+
+    interpreter._patch_lang_tensor = patched
 
 
 _NARROW = {

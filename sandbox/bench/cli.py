@@ -79,8 +79,8 @@ def _throughput(parser: argparse.ArgumentParser) -> None:
 
 def _fidelity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernels", type=Path, default=HERE / "fidelity", help="folder of tasks that are Triton")
-    parser.add_argument("--trials", type=int, default=25, help="trials a kernel")
-    parser.add_argument("--fresh", type=int, default=5, help="fresh sandboxes for the spread of medians")
+    parser.add_argument("--trials", type=int, default=5, help="trials a kernel and sandbox")
+    parser.add_argument("--fresh", type=int, default=5, help="fresh sandboxes")
 
 
 def _soak(parser: argparse.ArgumentParser) -> None:

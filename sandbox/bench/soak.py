@@ -36,7 +36,10 @@ def run(arguments: Namespace, gpus: int) -> int:
     timing = TimingRequest(runs=arguments.runs)
     good = named_jobs(arguments.honest, HONEST, arguments.tasks, tier, timing)
     wrong = named_jobs(arguments.exploits, WRONG, arguments.tasks, tier, timing)
-    bad = [(c.path.name, corpus.job(c, SHORT, tier, arguments.tasks, timing)) for c in faults(arguments.exploits, tier)]
+    bad = [
+        (c.path.name, corpus.job(c, SHORT, tier, arguments.tasks, timing).model_copy(update={"rehearsal": ()}))
+        for c in faults(arguments.exploits, tier)
+    ]  # a rehearsal would stop most of them before the device
     strangers = host.strangers(arguments.exploits.parent.parent)
     with host.own_folder() as folder:
         start = host.snapshot(folder)

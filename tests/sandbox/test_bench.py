@@ -140,7 +140,8 @@ def test_fidelity_numbers(tmp_path: Path) -> None:
         )  # fmt: skip
 
     trials = [timing(0.99, 1.01), timing(0.995, 1.005), timing(1.001, 1.003)]
-    row = fidelity.row_of("add", trials, [0.100, 0.101], {"do_bench": 0.103, "do_bench_cudagraph": 0.098})
+    theirs = {"do_bench": 0.103, "do_bench_cudagraph": 0.098, "sustained": 0.11, "sustained_sm_mhz": 1500}
+    row = fidelity.row_of("add", trials, [0.100, 0.101], theirs)
     summary = fidelity.summarise([row])
     assert row["covered"] == 2 and summary["covered_share"] == 2 / 3
     assert summary["half_width_percent"] == pytest.approx(0.5) and row["half_width_percent_worst"] == pytest.approx(1)

@@ -25,7 +25,9 @@ def test_interval_covers_the_true_ratio_about_as_often_as_it_says() -> None:
 
 def test_ratio_is_baseline_over_candidate() -> None:
     found = timing.compare([2.0] * 5, [3.0] * 5)
-    assert (found.ratio, found.ratio_low, found.ratio_high) == (1.5, 1.5, 1.5)
+    assert found.ratio == 1.5
+    width = 1.96 * timing.PLACEMENT_SHARE * 1.5
+    assert (found.ratio_low, found.ratio_high) == (pytest.approx(1.5 - width), pytest.approx(1.5 + width))
     assert (found.candidate_ms, found.baseline_ms) == (2.0, 3.0)
 
 
