@@ -36,7 +36,7 @@ TUNE_SAMPLES = 5
 WALL_FACTOR, WALL_SLACK_MS = 1.5, 5.0
 """A sample may take this much longer on the judge's clock than the replayer claims: messages, restoring the caches."""
 MAX_TIMING_SECONDS = 60.0
-BASELINE_MS = 1.5
+BASELINE_MS = 1.0
 """Sets are fewer where one pass of the reference over all of them would take longer than this."""
 DECOYS = 1
 MAX_CACHED_BYTES = 8 << 30

@@ -30,7 +30,7 @@ from sandbox.plan import Launch, Plan, TorchCall, View
 from sandbox.replay import Kernel, Replay, load
 from sandbox.types import Record
 
-RECORD_MS, MIN_SETS = 1.5, 4
+RECORD_MS, MIN_SETS = 1.0, 4
 """A graph goes over fewer sets where one pass over all of them would take longer than this, but not over fewer sets."""
 SHARE_ROUNDS = 5
 _SPIN_CYCLES = 2_000_000

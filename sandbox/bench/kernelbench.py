@@ -76,7 +76,7 @@ def evaluate(clone: Path, folder: Path, chosen: list[str]) -> dict[str, Any]:
         results = Path(scratch) / "results.json"
         environment = os.environ | {
             "TRITON_CACHE_DIR": str(Path(scratch) / "cache"),
-            "PYTHONPATH": os.pathsep.join([str(source), str(Path(__file__).parents[2])]),
+            "PYTHONPATH": os.pathsep.join([str(source), str(Path(__file__).parents[2]), *_inherited()]),
         }
         command = [sys.executable, "-m", "sandbox.bench.kernelbench_worker", str(results), json.dumps(SETTINGS)]
         pairs = [str(folder / f"{name}{ending}.py") for name in chosen for ending in ("", "_triton")]
@@ -102,6 +102,10 @@ def unpack(clone: Path, scratch: Path) -> tuple[Path, str]:
             tar.extractall(scratch, filter="data")
         return scratch / "src", revision
     return clone / "src", revision
+
+
+def _inherited() -> list[str]:
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

@@ -36,6 +36,9 @@ def run(arguments: Namespace, gpus: int) -> int:
     timing = TimingRequest(runs=arguments.runs)
     right = pairs(corpus.candidates(arguments.honest, tier), arguments.tasks, tier, timing, arguments.only)
     wrong = pairs(rejects(corpus.candidates(arguments.exploits, tier)), arguments.tasks, tier, timing, "")
+    side_by_side = bool(arguments.kernelbench and gpus)
+    if side_by_side:  # what it lacks must be known before minutes are spent
+        kernelbench.evaluate(arguments.kernelbench, arguments.pairs, [])
     with host.own_folder():
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus)
         try:
@@ -43,7 +46,6 @@ def run(arguments: Namespace, gpus: int) -> int:
             proven = _proven(sandbox, right, threads)
             passed, use = _sustain(sandbox, proven, threads, arguments, gpus, "right candidates", "passed")
             rejected, _ = _sustain(sandbox, wrong, threads, arguments, gpus, "rejects", "rejected")
-            side_by_side = bool(arguments.kernelbench and gpus)
             ours, names = _on_kernelbench_pairs(sandbox, arguments, gpus) if side_by_side else (None, [])
         finally:
             sandbox.close()
