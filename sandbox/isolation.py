@@ -1,7 +1,8 @@
 """What the kernel can take away from a process before untrusted code runs in it.
 
 Covered: namespaces (net, ipc, uts, cgroup, pid, mount; user where not root), a minimal read-only root with one
-small writable tmpfs, Landlock, seccomp, rlimits, uid 65534, no new privileges, not dumpable, death with the parent.
+small writable tmpfs, Landlock, seccomp, rlimits, a uid of its own, no new privileges, not dumpable, death with the
+parent.
 Not covered: kernel bugs; hosts that refuse layers (they are named by `available`, and by `sandbox doctor`).
 
 `Jail` is used in two steps because a pid namespace needs a second fork: `prepare` in the warden, `enter` in its child.
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import secrets
 import struct
 import sys
 import sysconfig
@@ -23,6 +25,9 @@ from sandbox import seccomp
 _libc = ctypes.CDLL(None, use_errno=True)
 
 NOBODY = 65534
+FIRST_UID, UIDS = 0x60000000, 1 << 28
+"""Where this user namespace maps them, a jail draws its uid from here: limits on processes count by uid, so a neighbour
+that starts as many threads as it may must not take them from others."""
 SCRATCH = Path("/scratch")
 SCRATCH_MIB = 64
 _NEWUSER, _NEWPID, _NEWNET, _NEWIPC, _NEWUTS, _NEWCGROUP, _NEWNS = (
@@ -67,6 +72,7 @@ class Jail:
         self.layers = layers
         self.mount_point = mount_point
         self.profile: seccomp.Profile = profile
+        self.uid = _draw_uid()
         self.paths = readable_paths()
         self.devices = [Path(device) for device in _DEVICES]
         if profile == "replay":
@@ -109,7 +115,7 @@ class Jail:
         if "other uid" in self.layers and os.geteuid() == 0:
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(self.uid, self.uid, self.uid)
         _drop_capabilities()
         _check(_libc.prctl(38, 1, 0, 0, 0), "no new privileges")
         _check(_libc.prctl(4, 0, 0, 0, 0), "not dumpable")
@@ -150,6 +156,14 @@ class Jail:
         read, device = 1 | 4 | 8, 2 | 4 | (1 << 15 if self.profile == "replay" else 0)
         own = [(Path("/proc"), 2 | 4 | 8 | 1 << 14)] if self.profile == "replay" else []
         return [(p, read) for p in self.paths] + [(d, device) for d in self.devices] + own + [(self.scratch, -1)]
+
+
+def _draw_uid() -> int:
+    for line in Path("/proc/self/uid_map").read_text().splitlines():
+        first, _, count = map(int, line.split())
+        if first <= FIRST_UID and first + count >= FIRST_UID + UIDS:
+            return FIRST_UID + secrets.randbelow(UIDS)
+    return NOBODY
 
 
 def _kept_flags(path: Path) -> int:

@@ -123,6 +123,7 @@ class Replayer:
     def __init__(self) -> None:
         torch.cuda.init()  # type: ignore[no-untyped-call]  # torch types it not
         self.flush = Flush()
+        torch.ones(1, 1, device="cuda").mm(torch.ones(1, 1, device="cuda"))  # cuBLAS starts now, or we do not
         self.memory = torch.empty(0, dtype=torch.uint8, device="cuda")
         self.kernels: dict[str, Kernel] = {}
         self.graphs: list[tuple[TimedGraph, Replay]] = []

@@ -68,9 +68,9 @@ def _warden(
     report: dict[str, Any]
     private = Path(tempfile.mkdtemp(dir=mount_point)) if "private root" not in layers else None
     try:
-        if private is not None and os.geteuid() == 0:
-            os.chown(private, isolation.NOBODY, isolation.NOBODY)
         jail = isolation.Jail(layers, private or mount_point, profile)
+        if private is not None and os.geteuid() == 0:
+            os.chown(private, jail.uid, isolation.NOBODY)
         jail.prepare()
         setup_read, setup_write = os.pipe()
         child = os.fork()

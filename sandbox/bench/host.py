@@ -16,7 +16,8 @@ from sandbox.types import Record
 
 MARK = "kernelwright_was_here"
 """Part of the name of every file that an exploit tries to leave."""
-NOBODY = 65534
+NOBODY, FIRST_UID = 65534, 0x60000000
+"""Owners of what a sandboxed process writes: the first, or from the second on."""
 SAMPLE_SECONDS = 0.2
 
 
@@ -27,6 +28,8 @@ class Snapshot(Record):
     """Descendants of this process."""
     rss_mib: float
     """Resident memory of this process, the supervisor."""
+    descendants_mib: float
+    """Resident anonymous memory of its descendants, of which those forked from one another share a part."""
     descriptors: int
     """Open file descriptors of this process."""
     files: int
@@ -37,15 +40,24 @@ class Snapshot(Record):
 
 def snapshot(folder: Path) -> Snapshot:
     """The host now, with the files of `folder`."""
-    status = Path("/proc/self/status").read_text()
-    rss_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    below = descendants(os.getpid())
     return Snapshot(
-        processes=len(descendants(os.getpid())),
-        rss_mib=rss_kib / 1024,
+        processes=len(below),
+        rss_mib=_mib(os.getpid(), "VmRSS"),
+        descendants_mib=sum(_mib(process, "RssAnon") for process in below),
         descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208  (a Path per entry would open more)
         files=sum(len(files) for _, _, files in os.walk(folder)),
         gpu_mib=gpu_mib(),
     )
+
+
+def _mib(process: int, field: str) -> float:
+    """A field of a process's status in MiB; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), 0.0)
 
 
 def descendants(root: int) -> list[int]:
@@ -92,7 +104,8 @@ def strangers(*folders: Path) -> set[Path]:
     roots += [Path.home() / ".triton" / "cache", *(Path(path) for path in sys.path if path.endswith("-packages"))]
     found = {path for root in roots if root.is_dir() for path in root.glob(f"*{MARK}*")}
     with contextlib.suppress(FileNotFoundError):
-        found |= {path for path in Path("/dev/shm").iterdir() if path.lstat().st_uid == NOBODY}
+        shared = list(Path("/dev/shm").iterdir())
+        found |= {path for path in shared if (uid := path.lstat().st_uid) == NOBODY or uid >= FIRST_UID}
     return found
 
 

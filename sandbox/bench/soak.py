@@ -67,7 +67,9 @@ def run(arguments: Namespace, gpus: int) -> int:
         "recovery_seconds_median": statistics.median(restarts) if restarts else None, "restarts": len(restarts),
         "leaked_files": max(0, after.files - warm.files) + closed.files + len(left),
         "leaked_descriptors": max(0, after.descriptors - warm.descriptors),
-        "supervisor_growth_mib": round(after.rss_mib - warm.rss_mib, 1), "candidates_per_second": len(done) / seconds,
+        "supervisor_growth_mib": round(after.rss_mib - warm.rss_mib, 1),
+        "descendants_growth_mib": round(after.descendants_mib - warm.descendants_mib, 1),
+        "candidates_per_second": len(done) / seconds,
     }  # fmt: skip
     more = {
         "tier": tier, "seconds": seconds, "fault_share": arguments.fault_share, "files_left": left, "samples": samples,
@@ -170,11 +172,12 @@ def rows_of(done: list[Judged]) -> list[dict[str, Any]]:
 
 def _print(summary: dict[str, Any], more: dict[str, Any], path: Path) -> None:
     table = Table(title="Soak", title_justify="left")
-    for column in ("when", "processes", "supervisor MiB", "descriptors", "files", "GPU MiB"):
+    for column in ("when", "processes", "supervisor MiB", "descendants MiB", "descriptors", "files", "GPU MiB"):
         table.add_column(column, justify="right")
     for name, shot in more["snapshots"].items():
         gpu = "" if shot["gpu_mib"] is None else f"{shot['gpu_mib']:.0f}"
-        cells = (str(shot["processes"]), f"{shot['rss_mib']:.1f}", str(shot["descriptors"]), str(shot["files"]), gpu)
+        memory = (f"{shot['rss_mib']:.1f}", f"{shot['descendants_mib']:.1f}")
+        cells = (str(shot["processes"]), *memory, str(shot["descriptors"]), str(shot["files"]), gpu)
         table.add_row(name, *cells)
     console = Console()
     console.print(table)

@@ -120,7 +120,7 @@ def test_soak_mixes_in_every_kind_of_fault() -> None:
 
 def test_leaks_of_gpu_memory_are_seen_warm_and_after_closing() -> None:
     def shot(mib: float | None) -> host.Snapshot:
-        return host.Snapshot(processes=1, rss_mib=1, descriptors=1, files=0, gpu_mib=mib)
+        return host.Snapshot(processes=1, rss_mib=1, descendants_mib=1, descriptors=1, files=0, gpu_mib=mib)
 
     assert soak.leaked_mib([shot(10.0), shot(100.0), shot(130.0), shot(10.0)]) == 30.0
     assert soak.leaked_mib([shot(10.0), shot(100.0), shot(100.0), shot(50.0)]) == 40.0

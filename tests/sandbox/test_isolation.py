@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import isolation
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, sys, tempfile
@@ -68,7 +70,7 @@ if os.fork() == 0:
             "fill disk": attempt(fill_disk),
             "become root": attempt(lambda: os.setuid(0)) if os.getuid() else "root",
         }
-        os.write(1, json.dumps({"found": found, "layers": sorted(wanted)}).encode())
+        os.write(1, json.dumps({"found": found, "layers": sorted(wanted), "own": os.getuid() == jail.uid}).encode())
         os._exit(0)
     os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 os.wait()
@@ -87,6 +89,14 @@ def test_what_is_left(layers: list[str], tmp_path: Path) -> None:
     said = json.loads(answer.stdout)
     found = said["found"]
     assert "landlock" in said["layers"] and "seccomp" in said["layers"], "this host cannot isolate; see sandbox doctor"
+    assert said["own"] == (os.geteuid() == 0)
     allowed = {name for name, result in found.items() if result == "allowed"}
     bounded_by_tmpfs = {"fill disk"} if "private root" not in said["layers"] else set()
     assert allowed - bounded_by_tmpfs == {"write scratch", "read library"}, found
+
+
+def test_jails_share_no_limit_on_processes() -> None:
+    """As root on a host that maps many uids: a bomb in one jail must not take threads from another."""
+    jails = [isolation.Jail(frozenset(), Path("/nowhere")) for _ in range(8)]
+    mapped = int(Path("/proc/self/uid_map").read_text().split()[2]) > isolation.FIRST_UID + isolation.UIDS
+    assert len({jail.uid for jail in jails}) == (8 if mapped else 1)
