@@ -207,30 +207,38 @@ def create_shared(nbytes: int) -> tuple[int, int]:
     return fd, size
 
 
-def map_shared(fd: int, nbytes: int) -> torch.Tensor:
-    """Map what `create_shared` made as uint8 (nbytes,), at a random address with nothing mapped beside it: from there
-    no guess leads to other memory of the process.
+class Window:
+    """Addresses for shared memory, at a random place with nothing mapped beside them: from there no guess leads to
+    other memory of the process. Reserved once, because the driver does not give all of a reservation back: a process
+    that reserved anew for every arena ran out of addresses.
     """
-    kind = driver.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
-    handle = call(driver.cuMemImportFromShareableHandle, fd, kind)
-    wish = secrets.randbelow(_ADDRESSES // _STEP) * _STEP
-    reserved = int(call(driver.cuMemAddressReserve, nbytes + 2 * _MARGIN, 0, _LOWEST + wish, 0))
-    address = reserved + _MARGIN
-    call(driver.cuMemMap, address, nbytes, 0, handle, 0)
-    access = driver.CUmemAccessDesc()
-    access.location = _properties().location
-    access.flags = driver.CUmemAccess_flags.CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-    call(driver.cuMemSetAccess, address, nbytes, [access], 1)
-    call(driver.cuMemRelease, handle)  # the mapping keeps it alive
-    return torch.as_tensor(_Span(address, nbytes), device="cuda")
 
+    def __init__(self) -> None:
+        self._room = -(-torch.cuda.get_device_properties(0).total_memory // _STEP) * _STEP
+        wish = _LOWEST + secrets.randbelow(_ADDRESSES // _STEP) * _STEP
+        self._address = int(call(driver.cuMemAddressReserve, self._room + 2 * _MARGIN, 0, wish, 0)) + _MARGIN
+        self._mapped = 0
 
-def unmap_shared(memory: torch.Tensor) -> None:
-    """Undo `map_shared`; `memory` must not be used any more."""
-    torch.cuda.synchronize()
-    address = memory.data_ptr()
-    call(driver.cuMemUnmap, address, memory.numel())
-    call(driver.cuMemAddressFree, address - _MARGIN, memory.numel() + 2 * _MARGIN)
+    def map(self, fd: int, nbytes: int) -> torch.Tensor:
+        """Map what `create_shared` made as uint8 (nbytes,), in place of what was mapped before."""
+        self.unmap()
+        kind = driver.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+        handle = call(driver.cuMemImportFromShareableHandle, fd, kind)
+        call(driver.cuMemMap, self._address, nbytes, 0, handle, 0)
+        self._mapped = nbytes
+        access = driver.CUmemAccessDesc()
+        access.location = _properties().location
+        access.flags = driver.CUmemAccess_flags.CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+        call(driver.cuMemSetAccess, self._address, nbytes, [access], 1)
+        call(driver.cuMemRelease, handle)  # the mapping keeps it alive
+        return torch.as_tensor(_Span(self._address, nbytes), device="cuda")
+
+    def unmap(self) -> None:
+        """Nothing that `map` returned may be used any more."""
+        if self._mapped:
+            torch.cuda.synchronize()
+            call(driver.cuMemUnmap, self._address, self._mapped)
+            self._mapped = 0
 
 
 def _properties() -> Any:

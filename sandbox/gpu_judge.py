@@ -4,7 +4,6 @@ Inputs lie in device memory that both processes map; expected values only in the
 draws several sets, measures the baseline itself, and alternates with the replayer's samples of the candidate.
 """
 
-import os
 import socket
 import sys
 import time
@@ -18,6 +17,7 @@ import torch
 
 from sandbox import arena, cuda, isolation, timing
 from sandbox.exam import Exam, rejected
+from sandbox.gpu_arena import SharedArena
 from sandbox.graphs import EventTimer, Flush, TimedGraph, new_stream, recordable
 from sandbox.judge import Question, Reply, answer, same_layout
 from sandbox.plan import Buffer, View
@@ -30,7 +30,6 @@ MIN_SETS, MAX_SETS = 4, 64
 L2_SHARE = 3
 """Rotating sets together are at least this many times as large as the L2 cache, where `MAX_SETS` allows."""
 GUARD_SPREAD = 16
-MIN_ARENA, ARENA_STEPS = 8 << 20, 8
 LOAD_SECONDS = 60.0
 TUNE_SAMPLES = 5
 WALL_FACTOR, WALL_SLACK_MS = 1.5, 5.0
@@ -51,16 +50,24 @@ class GpuJudge:
         self.machine = cuda.machine()
         self.references: OrderedDict[tuple[str, str], Reference] = OrderedDict()
         self.replayer = ReplayerLink()
-        self.fd, self.memory = -1, torch.empty(0, dtype=torch.uint8, device="cuda")
+        self.arena = SharedArena()
         self.exam: Exam | None = None
         self.baselines: dict[Baseline, TimedGraph | EventTimer] = {}
 
     def attach(self, request: dict[str, Any], files: list[int]) -> Reply:
         """A new replayer; its socket comes along."""
         self.replayer.attach(files[0])
-        if self.memory.numel():
-            self.replayer.ask({"op": "arena", "nbytes": self.memory.numel()}, LOAD_SECONDS, (self.fd,))
+        if self.arena.memory.numel():
+            self._share()
         return {"device": cuda.description(), "stamp": cuda.stamp()}, ()
+
+    def trim(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """Give back memory that is only kept for speed, the replayer's too."""
+        self._forget()
+        self.arena.release()
+        self.replayer.ask({"op": "trim"}, LOAD_SECONDS)
+        torch.cuda.empty_cache()
+        return {}, ()
 
     def describe(self, request: dict[str, Any], files: list[int]) -> Reply:
         reference = self._reference(request)
@@ -212,7 +219,7 @@ class GpuJudge:
         same_layout(reference.description(drawn[0]), request["described"])
         self._reserve((sets + decoys) * where.nbytes)
         mutates, noisy = tuple(request["mutates"]), request["noisy"]
-        exam = Exam(reference, drawn, buffers, where, self.memory, mutates, noisy, decoys)
+        exam = Exam(reference, drawn, buffers, where, self.arena.memory, mutates, noisy, decoys)
         torch.cuda.synchronize()
         work = {"plan": request["plan"], "outputs": request["outputs"], "kernels": request["kernels"]}
         return exam, {**work, "layout": where.model_dump()}
@@ -232,18 +239,13 @@ class GpuJudge:
         return max(MIN_SETS, min(MAX_SETS, int(wanted), affordable))
 
     def _reserve(self, nbytes: int) -> None:
-        """Shared memory of about `nbytes`. All of it is filled, checked and restored, so there is not much too much."""
-        step = (1 << nbytes.bit_length()) // ARENA_STEPS
-        size = max(MIN_ARENA, -(-nbytes // step) * step)
-        if nbytes <= self.memory.numel() <= 2 * size:
-            return
-        self._forget()
-        if self.memory.numel():
-            cuda.unmap_shared(self.memory)
-            os.close(self.fd)
-        self.fd, size = cuda.create_shared(size)
-        self.memory = cuda.map_shared(self.fd, size)
-        self.replayer.ask({"op": "arena", "nbytes": size}, LOAD_SECONDS, (self.fd,))
+        if not self.arena.fits(nbytes):
+            self._forget()
+            self.arena.resize(nbytes)
+            self._share()
+
+    def _share(self) -> None:
+        self.replayer.ask({"op": "arena", "nbytes": self.arena.memory.numel()}, LOAD_SECONDS, (self.arena.fd,))
 
     def _forget(self) -> None:
         self.exam = None
@@ -267,6 +269,7 @@ def main() -> None:
     judge = GpuJudge()
     questions: tuple[Question, ...] = (
         judge.attach,
+        judge.trim,
         judge.describe,
         judge.load,
         judge.run,

@@ -161,6 +161,7 @@ class Gpu:
         self.restarts: list[float] = []
         """Seconds that each replacement of a replayer took: ending the old one, starting the new one."""
         self.all = [Pair(starter, folder, zygote, self) for _ in range(PAIRS)]
+        self._trimming = threading.Lock()
         self._free: queue.SimpleQueue[Pair] = queue.SimpleQueue()
         for pair in self.all:
             self._free.put(pair)
@@ -179,6 +180,16 @@ class Gpu:
             yield pair
         finally:
             self._free.put(pair)
+
+    def trim(self) -> None:
+        """Once nobody uses them, all pairs give back the GPU memory that they only keep for speed.
+
+        Raises:
+            ProcessDiedError: one does not answer.
+        """
+        with self._trimming, contextlib.ExitStack() as stack:
+            for pair in [stack.enter_context(self.pair()) for _ in self.all]:
+                pair.ask({"op": "trim"}, START_SECONDS)
 
     def identify(self) -> None:
         """Fill in `device` and `stamp`."""

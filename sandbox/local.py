@@ -156,6 +156,15 @@ class LocalSandbox:
         """Seconds that each replacement of a GPU's replayer took so far."""
         return [seconds for gpu in self._gpus for seconds in gpu.restarts]
 
+    def trim(self) -> None:
+        """Give back GPU memory that is only kept for speed (arenas, allocator caches); waits for running jobs.
+
+        Raises:
+            ProcessDiedError: a process of the sandbox does not answer.
+        """
+        for gpu in self._gpus:
+            gpu.trim()
+
     def close(self) -> None:
         """End all processes."""
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -4,6 +4,7 @@ and no expected value, and no candidate Python ever comes near it.
 A judge asks over a socket, one question at a time:
 
     arena   map the shared memory whose descriptor came along
+    trim    give back memory that is only kept for speed, the arena too
     load    cubins of one candidate
     run     one plan on one set of buffers, once
     record  plans over several sets of buffers into CUDA graphs, after a first run
@@ -124,15 +125,21 @@ class Replayer:
         torch.cuda.init()  # type: ignore[no-untyped-call]  # torch types it not
         self.flush = Flush()
         torch.ones(1, 1, device="cuda").mm(torch.ones(1, 1, device="cuda"))  # cuBLAS starts now, or we do not
-        self.memory = torch.empty(0, dtype=torch.uint8, device="cuda")
+        self.window, self.memory = cuda.Window(), torch.empty(0, dtype=torch.uint8, device="cuda")
         self.kernels: dict[str, Kernel] = {}
         self.graphs: list[tuple[TimedGraph, Replay]] = []
 
     def arena(self, nbytes: int, files: list[int]) -> dict[str, Any]:
         self.graphs.clear()
-        if self.memory.numel():
-            cuda.unmap_shared(self.memory)
-        self.memory = cuda.map_shared(files[0], nbytes)
+        self.memory = self.window.map(files[0], nbytes)
+        return {}
+
+    def trim(self, files: list[int]) -> dict[str, Any]:
+        """Give back what is only kept for speed."""
+        self.graphs.clear()
+        self.window.unmap()
+        self.memory = torch.empty(0, dtype=torch.uint8, device="cuda")
+        torch.cuda.empty_cache()
         return {}
 
     def load(self, binaries: dict[str, Any], files: list[int]) -> dict[str, Any]:
@@ -211,6 +218,7 @@ class Replayer:
 
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "arena": Replayer.arena,
+    "trim": Replayer.trim,
     "load": Replayer.load,
     "run": Replayer.run,
     "record": Replayer.record,

@@ -2,7 +2,8 @@
 
 Sentinels are honest kernels that must pass and wrong ones that must be rejected; the rest are exploits of family E
 and those of any family that only mean something on a GPU. `Broken` on a sentinel counts as a wrong verdict.
-Leaks are what grows between the warm state before and after, or what is left once the sandbox is closed.
+Leaks are what grows between the warm state before and after, both without what is only kept for speed, or what is left
+once the sandbox is closed.
 """
 
 import random
@@ -45,13 +46,15 @@ def run(arguments: Namespace, gpus: int) -> int:
         start = host.snapshot(folder)
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus)
         try:
-            warm_up = judge_many(sandbox.judge, (good + wrong) * 2, arguments.threads)
-            first = [j for j in warm_up if j.verdict.kind != expected(j.name)]
+            warm_up = judge_many(sandbox.judge, (good + wrong) * 2 + bad, arguments.threads)
+            first = [j for j in warm_up if expected(j.name) not in ("", j.verdict.kind)]
+            sandbox.trim()
             warm = host.snapshot(folder)
             began = time.monotonic()
             done, samples = _run(sandbox, mixed(good, wrong, bad, arguments), arguments, folder)
             seconds = time.monotonic() - began
             restarts = sandbox.restarts() if gpus else []
+            sandbox.trim()
             after = settled(folder, warm)
         finally:
             sandbox.close()
