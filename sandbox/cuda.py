@@ -208,9 +208,8 @@ def create_shared(nbytes: int) -> tuple[int, int]:
 
 
 class Window:
-    """Addresses for shared memory, at a random place with nothing mapped beside them: from there no guess leads to
-    other memory of the process. Reserved once, because the driver does not give all of a reservation back: a process
-    that reserved anew for every arena ran out of addresses.
+    """Addresses for shared memory, reserved once a process at a random place with nothing mapped beside them: from
+    there no guess leads to other memory of the process.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ import torch
 from sandbox import arena, cuda, isolation, timing
 from sandbox.exam import Exam, rejected
 from sandbox.gpu_arena import SharedArena
-from sandbox.graphs import EventTimer, Flush, TimedGraph, new_stream, recordable
+from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph, new_stream, recordable
 from sandbox.judge import Question, Reply, answer, same_layout
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
@@ -50,7 +50,7 @@ class GpuJudge:
         self.machine = cuda.machine()
         self.references: OrderedDict[tuple[str, str], Reference] = OrderedDict()
         self.replayer = ReplayerLink()
-        self.arena = SharedArena()
+        self.arena, self.loads = SharedArena(), 0
         self.exam: Exam | None = None
         self.baselines: dict[Baseline, TimedGraph | EventTimer] = {}
 
@@ -76,6 +76,9 @@ class GpuJudge:
     def load(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Hand the cubins of one candidate to the replayer."""
         self._forget()
+        self.loads += 1
+        if self.loads % RELEASE_EVERY == 0:
+            torch.cuda.empty_cache()
         return self.replayer.ask({"op": "load", "binaries": request["binaries"]}, LOAD_SECONDS), ()
 
     def run(self, request: dict[str, Any], files: list[int]) -> Reply:

@@ -12,6 +12,10 @@ import torch
 
 from sandbox import cuda
 
+RELEASE_EVERY = 16
+"""Candidates after which `torch.cuda.empty_cache` is due in a process that records graphs: each graph has a pool of its
+own, and a graph's end alone gives back neither its memory nor its addresses. With expandable segments a pool reserves
+more addresses than the GPU has memory, and a process that never empties its cache runs out of them."""
 FLUSH_SHARE = 2
 """Bytes read before each sample, as a multiple of the L2 cache."""
 

@@ -25,7 +25,7 @@ import torch
 
 from sandbox import arena, aten, cuda, wire
 from sandbox.binary import Binary
-from sandbox.graphs import Flush, TimedGraph, new_event
+from sandbox.graphs import RELEASE_EVERY, Flush, TimedGraph, new_event
 from sandbox.launch_parameters import ParameterError
 from sandbox.plan import Launch, Plan, TorchCall, View
 from sandbox.replay import Kernel, Replay, load
@@ -126,6 +126,7 @@ class Replayer:
         self.flush = Flush()
         torch.ones(1, 1, device="cuda").mm(torch.ones(1, 1, device="cuda"))  # cuBLAS starts now, or we do not
         self.window, self.memory = cuda.Window(), torch.empty(0, dtype=torch.uint8, device="cuda")
+        self.loads = 0
         self.kernels: dict[str, Kernel] = {}
         self.graphs: list[tuple[TimedGraph, Replay]] = []
 
@@ -145,6 +146,9 @@ class Replayer:
     def load(self, binaries: dict[str, Any], files: list[int]) -> dict[str, Any]:
         """`binaries`: name → `Binary`. Replaces those of the candidate before, except what is asked for again."""
         self.graphs.clear()
+        self.loads += 1
+        if self.loads % RELEASE_EVERY == 0:
+            torch.cuda.empty_cache()
         for name in set(self.kernels) - set(binaries):
             cuda.unload(self.kernels.pop(name).module)
         for name in set(binaries) - set(self.kernels):
