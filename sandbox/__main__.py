@@ -1,4 +1,5 @@
-"""Command line of the sandbox: `python -m sandbox check CANDIDATE --task TASK`, `doctor` and `bench`.
+"""Command line of the sandbox: `python -m sandbox check CANDIDATE --task TASK`, `suite`, `doctor`
+and `bench`.
 
 Exit code of `check`: 0 passed, 1 rejected, 2 broken (or the arguments are wrong).
 """
@@ -45,8 +46,9 @@ def main() -> int:
     check.add_argument("--json", action="store_true", help="print the verdict as JSON")
     commands.add_parser("doctor", help="say which isolation layers this host gives, and whether a kernel runs")
     cli.add_arguments(commands.add_parser("bench", help="measure the sandbox itself"))
+    cli.add_suite(commands.add_parser("suite", help="the reference suite: list, check and time its expert kernels"))
     arguments = parser.parse_args()
-    if arguments.command == "bench":
+    if arguments.command in ("bench", "suite"):
         return cli.main(arguments)
     return _doctor() if arguments.command == "doctor" else _check(arguments)
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
-from sandbox import arena, cuda, isolation, timing
+from sandbox import arena, baselines, cuda, isolation, timing
+from sandbox.baselines import Recorded
 from sandbox.exam import Exam, rejected
 from sandbox.gpu_arena import SharedArena
-from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph, new_stream, recordable
+from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph
 from sandbox.judge import Question, Reply, answer, same_layout
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
@@ -52,7 +53,7 @@ class GpuJudge:
         self.replayer = ReplayerLink()
         self.arena, self.loads = SharedArena(), 0
         self.exam: Exam | None = None
-        self.baselines: dict[Baseline, TimedGraph | EventTimer] = {}
+        self.baselines: dict[Baseline, Recorded] = {}
 
     def attach(self, request: dict[str, Any], files: list[int]) -> Reply:
         """A new replayer; its socket comes along."""
@@ -115,9 +116,10 @@ class GpuJudge:
         exam.restore()
         torch.cuda.synchronize()
         for name in request["baselines"]:
-            self.baselines[name] = self._baseline(reference, exam, name)
+            self.baselines[name] = baselines.record(reference, exam, self.flush, name)
         self.exam = exam
-        return {"graph": graph, "share": share, "sets": len(exam.drawn)}, ()
+        peaks = {name: recorded.peak_mib for name, recorded in self.baselines.items()}
+        return {"graph": graph, "share": share, "sets": len(exam.drawn), "peaks": peaks}, ()
 
     def time(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Interleaved samples of what `prepare` recorded. Nothing else may run on the GPU meanwhile."""
@@ -149,7 +151,7 @@ class GpuJudge:
 
         exam.restore()
         samplers: dict[str, Callable[[], float]] = {"candidate": candidate}
-        samplers |= {name: baseline(graph) for name, graph in self.baselines.items()}
+        samplers |= {name: baseline(recorded.timer) for name, recorded in self.baselines.items()}
         samples = timing.interleave(samplers, request["runs"])
         return self._summary(samples, walls, self._cost(request, exam), len(exam.drawn)), ()
 
@@ -163,7 +165,7 @@ class GpuJudge:
         if median(walls) > WALL_FACTOR * claimed * sets + WALL_SLACK_MS:
             return rejected("tamper", "the claimed time does not fit the wall clock")
         least, limit = timing.roofline(cost, self.machine)
-        clocks = {name: graph.clock for name, graph in self.baselines.items()}
+        clocks = {name: recorded.timer.clock for name, recorded in self.baselines.items()}
         return {
             "roofline_ms": least,
             "limited_by": limit,
@@ -178,26 +180,6 @@ class GpuJudge:
         declared = self._reference(request).cost(case)
         moved = {"bytes": inputs + outputs, "flops": 0, **(declared or {})}
         return timing.Cost(**moved, declared=declared is not None, output_bytes=outputs)
-
-    def _baseline(self, reference: Reference, exam: Exam, name: Baseline) -> TimedGraph | EventTimer:
-        """The reference over all sets, reading the candidate's very inputs and weights.
-
-        All outputs are kept until the end, as the candidate's are: one that is written again and again stays in the L2
-        cache, and a small kernel looks a tenth faster than it is.
-        """
-        calls = []
-        for number, one in enumerate(exam.drawn):
-            tensors = [exam.tensor(number, s, t) if s in exam.inputs else t for s, t in enumerate(one.tensors)]
-            calls.append((reference.function(one, tensors, name == "compile"), one.arguments(tensors)))
-
-        def work() -> None:
-            with torch.no_grad(), reference.device:
-                kept = [function(*arguments) for function, arguments in calls]
-                kept.clear()
-
-        with torch.cuda.stream(new_stream()):
-            work()
-            return TimedGraph(self.flush, work) if recordable(work) else EventTimer(self.flush, work)
 
     def _record(self, request: dict[str, Any], sets: int) -> tuple[Exam, int, dict[str, Any]]:
         """`sets` sets of a case, the candidate's graph over them, and whether its first run was right."""
@@ -269,6 +251,7 @@ def main() -> None:
     isolation.die_with_parent()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+    baselines.allow_recompiling()
     judge = GpuJudge()
     questions: tuple[Question, ...] = (
         judge.attach,

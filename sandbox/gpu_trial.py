@@ -182,9 +182,11 @@ class GpuTrial(Trial):
         request = {"op": "time", "graph": prepared["graph"], "runs": timing.runs, **request}
         with self.gpu.turns.alone():
             measured = self._ask(pair, request, case)
+        own = sum(buffer.nbytes for buffer in ready.plan.buffers if buffer.input is None) / 2**20
         timings = [
             Timing(
-                case=case.name, baseline=name, **ratio, roofline_ms=measured["roofline_ms"],
+                case=case.name, baseline=name, **ratio, candidate_peak_mib=own,
+                baseline_peak_mib=prepared["peaks"][name], roofline_ms=measured["roofline_ms"],
                 limited_by=measured["limited_by"], clock=measured["clocks"][name], samples=timing.runs,
                 stamp=self.gpu.stamp,
             )

@@ -12,7 +12,9 @@ import torch
 
 from sandbox.draw import Draw
 from sandbox.numerics import Float64, to_float64
-from sandbox.types import Case, Distribution
+from sandbox.types import Baseline, Case, Distribution
+
+COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
 
 
 class BrokenReferenceError(Exception):
@@ -95,18 +97,26 @@ class Reference:
                 model = None if drawn.model is None else copy.deepcopy(drawn.model).double()
                 return (model or self.target)(*to_float64(copies))
 
-    def function(self, drawn: Drawn, tensors: list[torch.Tensor], compiled: bool) -> Any:
-        """The reference to be timed, as it is or under `torch.compile`; a model with its weights in `tensors`."""
-        function = self.target if drawn.model is None else drawn.model
-        if compiled:
-            if function not in self._compiled:
-                self._compiled[function] = torch.compile(function)
-            function = self._compiled[function]
+    def baseline(self, drawn: Drawn, tensors: list[torch.Tensor], name: Baseline) -> Any:
+        """What to time under `name`, to be called with the arguments; a model with its weights in `tensors`.
+
+        Raises:
+            BrokenReferenceError: the task has no such baseline.
+        """
+        if name == "library":
+            if not hasattr(self.module, "library"):
+                raise BrokenReferenceError("the task defines no library(), so there is nothing to time under that name")
+            return self.module.library
+        function = getattr(self.module, "eager", self.target) if drawn.model is None else drawn.model
+        if name != "eager":
+            known = self._compiled.setdefault(function, {})
+            if name not in known:
+                known[name] = torch.compile(function, dynamic=False, mode=COMPILE_MODES[name])
+            function = known[name]
         if drawn.model is None:
             return function
-        weights = {name: tensors[position] for name, position in drawn.parameters.items()}
-        prefix = "_orig_mod." if compiled else ""
-        named = {prefix + name: value for name, value in weights.items()}
+        prefix = "" if name == "eager" else "_orig_mod."
+        named = {prefix + weight: tensors[position] for weight, position in drawn.parameters.items()}
         return lambda *arguments: torch.func.functional_call(function, named, arguments)
 
     def cost(self, case: Case) -> dict[str, float] | None:

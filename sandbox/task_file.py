@@ -1,21 +1,32 @@
 """Task files as data: Python source whose literal constants are read from the syntax tree and never executed here.
 
 A task file holds `CASES` (rows of name, args, and optionally distribution, hidden, timed, tier), `TOLERANCE` (a code
-into `TOLERANCES`), optionally `FAMILY`, `DESCRIPTION` and `MUTATES`, and either `make_inputs(case, draw)` with a
-reference function named like the file, or KernelBench's `Model`, `get_inputs` and `get_init_inputs`, which needs no
-constants.
+into `TOLERANCES`), optionally `FAMILY`, `DESCRIPTION`, `MUTATES` and `HEADLINES`, and either `make_inputs(case, draw)`
+with a reference function named like the file, or KernelBench's `Model`, `get_inputs` and `get_init_inputs`, which needs
+no constants. Further functions that it may define: `cost(case)`, `eager(*inputs)` and `library(*inputs)`, see
+`sandbox.baselines`.
 """
 
 import ast
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox.types import TOLERANCES, Case, Job, Record
+from sandbox.types import TOLERANCES, Baseline, Case, Job, Record
 
 Tier = Literal["cpu", "gpu"]
-CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES", "MUTATES")
+CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES", "MUTATES", "HEADLINES")
 MODEL_CASES = (Case(name="default"), Case(name="tails", distribution="heavy_tailed", hidden=True))
 """For KernelBench files, which name no cases: their own inputs, and signed heavy-tailed ones of the same shapes."""
+
+
+class Headline(Record):
+    """A paper's claim that can be measured: theirs / ours on one case."""
+
+    claim: str
+    case: str
+    against: Baseline
+    measure: Literal["time", "memory"] = "time"
+    ratio: float
 
 
 class TaskFile(Record):
@@ -30,6 +41,9 @@ class TaskFile(Record):
     entry_point: str
     tolerance: str
     """Code into `TOLERANCES`."""
+    headlines: tuple[Headline, ...] = ()
+    baselines: tuple[Baseline, ...] = ("eager", "compile", "max-autotune")
+    """What there is to compare with; `library` where the task defines it."""
     mutates: tuple[int, ...] = ()
     """Positions of tensor inputs that the operator changes in place (and returns)."""
     cases: tuple[Case, ...]
@@ -73,6 +87,8 @@ def read(path: Path, tier: Tier = "cpu") -> TaskFile:
         reference=_without_constants(source, tree),
         entry_point="ModelNew" if is_model else path.stem,
         tolerance=tolerance,
+        headlines=tuple(Headline.model_validate(row) for row in values.get("HEADLINES", ())),
+        baselines=("eager", "compile", "max-autotune", *(["library"] if "library" in defined else [])),
         mutates=tuple(values.get("MUTATES", ())),
         cases=_cases(values["CASES"], tier, path) if "CASES" in values else MODEL_CASES,
         rehearsal=_rehearsal(values["CASES"], path) if "CASES" in values and tier == "gpu" else (),

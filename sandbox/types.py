@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PROTOCOL_VERSION = "2"
+PROTOCOL_VERSION = "3"
 """Changes whenever a verdict could change for the same job. Part of every stamp and cache key."""
 
 Stage = Literal["extract", "screen", "trace", "plan", "compile", "launch", "numerics", "timeout", "tamper"]
 Distribution = Literal["normal", "heavy_tailed", "large", "structured"]
 Policy = Literal["triton_only", "mixed"]
-Baseline = Literal["eager", "compile"]
+Baseline = Literal["eager", "compile", "max-autotune", "library"]
 Target = Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"]
 
 
@@ -85,7 +85,8 @@ class TimingRequest(Record):
     runs: int = 30
     """Timed samples of the candidate and of each baseline, interleaved in random order."""
     baselines: tuple[Baseline, ...] = ("eager",)
-    """What to compare with: the reference as it is, and under `torch.compile`."""
+    """What to compare with: PyTorch as a user writes it (the task's `eager`, else its reference), the same under
+    `torch.compile` in its default mode or in `max-autotune-no-cudagraphs`, and the task's `library`."""
 
 
 class Job(Record):
@@ -142,6 +143,10 @@ class Timing(Record):
     ratio_low: float
     ratio_high: float
     """95 % bootstrap interval of the ratio."""
+    candidate_peak_mib: float
+    """Outputs and scratch of one call."""
+    baseline_peak_mib: float
+    """Most memory in use during one call beyond its inputs."""
     roofline_ms: float
     limited_by: Literal["bytes", "flops"]
     clock: str

@@ -5,12 +5,14 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
 from sandbox.bench.corpus import HERE
 from sandbox.bench.report import UnfitHostError
 from sandbox.local import gpu_count
+from sandbox.types import Baseline
 
 RESULTS = HERE.parent / "docs" / "results"
 
@@ -25,13 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("soak", "thousands of candidates with crashers among them", _soak),
     ):
         bench = benches.add_parser(name, help=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        bench.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
-        bench.add_argument(
-            "--gpu", action=argparse.BooleanOptionalAction, default=None, help="default: if there is one"
-        )
-        bench.add_argument("--workers", type=int, default=0, help="candidates in work at a time; 0: one a core")
-        bench.add_argument("--runs", type=int, default=30, help="timed samples a candidate, where there is a GPU")
+        _common(bench)
         own(bench)
+
+
+def add_suite(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m sandbox suite`, which runs like a bench."""
+    parser.add_argument("operators", nargs="*", help="default: all of them; see --list")
+    parser.add_argument("--list", action="store_true", help="only say which operators there are, with their cases")
+    parser.add_argument("--write-docs", action="store_true", help="only write docs/suite.md anew, from the task files")
+    _common(parser)
+    parser.add_argument(
+        "--baselines", nargs="*", default=[], choices=get_args(Baseline), help="default: all that an operator has"
+    )
+    parser.set_defaults(bench="suite")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -49,6 +58,13 @@ def main(arguments: argparse.Namespace) -> int:
     except UnfitHostError as error:
         console.print(f"[red]{error}[/red]")
         return 2
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
+    parser.add_argument("--gpu", action=argparse.BooleanOptionalAction, default=None, help="default: if there is one")
+    parser.add_argument("--workers", type=int, default=0, help="candidates in work at a time; 0: one a core")
+    parser.add_argument("--runs", type=int, default=30, help="timed samples a candidate, where there is a GPU")
 
 
 def _corpora(parser: argparse.ArgumentParser) -> None:

@@ -53,6 +53,23 @@ def security(path: Path) -> Path:
     return _save(figure, path)
 
 
+def suite(path: Path) -> Path:
+    """How many times as fast as the best of eager and compiled PyTorch each case is, and its share of the roofline."""
+    result = json.loads(path.read_text())
+    rows = [row for row in result["rows"] if row.get("ratio")]
+    labels = [f"{row['operator']} {row['case']}" for row in rows]
+    figure = Figure(figsize=(11, 1.5 + 0.22 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.barh(labels, [row["ratio"] for row in rows], color=["C0" if row["ratio"] >= 1 else "C3" for row in rows])
+    left.axvline(1.0, color="black", lw=0.8)
+    left.set(xscale="log", xlabel="times as fast as the best of eager and torch.compile")
+    right.barh(labels, [row["roofline_share"] for row in rows], color="C2")
+    right.set(xlim=(0, 1), xlabel="share of roofline")
+    left.invert_yaxis()
+    figure.suptitle(_title("Reference suite", result))
+    return _save(figure, path)
+
+
 def _title(text: str, result: dict[str, Any]) -> str:
     mark = result["stamp"]
     return f"{text} ({mark['gpu'] if mark['gpu'] != 'none' else mark['cpu']})"

@@ -60,8 +60,10 @@ def progress(console: Console) -> Progress:
 
 
 def write(out: Path, bench: str, summary: dict[str, Any], rows: list[dict[str, Any]], **more: Any) -> Path:
-    """Write `sandbox_<bench>.json` with hardware, versions, protocol, summary, rows and what else belongs to it."""
-    path = out / f"sandbox_{bench}.json"
+    """Write `<bench>.json` (`sandbox_<bench>.json` for what measures the sandbox itself) with hardware, versions,
+    protocol, summary, rows and what else belongs to it.
+    """
+    path = out / (f"{bench}.json" if bench.startswith("suite") else f"sandbox_{bench}.json")
     marks = {**stamp(), "protocol": PROTOCOL_VERSION}
     write_json(path, {"bench": bench, "stamp": marks, "summary": summary, **more, "rows": rows})
     return path

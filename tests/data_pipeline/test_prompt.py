@@ -101,5 +101,6 @@ def timing(case: str, candidate_ms: float) -> Timing:
     return Timing(
         case=case, baseline="eager", candidate_ms=candidate_ms, baseline_ms=1.0,
         ratio=2.0, ratio_low=1.9, ratio_high=2.1,
-        roofline_ms=0.1, limited_by="bytes", clock="test", samples=1, stamp={},
+        candidate_peak_mib=1, baseline_peak_mib=2, roofline_ms=0.1, limited_by="bytes", clock="test", samples=1,
+        stamp={},
     )  # fmt: skip

@@ -136,7 +136,8 @@ def test_fidelity_numbers(tmp_path: Path) -> None:
     def timing(low: float, high: float) -> Timing:
         return Timing(
             case="timed", baseline="eager", candidate_ms=0.1, baseline_ms=0.1, ratio=1.0, ratio_low=low,
-            ratio_high=high, roofline_ms=0.05, limited_by="bytes", clock="graph", samples=30, stamp={},
+            ratio_high=high, candidate_peak_mib=1, baseline_peak_mib=1, roofline_ms=0.05, limited_by="bytes",
+            clock="graph", samples=30, stamp={},
         )  # fmt: skip
 
     trials = [timing(0.99, 1.01), timing(0.995, 1.005), timing(1.001, 1.003)]

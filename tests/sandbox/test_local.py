@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from sandbox import references
 from sandbox.local import LocalSandbox
-from sandbox.types import TOLERANCES, Case, Job, Limits, Passed, Rejected
+from sandbox.types import TOLERANCES, Case, Job, Limits, Passed, Rejected, Target
 
 TASK = """
 import torch
@@ -128,10 +129,10 @@ def test_expert_passes_and_compiles_for_nvidia_and_amd(sandbox: LocalSandbox, na
     verdict = sandbox.judge(
         Job(
             reference=task.reference, candidate=task.expert, entry_point=task.entry_point, cases=task.cases,
-            tolerance=TOLERANCES[task.tolerance], targets=("sm_90", "gfx942"),
+            tolerance=TOLERANCES[task.tolerance], mutates=task.mutates, targets=get_args(Target),
         )
     )  # fmt: skip
     assert isinstance(verdict, Passed), verdict
-    assert {s.target for s in verdict.static} == {"sm_90", "gfx942"}
+    assert {s.target for s in verdict.static} == set(get_args(Target))
     assert all(s.shared_bytes <= 64 << 10 for s in verdict.static if s.target == "gfx942")
     assert all(s.registers > 0 and sum(s.instructions.values()) > 0 for s in verdict.static)

@@ -1,0 +1,196 @@
+"""The reference suite's experts: right on every case by the full protocol, and how fast, beside everything else.
+
+Each case is a job of its own: expert, eager PyTorch, `torch.compile` in two modes and a library call, interleaved
+in one run. Without a GPU the small cases are run under the interpreter and the kernels compiled for every target.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from sandbox import references
+from sandbox.bench import plots, suite_page
+from sandbox.bench.report import Judged, Ledger, UnfitHostError, how, judge_many, progress, write
+from sandbox.local import LocalSandbox
+from sandbox.references import SuiteTask
+from sandbox.types import Baseline, Broken, Case, Job, Limits, Passed, Target, TimingRequest
+
+LIMITS = Limits(gpu_seconds=30.0, run_seconds=60.0)
+PARALLEL = 3
+"""Cases side by side: while one is timed, others compile. Those that then lack memory are tried again alone."""
+WRITTEN_BY_USERS: tuple[Baseline, ...] = ("eager", "compile", "max-autotune")
+"""The best of these is what an expert is compared with."""
+
+
+def run(arguments: Namespace, gpus: int) -> int:
+    """Exit code 0 if every case passed."""
+    try:
+        tasks = [references.load(name, "gpu" if gpus else "cpu") for name in arguments.operators or references.names()]
+    except KeyError as error:
+        raise UnfitHostError(error.args[0]) from error
+    if arguments.list or arguments.write_docs:
+        return suite_page.show(arguments.write_docs)
+    return _measure(tasks, arguments) if gpus else _check(tasks, arguments)
+
+
+def _check(tasks: list[SuiteTask], arguments: Namespace) -> int:
+    """No GPU: all small cases of each operator, and its kernels compiled ahead of time."""
+    jobs = [(task.name, task.job(task.expert, limits=LIMITS, targets=get_args(Target))) for task in tasks]
+    table = Table(title="Reference suite under the interpreter (nothing is timed)", title_justify="left")
+    for column in ("operator", "verdict", "cases", "compiled for", "most registers", "spills", "shared bytes"):
+        table.add_column(column)
+    console, passed = Console(), 0
+    with progress(Console(stderr=True)) as bar:
+        sandbox = LocalSandbox(workers=arguments.workers)
+        try:
+            task = bar.add_task("operators", total=len(jobs))
+            for judged in judge_many(sandbox.judge, jobs, 2):
+                bar.advance(task)
+                verdict = judged.verdict
+                if not isinstance(verdict, Passed):
+                    table.add_row(judged.name, f"{how(verdict)}: {verdict.reason}")
+                    continue
+                passed += 1
+                targets = ", ".join(sorted({s.target for s in verdict.static}))
+                worst = [
+                    max(getattr(s, key) for s in verdict.static) for key in ("registers", "spills", "shared_bytes")
+                ]
+                table.add_row(judged.name, "passed", str(len(verdict.cases)), targets, *map(str, worst))
+        finally:
+            sandbox.close()
+    console.print(table)
+    return 0 if passed == len(tasks) else 1
+
+
+def _measure(tasks: list[SuiteTask], arguments: Namespace) -> int:
+    jobs = {f"{task.name} {case.name}": job(task, case, arguments) for task in tasks for case in task.cases}
+    ledger = Ledger(arguments.out, "suite")
+    copy = _copy_rate()
+    with progress(Console(stderr=True)) as bar:
+        sandbox = LocalSandbox(workers=arguments.workers, gpus=1)
+        try:
+            todo = [(key, one) for key, one in jobs.items() if key not in ledger.rows]
+            bar_task = bar.add_task("cases", total=len(jobs), completed=len(jobs) - len(todo))
+            for judged in _judged(sandbox, todo):
+                name, _, case = judged.name.partition(" ")
+                ledger.add(judged.name, row_of(next(t for t in tasks if t.name == name), case, judged, copy))
+                bar.advance(bar_task)
+        finally:
+            sandbox.close()
+    rows = [ledger.rows[key] for key in jobs]
+    claims = headlines(tasks, rows)
+    summary = summarise(rows, claims)
+    path = write(arguments.out, "suite_h100", summary, rows, headlines=claims, copy=copy)
+    ledger.close()
+    plots.suite(path)
+    _print(rows, claims, summary)
+    Console().print(summary, f"→ {path}")
+    return 0 if summary["passed"] == summary["cases"] else 1
+
+
+def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:
+    """One case of an operator, timed beside all its baselines, or those that were asked for."""
+    wanted = tuple(name for name in task.baselines if not arguments.baselines or name in arguments.baselines)
+    timing = TimingRequest(runs=arguments.runs, baselines=wanted)
+    return task.job(task.expert, limits=LIMITS, timing=timing).model_copy(update={"cases": (case,)})
+
+
+def _judged(sandbox: LocalSandbox, todo: list[tuple[str, Job]]) -> Iterator[Judged]:
+    again = []
+    for judged in judge_many(sandbox.judge, todo, PARALLEL):
+        if isinstance(judged.verdict, Broken):
+            again.append(judged.name)
+        else:
+            yield judged
+    yield from judge_many(sandbox.judge, [(key, one) for key, one in todo if key in again], 1)
+
+
+def _copy_rate() -> dict[str, float]:
+    command = [sys.executable, "-m", "sandbox.bench.copy_rate"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def row_of(task: SuiteTask, case: str, judged: Judged, copy: dict[str, float]) -> dict[str, Any]:
+    """One case's findings; times in ms, memory in MiB. `ratio` is the best of eager and compiled over ours."""
+    verdict = judged.verdict
+    row = {
+        "operator": task.name, "family": task.family, "case": case,
+        "args": next(c.args for c in task.cases if c.name == case), "verdict": how(verdict),
+        "reason": "" if isinstance(verdict, Passed) else verdict.reason[:300], "seconds": round(judged.seconds, 1),
+    }  # fmt: skip
+    timings = verdict.timings if isinstance(verdict, Passed) else None
+    if not timings:
+        return row
+    by = {timing.baseline: timing for timing in timings}
+    first = timings[0]
+    mine = [by[name].ratio for name in WRITTEN_BY_USERS if name in by]
+    of_copy = first.roofline_ms * copy["nominal_bytes_per_ms"] / copy["copy_bytes_per_ms"] / first.candidate_ms
+    return row | {
+        "ours_ms": statistics.median(timing.candidate_ms for timing in timings),
+        "baselines_ms": {name: timing.baseline_ms for name, timing in by.items()},
+        "ratios": {name: [t.ratio_low, t.ratio, t.ratio_high] for name, t in by.items()},
+        "ratio": min(mine) if mine else None,
+        "roofline_ms": first.roofline_ms, "limited_by": first.limited_by,
+        "roofline_share": first.roofline_ms / first.candidate_ms,
+        "copy_share": of_copy if first.limited_by == "bytes" else None,
+        "peak_mib": first.candidate_peak_mib,
+        "baselines_peak_mib": {name: timing.baseline_peak_mib for name, timing in by.items()},
+        "clocks": {name: timing.clock for name, timing in by.items()},
+    }  # fmt: skip
+
+
+def headlines(tasks: list[SuiteTask], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every claim of the papers with what came out; `measured` is None where its case was not timed."""
+    found = []
+    for task in tasks:
+        for claim in task.headlines:
+            row = next(r for r in rows if (r["operator"], r["case"]) == (task.name, claim.case))
+            kind = ("baselines_ms", "ours_ms") if claim.measure == "time" else ("baselines_peak_mib", "peak_mib")
+            theirs = row.get(kind[0], {}).get(claim.against)
+            measured = None if theirs is None else theirs / row[kind[1]]
+            met = measured is not None and measured >= claim.ratio
+            found.append({"operator": task.name, **claim.model_dump(), "measured": measured, "met": met})
+    return found
+
+
+def summarise(rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> dict[str, Any]:
+    ratios = [row["ratio"] for row in rows if row.get("ratio")]
+    return {
+        "operators": len({row["operator"] for row in rows}), "cases": len(rows),
+        "passed": sum(row["verdict"] == "passed" for row in rows),
+        "geomean_vs_best": statistics.geometric_mean(ratios) if ratios else None,
+        "headlines_total": len(claims), "headlines_met": sum(claim["met"] for claim in claims),
+    }  # fmt: skip
+
+
+def _print(rows: list[dict[str, Any]], claims: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    table = Table(title="Reference suite: ms, and peak MiB beyond the inputs", title_justify="left")
+    for column in ("operator", "case", "ours", *get_args(Baseline), "ratio", "roofline", "of copy", "MiB", "eager MiB"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        if "ours_ms" not in row:
+            table.add_row(row["operator"], row["case"], f"{row['verdict']} {row['reason'][:80]}")
+            continue
+        times = [row["baselines_ms"].get(name) for name in get_args(Baseline)]
+        shares = [f"{row[key]:.0%}" if row[key] is not None else "" for key in ("roofline_share", "copy_share")]
+        eager = row["baselines_peak_mib"].get("eager")
+        table.add_row(
+            row["operator"], row["case"], f"{row['ours_ms']:.4g}", *(f"{t:.4g}" if t else "" for t in times),
+            f"{row['ratio']:.2f}" if row["ratio"] else "", *shares, f"{row['peak_mib']:.0f}",
+            f"{eager:.0f}" if eager is not None else "",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for claim in claims:
+        text = "not measured" if claim["measured"] is None else f"{claim['measured']:.2f}"
+        mark = "[green]met[/green]" if claim["met"] else "[red]not met[/red]"
+        console.print(f"{mark} {claim['operator']} {claim['case']}: {claim['claim']} → {text}", highlight=False)

@@ -1,0 +1,103 @@
+"""The suite's runner: what it makes of verdicts, claims and task files. Times themselves need a GPU."""
+
+from argparse import Namespace
+from typing import Any
+
+import pytest
+import torch
+
+from sandbox import references
+from sandbox.bench import suite, suite_page
+from sandbox.bench.report import Judged
+from sandbox.draw import Draw
+from sandbox.reference import BrokenReferenceError, Reference
+from sandbox.task_file import Headline
+from sandbox.types import Baseline, Case, Passed, Rejected, Timing
+
+COPY = {"copy_bytes_per_ms": 4.0, "nominal_bytes_per_ms": 5.0}
+SOURCE = """
+def make_inputs(case, draw):
+    return (draw.normal(4),)
+def double(x):
+    return x.float() * 2
+def eager(x):
+    return x + x
+"""
+
+
+def timing(baseline: Baseline, ratio: float) -> Timing:
+    return Timing(
+        case="t", baseline=baseline, candidate_ms=0.2, baseline_ms=0.2 * ratio, ratio=ratio, ratio_low=ratio - 0.01,
+        ratio_high=ratio + 0.01, candidate_peak_mib=2, baseline_peak_mib=30, roofline_ms=0.1, limited_by="bytes",
+        clock="graph", samples=30, stamp={},
+    )  # fmt: skip
+
+
+def measured() -> tuple[references.SuiteTask, dict[str, Any]]:
+    task = references.load("sparton_head", "gpu")
+    verdict = Passed(cases=(), timings=(timing("eager", 5.0), timing("compile", 3.0)))
+    return task, suite.row_of(task, "t", Judged("sparton_head t", verdict, 1.0, 1.0), COPY)
+
+
+def test_a_row_compares_with_the_best_that_users_write() -> None:
+    _, row = measured()
+    assert row["ratio"] == 3.0 and row["roofline_share"] == pytest.approx(0.5)
+    assert row["copy_share"] == pytest.approx(0.5 * 5 / 4) and row["baselines_peak_mib"]["compile"] == 30
+
+
+def test_claims_are_met_or_not_by_time_and_by_memory() -> None:
+    task, row = measured()
+    claims = (
+        Headline(claim="", case="t", against="eager", ratio=4.8),
+        Headline(claim="", case="t", against="eager", ratio=5.1),
+        Headline(claim="", case="t", against="eager", measure="memory", ratio=15.0),
+        Headline(claim="", case="t", against="library", ratio=1.0),
+    )
+    found = suite.headlines([task.model_copy(update={"headlines": claims})], [row])
+    assert [claim["met"] for claim in found] == [True, False, True, False] and found[3]["measured"] is None
+    summary = suite.summarise([row, row], found)
+    assert summary["headlines_met"] == 2 and summary["geomean_vs_best"] == pytest.approx(3.0)
+
+
+def test_a_rejected_case_has_a_row_without_times() -> None:
+    task = references.load("sparton_head", "gpu")
+    row = suite.row_of(task, "t", Judged("x", Rejected(stage="numerics", reason="off"), 1.0, 1.0), COPY)
+    assert row["verdict"] == "numerics" and "ours_ms" not in row
+    assert suite.summarise([row], [])["passed"] == 0
+
+
+def test_a_job_asks_for_the_baselines_that_the_task_has() -> None:
+    task = references.load("sparton_head", "gpu")
+    one = suite.job(task, task.cases[0], Namespace(runs=7, baselines=["eager", "library"]))
+    assert one.timing is not None and one.timing.runs == 7 and len(one.cases) == 1
+    assert set(one.timing.baselines) == {"eager", "library"} & set(task.baselines)
+
+
+def test_baselines_of_a_task() -> None:
+    reference = Reference(SOURCE, "double")
+    drawn = reference.draw(Case(name="one"))
+    assert reference.baseline(drawn, drawn.tensors, "eager") is reference.module.eager
+    with pytest.raises(BrokenReferenceError, match="library"):
+        reference.baseline(drawn, drawn.tensors, "library")
+
+
+@pytest.mark.parametrize("name", references.names())
+def test_eager_agrees_with_the_definition(name: str) -> None:
+    """It is timed in its place, so it must compute the same; loosely, as it rounds at every step."""
+    task = references.load(name, "cpu")
+    found: dict[str, Any] = {}
+    exec(compile(task.reference, name, "exec"), found)
+    if "eager" not in found:
+        pytest.skip("the definition is what a user would write")
+    for case in task.cases:
+        inputs = found["make_inputs"](case.args, Draw(torch.Generator().manual_seed(1), case.distribution))
+        pairs = [found[f](*(x.clone() if isinstance(x, torch.Tensor) else x for x in inputs)) for f in (name, "eager")]
+        wanted, got = (p if isinstance(p, tuple) else (p,) for p in pairs)
+        for a, b in zip(wanted, got, strict=True):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            error = (a.double() - b.double()).norm() / a.double().norm().clamp_min(1e-30)
+            assert error < 0.05, (case.name, float(error))
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert suite_page.PAGE.read_text() == suite_page.page(), "run python -m sandbox suite --write-docs"
