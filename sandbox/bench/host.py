@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox.gpu_pool import visible_gpus
 from sandbox.types import Record
 
 MARK = "kernelwright_was_here"
@@ -35,7 +36,7 @@ class Snapshot(Record):
     files: int
     """Files below the run's temporary folder."""
     gpu_mib: float | None
-    """GPU memory in use on all GPUs; None without NVML."""
+    """GPU memory in use on the GPUs that this process may use; None without NVML."""
 
 
 def snapshot(folder: Path) -> Snapshot:
@@ -141,13 +142,23 @@ def nvml() -> tuple[Any, str]:
     return module, ""
 
 
+def _handles(module: Any) -> list[Any]:
+    """NVML's handles of the GPUs that this process may use. CUDA_VISIBLE_DEVICES holds numbers, or UUIDs' beginnings."""
+    count = module.nvmlDeviceGetCount()
+    known = [module.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
+    named = {str(number): handle for number, handle in enumerate(known)}
+    by_uuid = {module.nvmlDeviceGetUUID(handle): handle for handle in known}
+    found = [named.get(name) or next((h for u, h in by_uuid.items() if u.startswith(name)), None)
+             for name in visible_gpus()]  # fmt: skip
+    return [handle for handle in found if handle is not None]
+
+
 def gpu_mib() -> float | None:
-    """GPU memory in use on all GPUs, in MiB."""
+    """GPU memory in use on the GPUs that this process may use, in MiB."""
     module, _ = nvml()
     if module is None:
         return None
-    handles = [module.nvmlDeviceGetHandleByIndex(number) for number in range(module.nvmlDeviceGetCount())]
-    return float(sum(module.nvmlDeviceGetMemoryInfo(handle).used for handle in handles) / 2**20)
+    return float(sum(module.nvmlDeviceGetMemoryInfo(handle).used for handle in _handles(module)) / 2**20)
 
 
 class GpuUse:
@@ -178,7 +189,7 @@ class GpuUse:
         module, self.reason = nvml() if self.gpus else (None, "there is no GPU")
         if module is None:
             return
-        handles = [module.nvmlDeviceGetHandleByIndex(number) for number in range(self.gpus)]
+        handles = _handles(module)[: self.gpus]
         while not self._stop.wait(SAMPLE_SECONDS):
             rates = [module.nvmlDeviceGetUtilizationRates(handle).gpu / 100 for handle in handles]
             self.busy.append(sum(rates) / len(rates))
