@@ -143,7 +143,7 @@ def nvml() -> tuple[Any, str]:
 
 
 def _handles(module: Any) -> list[Any]:
-    """NVML's handles of the GPUs that this process may use. CUDA_VISIBLE_DEVICES holds numbers, or UUIDs' beginnings."""
+    """NVML's handles of the GPUs that this process may use: CUDA_VISIBLE_DEVICES has numbers, or UUIDs' beginnings."""
     count = module.nvmlDeviceGetCount()
     known = [module.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
     named = {str(number): handle for number, handle in enumerate(known)}
