@@ -42,6 +42,10 @@ class DataConfig(Group):
     synthetic_tasks: NonNegative
     """Synthetic programs to propose; only those whose solution passes the sandbox are kept."""
     seed: int
+    kernelbench: str | None
+    """Clone of KernelBench; what is like one of its items is dropped. null: not compared."""
+    tritonbench: str | None
+    """Clone of TritonBench, likewise."""
     heldout_families: tuple[str, ...]
     """Families that no training stage sees."""
     heldout_tasks: Positive

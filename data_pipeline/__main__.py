@@ -21,9 +21,11 @@ async def _run(config: Config) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from configs.stages import OtherSettingsError
     from data_pipeline.admit import SandboxBrokenError
     from data_pipeline.archives import PackageUnavailableError
     from data_pipeline.build import build
+    from data_pipeline.contamination import BenchmarkMissingError
     from sandbox.local import LocalSandbox
 
     columns = (TextColumn("judging proposals"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -32,7 +34,7 @@ async def _run(config: Config) -> None:
         try:
             async with LocalSandbox.from_config(config.sandbox) as sandbox:
                 summary = await build(config, sandbox, lambda count: progress.advance(bar, count))
-        except (PackageUnavailableError, SandboxBrokenError) as error:
+        except (BenchmarkMissingError, OtherSettingsError, PackageUnavailableError, SandboxBrokenError) as error:
             sys.exit(str(error))  # these say what to do; a traceback would only bury it
     print(summary.model_dump_json(indent=2))
 

@@ -6,37 +6,22 @@ our fault: retried, never stored, and after too many in a row the run stops inst
 
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import islice
 
+from data_pipeline.ledger import Ledger, Row, State
 from data_pipeline.prompt import render_answer
-from data_pipeline.store import append_record, read_records
-from data_pipeline.task import Solution, Task
+from data_pipeline.task import Task
 from data_pipeline.verify import Judging, verify
 from sandbox.protocol import Sandbox
-from sandbox.types import Broken, Passed, Record, Rejected, Stage
+from sandbox.types import Broken, Passed, Record, Rejected
 
-Pair = tuple[Task, str]
 ROUNDS = 3
 """Times a pair is tried before its `Broken` verdict is left for the next run."""
 BROKEN_IN_A_ROW = 20
-QUALITY_BATCH = 200
+QUALITY_BATCH = 50
 QUALITY_SECONDS_PER_TASK = 10.0
-
-
-class Refusal(Record):
-    """A proposal that did not become data, and why."""
-
-    task_id: str
-    family: str
-    code: str
-    by: Literal["quality", "sandbox"]
-    stage: Stage | None = None
-    """Of the sandbox; None for `quality`."""
-    reason: str
-    log: str = ""
+MAX_REASON = 2000
 
 
 class Quality(Record):
@@ -45,17 +30,6 @@ class Quality(Record):
     task_id: str
     reason: str | None
     """Why the task is not worth posing; None if it is."""
-
-
-class Admission(Record):
-    """What came of one call."""
-
-    admitted: tuple[str, ...]
-    """Task ids with a stored solution, of this call and of earlier ones."""
-    refused: dict[str, int]
-    """Refused proposals by stage; `quality` counts as one."""
-    broken: int
-    judged_now: int
 
 
 Probe = Callable[[list[Task]], Awaitable[list[Quality]]]
@@ -89,66 +63,72 @@ async def run_probe(tasks: list[Task]) -> list[Quality]:
     return verdicts
 
 
-async def admit(
-    pairs: Sequence[Pair],
-    sandbox: Sandbox,
-    judging: Judging,
-    folder: Path,
-    concurrency: int,
-    advance: Callable[[int], None] = lambda count: None,
-    probe: Probe = run_probe,
-) -> Admission:
-    """Judge the pairs not yet judged in `folder`, appending to `solutions.jsonl` and `refused.jsonl` there.
-
-    Args:
-        concurrency: pairs under judgement at the same time.
-        advance: called with the number of pairs just finished, earlier runs' included.
-
-    Raises:
-        SandboxBrokenError: too many `Broken` verdicts in a row.
-        RuntimeError: the quality process failed.
-    """
-    done = _already_judged(folder)
-    pending = [pair for pair in pairs if (pair[0].id, pair[1]) not in done]
-    advance(len(pairs) - len(pending))
-    worthy = await _worth_posing(pending, folder, advance, probe)
-    judge = _Judge(sandbox, judging, folder, concurrency, advance)
-    left = worthy
-    for _ in range(ROUNDS):
-        left = await judge.round(left)
-    return _summary(pairs, folder, broken=len(left), judged_now=len(pending) - len(left))
-
-
-class _Judge:
-    """Runs rounds of verdicts, at most `concurrency` at once, and writes each down as it comes."""
+class Admitter:
+    """Judges the clean tasks of a ledger, at most `concurrency` at once, and writes each verdict down as it comes."""
 
     def __init__(
-        self, sandbox: Sandbox, judging: Judging, folder: Path, concurrency: int, advance: Callable[[int], None]
-    ) -> None:
-        self.sandbox, self.judging, self.folder, self.advance = sandbox, judging, folder, advance
-        self.slots = asyncio.Semaphore(concurrency)
-        self.broken_in_a_row = 0
+        self, ledger: Ledger, sandbox: Sandbox, judging: Judging, concurrency: int,
+        advance: Callable[[int], None] = lambda count: None, probe: Probe = run_probe,
+    ) -> None:  # fmt: skip
+        """`advance` is called with the number of pairs just decided."""
+        self.ledger, self.sandbox, self.judging, self.concurrency = ledger, sandbox, judging, concurrency
+        self.advance, self.probe = advance, probe
+        self.judged = self.broken_in_a_row = 0
 
-    async def round(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Judge all pairs; those whose verdict was `Broken` come back."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                jobs = [(pair, group.create_task(self._judge(*pair))) for pair in pairs]
-        except* SandboxBrokenError as errors:
-            raise errors.exceptions[0] from None
-        return [pair for pair, job in jobs if not job.result()]
+    async def run(self) -> int:
+        """Returns how many pairs were judged now; those that stayed `Broken` stay clean.
 
-    async def _judge(self, task: Task, code: str) -> bool:
-        async with self.slots:
-            verdict = await verify(task, render_answer(code), self.sandbox, self.judging)
+        Raises:
+            SandboxBrokenError: too many `Broken` verdicts in a row.
+            RuntimeError: the quality process failed.
+        """
+        for _ in range(ROUNDS):
+            worthy = aiter(self._worth_posing())
+            try:
+                async with asyncio.TaskGroup() as group:
+                    queue: asyncio.Queue[Row | None] = asyncio.Queue(maxsize=self.concurrency)
+                    for _ in range(self.concurrency):
+                        group.create_task(self._work(queue))
+                    async for row in worthy:
+                        await queue.put(row)
+                    for _ in range(self.concurrency):
+                        await queue.put(None)
+            except* SandboxBrokenError as errors:
+                raise errors.exceptions[0] from None
+        return self.judged
+
+    async def _work(self, queue: "asyncio.Queue[Row | None]") -> None:
+        while (row := await queue.get()) is not None:
+            await self._judge(row)
+
+    async def _worth_posing(self) -> AsyncIterator[Row]:
+        """Clean tasks that pass the quality probe; the others are refused. The next batch is probed meanwhile."""
+        rows = self.ledger.rows("clean", "task")
+        batch, ahead = self._next_batch(rows)
+        while batch:
+            verdicts = await ahead
+            done, (batch, ahead) = batch, self._next_batch(rows)
+            for row, quality in zip(done, verdicts, strict=True):
+                if quality.reason is None:
+                    yield row
+                else:
+                    self._decide(row, "refused", "quality", quality.reason)
+
+    def _next_batch(self, rows: Iterator[Row]) -> "tuple[list[Row], asyncio.Task[list[Quality]]]":
+        batch = list(islice(rows, QUALITY_BATCH))
+
+        async def probed() -> list[Quality]:
+            return await self.probe([row.task() for row in batch]) if batch else []
+
+        return batch, asyncio.create_task(probed())
+
+    async def _judge(self, row: Row) -> None:
+        verdict = await verify(row.task(), render_answer(row.code), self.sandbox, self.judging)
         match verdict:
             case Passed():
-                append_record(self.folder / "solutions.jsonl", Solution(task_id=task.id, code=code, verdict=verdict))
+                self._decide(row, "admitted", verdict=verdict.model_dump_json())
             case Rejected(stage=stage, reason=reason, log=log):
-                refusal = Refusal(
-                    task_id=task.id, family=task.family, code=code, by="sandbox", stage=stage, reason=reason, log=log
-                )
-                append_record(self.folder / "refused.jsonl", refusal)
+                self._decide(row, "refused", stage, f"{reason}\n{log}".strip()[:MAX_REASON])
             case Broken(reason=reason):
                 self.broken_in_a_row += 1
                 if self.broken_in_a_row >= BROKEN_IN_A_ROW:
@@ -156,41 +136,10 @@ class _Judge:
                         f"{self.broken_in_a_row} Broken verdicts in a row, the last: {reason}. Mend the sandbox "
                         "(python -m sandbox doctor) and run again: what was judged so far is kept"
                     )
-                return False
+                return
         self.broken_in_a_row = 0
+
+    def _decide(self, row: Row, state: State, refused_by: str = "", reason: str = "", verdict: str = "") -> None:
+        self.ledger.decide(row.seq, state, refused_by, reason, verdict)
+        self.judged += 1
         self.advance(1)
-        return True
-
-
-def _already_judged(folder: Path) -> set[tuple[str, str]]:
-    solutions = read_records(folder / "solutions.jsonl", Solution)
-    refusals = read_records(folder / "refused.jsonl", Refusal)
-    return {(s.task_id, s.code) for s in solutions} | {(r.task_id, r.code) for r in refusals}
-
-
-async def _worth_posing(pairs: list[Pair], folder: Path, advance: Callable[[int], None], probe: Probe) -> list[Pair]:
-    """The pairs whose task passes the quality probe; the others are refused."""
-    worthy: list[Pair] = []
-    for start in range(0, len(pairs), QUALITY_BATCH):
-        batch = pairs[start : start + QUALITY_BATCH]
-        verdicts = await probe([task for task, _ in batch])
-        for (task, code), quality in zip(batch, verdicts, strict=True):
-            if quality.reason is None:
-                worthy.append((task, code))
-                continue
-            refusal = Refusal(task_id=task.id, family=task.family, code=code, by="quality", reason=quality.reason)
-            append_record(folder / "refused.jsonl", refusal)
-            advance(1)
-    return worthy
-
-
-def _summary(pairs: Sequence[Pair], folder: Path, broken: int, judged_now: int) -> Admission:
-    proposed = {(task.id, code) for task, code in pairs}
-    solutions = read_records(folder / "solutions.jsonl", Solution)
-    refusals = [r for r in read_records(folder / "refused.jsonl", Refusal) if (r.task_id, r.code) in proposed]
-    return Admission(
-        admitted=tuple(s.task_id for s in solutions if (s.task_id, s.code) in proposed),
-        refused=dict(Counter(r.stage or r.by for r in refusals)),
-        broken=broken,
-        judged_now=judged_now,
-    )

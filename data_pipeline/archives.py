@@ -22,12 +22,15 @@ from sandbox.types import Record
 MAX_SOURCE_BYTES = 2_000_000
 """Longer Python files are generated tables, not kernels."""
 DOWNLOAD_SECONDS = 1800
+TITLE_BYTES = 200
+"""Of a licence file: its title; the rest may mention other licences."""
 
 # Matched against the whole of the old free-text fields, most specific first.
 LICENCE_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"apache.{0,40}2|apache", "Apache-2.0"),
     (r"bsd.{0,3}3|3.clause bsd|new bsd|modified bsd", "BSD-3-Clause"),
     (r"bsd.{0,3}2|2.clause bsd|simplified bsd", "BSD-2-Clause"),
+    (r"\bbsd\b", "BSD-3-Clause"),  # the classifier names no version; this is the stricter of the two in use
     (r"lgpl.{0,40}3|lesser general public.{0,40}3", "LGPL-3.0-or-later"),
     (r"agpl|affero", "AGPL-3.0-or-later"),
     (r"mpl.{0,3}2|mozilla public.{0,20}2", "MPL-2.0"),
@@ -70,7 +73,8 @@ def download(name: str, version: str, folder: Path) -> Archive:
             f"Check name and version in data.packages, or the network; offline, put its wheel or sdist into a folder "
             f"and set PIP_FIND_LINKS to it, or leave the package out with data.packages=[]"
         )
-    return Archive(name=name, version=version, path=path, licence=licence_of(_metadata(path)))
+    licence = licence_of(_metadata(path))
+    return Archive(name=name, version=version, path=path, licence=licence if licence != "unknown" else _enclosed(path))
 
 
 def python_sources(path: Path) -> Iterator[tuple[str, str]]:
@@ -103,6 +107,16 @@ def licence_of(metadata: Message) -> str:
             if re.search(pattern, text.lower()):
                 return identifier
     return stated.split("\n", 1)[0][:80] or ", ".join(classifiers) or "unknown"
+
+
+def _enclosed(path: Path) -> str:
+    """By the title of the licence file in a wheel whose metadata say nothing; `unknown` without one."""
+    if path.suffix != ".whl":
+        return "unknown"
+    with zipfile.ZipFile(path) as archive:
+        names = [n for n in archive.namelist() if re.search(r"\.dist-info/(licenses/)?LICEN[SC]E[^/]*$", n)]
+        text = archive.read(names[0])[:TITLE_BYTES].decode("utf-8", "replace").lower() if names else ""
+    return next((found for pattern, found in LICENCE_PATTERNS if re.search(pattern, text)), "unknown")
 
 
 def _decoded(name: str, data: bytes) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,13 @@
 Differs from a random split, which would put `relu(x + y)` into training and `relu(x + y) * 2` into the test.
 """
 
-from collections.abc import Collection, Iterable
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from typing import TypeVar
 
 from data_pipeline.task import Split, Task
+
+T = TypeVar("T")
 
 
 def split_of(family: str, heldout_families: Collection[str]) -> Split:
@@ -13,30 +17,31 @@ def split_of(family: str, heldout_families: Collection[str]) -> Split:
     return "heldout" if family in heldout_families else "train"
 
 
-def split_tasks(tasks: Iterable[Task], heldout_families: Collection[str], heldout_tasks: int) -> list[Task]:
-    """Every task with its split, in the order given; at most `heldout_tasks` of each held-out family are kept.
+def split_tasks(
+    tasks: Iterable[tuple[Task, T]], heldout_families: Collection[str], heldout_tasks: int
+) -> Iterator[tuple[Task, T]]:
+    """Every task with its split, in the order given; at most `heldout_tasks` of each held-out family are kept. What
+    comes with a task is passed on.
 
     Raises:
         ValueError: two tasks share an id, or a reference occurs in both splits.
     """
-    kept: list[Task] = []
     per_family: dict[str, int] = {}
-    for task in tasks:
+    seen: set[bytes] = set()
+    split_of_reference: dict[bytes, Split] = {}
+    for task, more in tasks:
         split = split_of(task.family, heldout_families)
         per_family[task.family] = per_family.get(task.family, 0) + 1
         if split == "heldout" and per_family[task.family] > heldout_tasks:
             continue
-        kept.append(task.model_copy(update={"split": split}))
-    _check_disjoint(kept)
-    return kept
-
-
-def _check_disjoint(tasks: list[Task]) -> None:
-    seen: set[str] = set()
-    split_of_reference: dict[str, Split] = {}
-    for task in tasks:
-        if task.id in seen:
+        identity, reference = _digest(task.id), _digest(task.reference)
+        if identity in seen:
             raise ValueError(f"task {task.id} occurs twice; ids must be derived from the content")
-        seen.add(task.id)
-        if split_of_reference.setdefault(task.reference, task.split) != task.split:
+        seen.add(identity)
+        if split_of_reference.setdefault(reference, split) != split:
             raise ValueError(f"the reference of task {task.id} is in both splits; families must not share references")
+        yield task.model_copy(update={"split": split}), more
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()[:8]

@@ -1,25 +1,106 @@
-"""Records on disk: JSON lines while a stage runs, written so that an interruption loses at most the line in flight.
+"""The finished data set: `tasks.parquet` and `kernels.parquet` in `<out>/data`, and JSON lines for samples of a run.
 
-Consumers read records with `load_*`; `as_dataset` gives a `datasets.Dataset` whose column `record` holds the JSON and
-whose other columns are for filtering (Arrow would merge the differing `args` of cases into one struct full of nulls).
+A row has columns to filter by and the whole record as JSON in `record` (Arrow would merge the differing `args` of
+cases into one struct full of nulls). Files are written as a stream and moved into place whole.
 """
 
-import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from data_pipeline.task import Kernel, Solution, Split, Task
-from sandbox.types import Record
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from sandbox.types import Passed, Record
 
 R = TypeVar("R", bound=Record)
-INDEX_COLUMNS = ("id", "task_id", "family", "split", "difficulty", "kind", "name")
+SLICE = 500
+_TEXT, _NUMBER = pa.string(), pa.int64()
+TASKS = pa.schema(
+    [
+        ("id", _TEXT), ("family", _TEXT), ("split", _TEXT), ("origin", _TEXT), ("licence", _TEXT),
+        ("difficulty", _NUMBER), ("dtype", _TEXT), ("record", _TEXT), ("solution", _TEXT), ("verdict", _TEXT),
+    ]
+)  # fmt: skip
+"""One admitted task a row: `record` a `Task`, `solution` the Triton file that passed, `verdict` its `Passed`."""
+KERNELS = pa.schema(
+    [("id", _TEXT), ("name", _TEXT), ("origin", _TEXT), ("licence", _TEXT), ("code", _TEXT), ("record", _TEXT)]
+)
+"""One harvested kernel without a reference a row: `record` a `Kernel`."""
+
+
+def write_tasks(folder: Path, pairs: Iterable[tuple[Task, Solution]]) -> None:
+    """Write `tasks.parquet` atomically."""
+    _write(folder / "tasks.parquet", TASKS, (_task_row(*pair) for pair in pairs))
+
+
+def write_kernels(folder: Path, kernels: Iterable[Kernel]) -> None:
+    """Write `kernels.parquet` atomically."""
+    _write(folder / "kernels.parquet", KERNELS, (_kernel_row(kernel) for kernel in kernels))
+
+
+def load_pairs(folder: Path, split: Split | None) -> list[tuple[Task, Solution]]:
+    """Admitted tasks of one split, or of all, with their solutions; training must ask for `train`.
+
+    Raises:
+        FileNotFoundError: the data stage has not finished there.
+    """
+    pairs = []
+    for row in _rows(folder / "tasks.parquet"):
+        if split in (None, row["split"]):
+            task = Task.model_validate_json(row["record"])
+            verdict = Passed.model_validate_json(row["verdict"])
+            pairs.append((task, Solution(task_id=task.id, code=row["solution"], verdict=verdict)))
+    return pairs
+
+
+def load_tasks(folder: Path, split: Split | None = None) -> list[Task]:
+    """Admitted tasks of one split, or of all. Errors as `load_pairs`."""
+    rows = _rows(folder / "tasks.parquet", ["split", "record"])
+    return [Task.model_validate_json(row["record"]) for row in rows if split in (None, row["split"])]
+
+
+def load_kernels(folder: Path) -> list[Kernel]:
+    """Harvested kernels; [] where none were asked for. Errors as `load_pairs`."""
+    return [Kernel.model_validate_json(row["record"]) for row in _rows(folder / "kernels.parquet", ["record"])]
+
+
+def _task_row(task: Task, solution: Solution) -> dict[str, Any]:
+    return {
+        "id": task.id, "family": task.family, "split": task.split, "origin": task.source.origin,
+        "licence": task.source.licence, "difficulty": task.difficulty,
+        "dtype": str(task.cases[0].args.get("dtype", "")) if task.cases else "", "record": task.model_dump_json(),
+        "solution": solution.code, "verdict": solution.verdict.model_dump_json(),
+    }  # fmt: skip
+
+
+def _kernel_row(kernel: Kernel) -> dict[str, Any]:
+    return {
+        "id": kernel.id, "name": kernel.name, "origin": kernel.source.origin, "licence": kernel.source.licence,
+        "code": kernel.code, "record": kernel.model_dump_json(),
+    }  # fmt: skip
+
+
+def _write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    stream = iter(rows)
+    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while batch := list(islice(stream, SLICE)):
+            writer.write_table(pa.Table.from_pylist(batch, schema))
+    temporary.replace(path)
+
+
+def _rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; run `python -m data_pipeline` with the same `out=` first")
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(SLICE, columns=columns):
+            yield from batch.to_pylist()
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -49,7 +130,7 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
         except ValidationError as error:
             raise ValueError(
                 f"{path}, line {number} is no {kind.__name__}: {error}. It was written by another version; "
-                f"move {path.parent} away and run `python -m data_pipeline` again"
+                f"move {path.parent} away and run the stage again"
             ) from error
     return records
 
@@ -60,55 +141,6 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text("".join(record.model_dump_json() + "\n" for record in records))
     temporary.replace(path)
-
-
-def load_tasks(folder: Path, split: Split | None = None) -> list[Task]:
-    """Admitted tasks of `<out>/data`, of one split or of all.
-
-    Raises:
-        FileNotFoundError: the data stage has not finished there.
-    """
-    path = folder / "tasks.jsonl"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; run `python -m data_pipeline` with the same `out=` first")
-    return [task for task in read_records(path, Task) if split in (None, task.split)]
-
-
-def load_pairs(folder: Path, split: Split) -> list[tuple[Task, Solution]]:
-    """Admitted tasks of one split with their solutions; training must ask for `train`. Errors as `load_tasks`."""
-    solutions = {solution.task_id: solution for solution in read_records(folder / "solutions.jsonl", Solution)}
-    return [(task, solutions[task.id]) for task in load_tasks(folder, split) if task.id in solutions]
-
-
-def load_kernels(folder: Path) -> list[Kernel]:
-    """Harvested kernels of `<out>/data`; [] where none were asked for."""
-    return read_records(folder / "kernels.jsonl", Kernel)
-
-
-def as_dataset(records: Iterable[Record]) -> "Dataset":
-    """A `datasets.Dataset` with the column `record` (JSON) and the index columns that the records have."""
-    from datasets import Dataset
-
-    rows = []
-    for record in records:
-        fields = json.loads(record.model_dump_json())
-        rows.append({k: fields[k] for k in INDEX_COLUMNS if k in fields} | {"record": record.model_dump_json()})
-    return Dataset.from_list(rows)
-
-
-def write_parquet(path: Path, records: Iterable[Record]) -> None:
-    """Write records as Parquet through `as_dataset`, atomically; for publishing a data set, not for running."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    as_dataset(records).to_parquet(str(temporary))
-    temporary.replace(path)
-
-
-def read_parquet(path: Path, kind: type[R]) -> list[R]:
-    """The records of a file that `write_parquet` wrote."""
-    from datasets import Dataset
-
-    return [kind.model_validate_json(text) for text in Dataset.from_parquet(str(path))["record"]]
 
 
 def _end_of_whole_lines(path: Path) -> int:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
-from data_pipeline.store import load_kernels, read_records
+from data_pipeline.store import load_kernels, load_pairs
 from data_pipeline.task import Kernel, Solution, Task
 from eval.metrics import Metrics
 from eval.samples import Sample, read_samples
@@ -76,6 +76,8 @@ def read_run(out: Path) -> Run:
     if not out.is_dir():
         raise FileNotFoundError(f"{out} does not exist: run a stage first, for example python -m data_pipeline")
     metrics = {m: Metrics.model_validate(found) for m in MODELS if (found := _json(out / "eval" / m / "metrics.json"))}
+    has_data = (out / "data" / "tasks.parquet").exists()
+    pairs = load_pairs(out / "data", None) if has_data else []
     rollouts = sorted((out / "rl").glob("rollouts*.jsonl"))  # one a process of the training job
     return Run(
         name=out.resolve().name,
@@ -83,9 +85,9 @@ def read_run(out: Path) -> Run:
         config=_config(out),
         stage_seconds=_json(out / "stages.json") or {},
         data=_json(out / "data" / "summary.json"),
-        kernels=load_kernels(out / "data"),
-        tasks={task.id: task for task in read_records(out / "data" / "tasks.jsonl", Task)},
-        solutions=read_records(out / "data" / "solutions.jsonl", Solution),
+        kernels=load_kernels(out / "data") if has_data else [],
+        tasks={task.id: task for task, _ in pairs},
+        solutions=[solution for _, solution in pairs],
         sft=_json(out / "sft" / "summary.json"),
         sft_curves=_curves(out / "sft" / "metrics.jsonl", ("loss", "eval_loss")),
         rl=_json(out / "rl" / "summary.json"),

@@ -23,7 +23,7 @@ def settings(config: Config) -> dict[str, Any]:
         "rl": config.rl.model_dump(mode="json"),
         "reward": config.reward.model_dump(mode="json"),
         "sandbox": config.sandbox.model_dump(mode="json", exclude={"workers"}),
-        "data": {"tasks.jsonl": digest(config.out_dir / "data" / "tasks.jsonl")},
+        "data": {"tasks.parquet": digest(config.out_dir / "data" / "tasks.parquet")},
         "sft": digest(config.out_dir / "sft" / "summary.json"),
     }
 
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     if config.rl.max_steps == 0:
         console.print("rl.max_steps=0: the stage is skipped")
         return
-    if not (config.out_dir / "data" / "tasks.jsonl").exists():
+    if not (config.out_dir / "data" / "tasks.parquet").exists():
         sys.exit(f"{config.out_dir / 'data'} holds no tasks; run python -m data_pipeline out={config.out} first")
     try:
         summary = claim(folder, settings(config))

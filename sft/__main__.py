@@ -17,11 +17,10 @@ from configs.stages import OtherSettingsError, claim, digest
 
 def settings(config: Config) -> dict[str, Any]:
     """What decides the result of this stage."""
-    data = config.out_dir / "data"
     return {
         "model": config.model.model_dump(mode="json"),
         "sft": config.sft.model_dump(mode="json"),
-        "data": {name: digest(data / name) for name in ("tasks.jsonl", "solutions.jsonl")},
+        "data": {"tasks.parquet": digest(config.out_dir / "data" / "tasks.parquet")},
     }
 
 
@@ -41,8 +40,8 @@ def main(cfg: DictConfig) -> None:
     if config.sft.max_steps == 0:
         console.print("sft.max_steps=0: the stage is skipped")
         return
-    if not (config.out_dir / "data" / "solutions.jsonl").exists():
-        sys.exit(f"{config.out_dir / 'data'} holds no solutions; run python -m data_pipeline out={config.out} first")
+    if not (config.out_dir / "data" / "tasks.parquet").exists():
+        sys.exit(f"{config.out_dir / 'data'} holds no tasks; run python -m data_pipeline out={config.out} first")
     try:
         summary = claim(folder, settings(config))
     except OtherSettingsError as error:

@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 
 from configs.schema import Config
-from data_pipeline.admit import Admission, Pair, Probe, Quality, Refusal, SandboxBrokenError, admit, run_probe
+from configs.stages import OtherSettingsError
+from data_pipeline.admit import Admitter, Probe, Quality, SandboxBrokenError, run_probe
 from data_pipeline.build import build
-from data_pipeline.store import load_pairs, load_tasks, read_records
+from data_pipeline.ledger import Ledger
+from data_pipeline.screening import screen
+from data_pipeline.store import load_pairs, load_tasks
 from data_pipeline.synthetic import propose
-from data_pipeline.task import Solution, Task
+from data_pipeline.task import Task
 from data_pipeline.verify import Judging, verify
 from sandbox.types import Broken, CaseResult, Job, Limits, Passed, Rejected
+
+Pair = tuple[Task, str]
 
 
 class FakeSandbox:
@@ -51,8 +56,22 @@ async def all_worthy(tasks: list[Task]) -> list[Quality]:
 
 def run_admission(
     pairs: list[Pair], sandbox: FakeSandbox, folder: Path, concurrency: int = 3, probe: Probe = all_worthy
-) -> Admission:
-    return asyncio.run(admit(pairs, sandbox, Judging(), folder, concurrency, probe=probe))
+) -> int:
+    ledger = Ledger(folder / "ledger.sqlite")
+    try:
+        ledger.propose(pairs)
+        screen(ledger, None)
+        return asyncio.run(Admitter(ledger, sandbox, Judging(), concurrency, probe=probe).run())
+    finally:
+        ledger.close()
+
+
+def states(folder: Path) -> dict[tuple[str, ...], int]:
+    ledger = Ledger(folder / "ledger.sqlite")
+    try:
+        return ledger.count("state", "refused_by")
+    finally:
+        ledger.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,49 +82,39 @@ def pairs() -> list[Pair]:
 def test_passes_are_admitted_and_refusals_kept(pairs: list[Pair], tmp_path: Path) -> None:
     wrong = pairs[2][1]
     sandbox = FakeSandbox({wrong: [Rejected(stage="numerics", reason="off by one", log="trace")]})
-    found = run_admission(pairs, sandbox, tmp_path)
-    assert len(found.admitted) == 11 and found.refused == {"numerics": 1} and found.broken == 0
-    refusal = read_records(tmp_path / "refused.jsonl", Refusal)[0]
-    assert (refusal.task_id, refusal.by, refusal.stage, refusal.reason) == (
-        pairs[2][0].id,
-        "sandbox",
-        "numerics",
-        "off by one",
-    )
-    assert pairs[2][0].id not in {s.task_id for s in read_records(tmp_path / "solutions.jsonl", Solution)}
+    assert run_admission(pairs, sandbox, tmp_path) == 12
+    assert states(tmp_path) == {("admitted", ""): 11, ("refused", "numerics"): 1}
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    (refused,) = ledger.rows("refused")
+    ledger.close()
+    assert (refused.id, refused.reason) == (pairs[2][0].id, "off by one\ntrace")
     assert 1 < sandbox.most_running <= 3
 
 
 def test_nothing_is_judged_twice(pairs: list[Pair], tmp_path: Path) -> None:
     run_admission(pairs[:5], FakeSandbox({pairs[0][1]: [Rejected(stage="screen", reason="no")]}), tmp_path)
     again = FakeSandbox()
-    found = run_admission(pairs, again, tmp_path)
-    assert len(again.jobs) == 7 and found.judged_now == 7
-    assert len(found.admitted) == 11 and found.refused == {"screen": 1}
+    assert run_admission(pairs, again, tmp_path) == len(again.jobs) == 7
+    assert states(tmp_path) == {("admitted", ""): 11, ("refused", "screen"): 1}
 
 
-def test_resumes_after_an_interruption_with_a_torn_line(pairs: list[Pair], tmp_path: Path) -> None:
+def test_resumes_after_an_interruption(pairs: list[Pair], tmp_path: Path) -> None:
     sandbox = FakeSandbox()
     sandbox.stop_after = 4
     with pytest.raises(ExceptionGroup):
         run_admission(pairs, sandbox, tmp_path, concurrency=1)
-    kept = read_records(tmp_path / "solutions.jsonl", Solution)
-    assert len(kept) == 4, "every verdict was on disk before the next"
-    with (tmp_path / "solutions.jsonl").open("a") as file:
-        file.write('{"task_id": "syn-')  # the power fails in the middle of a line
+    assert states(tmp_path) == {("admitted", ""): 4, ("clean", ""): 8}, "every verdict was on disk before the next"
     resumed = FakeSandbox()
-    found = run_admission(pairs, resumed, tmp_path)
-    assert len(resumed.jobs) == 8 and len(found.admitted) == 12
-    assert len(read_records(tmp_path / "solutions.jsonl", Solution)) == 12
+    assert run_admission(pairs, resumed, tmp_path) == len(resumed.jobs) == 8
+    assert states(tmp_path) == {("admitted", ""): 12}
 
 
 def test_broken_is_retried_and_never_stored(pairs: list[Pair], tmp_path: Path) -> None:
     once, always = pairs[0][1], pairs[1][1]
     sandbox = FakeSandbox({once: [Broken(reason="lost")], always: [Broken(reason="lost")] * 99})
-    found = run_admission(pairs, sandbox, tmp_path)
-    assert len(found.admitted) == 11 and found.broken == 1 and found.refused == {}
-    assert not (tmp_path / "refused.jsonl").exists()
-    assert run_admission(pairs, FakeSandbox(), tmp_path).broken == 0
+    assert run_admission(pairs, sandbox, tmp_path) == 11
+    assert states(tmp_path) == {("admitted", ""): 11, ("clean", ""): 1}
+    assert run_admission(pairs, FakeSandbox(), tmp_path) == 1
 
 
 def test_a_broken_sandbox_stops_the_run(tmp_path: Path) -> None:
@@ -113,7 +122,7 @@ def test_a_broken_sandbox_stops_the_run(tmp_path: Path) -> None:
     sandbox = FakeSandbox({code: [Broken(reason="no namespaces")] * 9 for _, code in many})
     with pytest.raises(SandboxBrokenError, match="no namespaces"):
         run_admission(many, sandbox, tmp_path)
-    assert not (tmp_path / "solutions.jsonl").exists()
+    assert states(tmp_path) == {("clean", ""): 30}
 
 
 def test_a_worthless_task_never_reaches_the_sandbox(pairs: list[Pair], tmp_path: Path) -> None:
@@ -122,8 +131,8 @@ def test_a_worthless_task_never_reaches_the_sandbox(pairs: list[Pair], tmp_path:
         update={"id": "c", "reference": task.reference + "\n\ndef fused_op(*x):\n    return x[0] * 0\n"}
     )
     sandbox = FakeSandbox()
-    found = run_admission([(constant, code)], sandbox, tmp_path, probe=run_probe)
-    assert found.refused == {"quality": 1} and sandbox.jobs == []
+    run_admission([(constant, code)], sandbox, tmp_path, probe=run_probe)
+    assert states(tmp_path) == {("refused", "quality"): 1} and sandbox.jobs == []
 
 
 def test_verify_extracts_then_asks_with_all_cases(pairs: list[Pair]) -> None:
@@ -140,8 +149,7 @@ def test_verify_extracts_then_asks_with_all_cases(pairs: list[Pair]) -> None:
 
 
 def test_build_splits_by_family(tmp_path: Path, config: Config) -> None:
-    sandbox = FakeSandbox()
-    summary = asyncio.run(build(config, sandbox))
+    summary = asyncio.run(build(config, FakeSandbox()))
     folder = tmp_path / "data"
     train, heldout = load_tasks(folder, "train"), load_tasks(folder, "heldout")
     assert {t.family for t in heldout} == {"softmax", "gather"} and len(heldout) == 4
@@ -151,6 +159,9 @@ def test_build_splits_by_family(tmp_path: Path, config: Config) -> None:
     assert sum(summary.refused.values()) + summary.admitted_tasks == summary.proposed_tasks == 24
     again = asyncio.run(build(config, FakeSandbox()))
     assert again.judged_now == 0 and again.families == summary.families
+    other = config.model_copy(update={"data": config.data.model_copy(update={"seed": 5})})
+    with pytest.raises(OtherSettingsError, match="seed"):
+        asyncio.run(build(other, FakeSandbox()))
 
 
 @pytest.fixture

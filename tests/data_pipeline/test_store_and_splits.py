@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.splits import split_tasks
 from data_pipeline.store import (
+    TASKS,
     append_record,
-    as_dataset,
+    load_kernels,
+    load_pairs,
     load_tasks,
-    read_parquet,
     read_records,
-    write_parquet,
+    write_kernels,
     write_records,
+    write_tasks,
 )
 from data_pipeline.synthetic import FAMILIES, propose
-from data_pipeline.task import Task
+from data_pipeline.task import Kernel, Provenance, Solution, Task
+from sandbox.types import Passed
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +66,44 @@ def test_missing_data_names_the_command(tmp_path: Path) -> None:
         load_tasks(tmp_path)
 
 
-def test_datasets_and_parquet(tasks: list[Task], tmp_path: Path) -> None:
-    rows = as_dataset(tasks)
-    assert len(rows) == 60 and set(rows.column_names) == {"id", "family", "split", "difficulty", "record"}
-    softmax = rows.filter(lambda row: row["family"] == "softmax")
-    assert len(softmax) == 10
-    write_parquet(tmp_path / "t.parquet", tasks)
-    assert read_parquet(tmp_path / "t.parquet", Task) == tasks
-    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+def test_the_data_set_comes_back_as_it_was(tasks: list[Task], tmp_path: Path) -> None:
+    pairs = [
+        (task, Solution(task_id=task.id, code=f"# {n}\n", verdict=Passed(cases=()))) for n, task in enumerate(tasks)
+    ]
+    write_tasks(tmp_path, iter(pairs))
+    assert load_pairs(tmp_path, "train") == pairs and load_pairs(tmp_path, "heldout") == []
+    assert load_tasks(tmp_path) == tasks
+    kernel = Kernel(
+        id="k", name="f", source=Provenance(origin="package:x", version="1", licence="MIT"), code="x", launchers=()
+    )
+    write_kernels(tmp_path, [kernel])
+    assert load_kernels(tmp_path) == [kernel]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels.parquet", "tasks.parquet"]
+
+
+def test_columns_can_be_filtered_without_our_code(tasks: list[Task], tmp_path: Path) -> None:
+    write_tasks(tmp_path, ((t, Solution(task_id=t.id, code="", verdict=Passed(cases=()))) for t in tasks))
+    table = pq.read_table(tmp_path / "tasks.parquet", filters=[("family", "==", "softmax")])
+    assert table.schema.names == TASKS.names and table.num_rows == 10
+    assert set(table["dtype"].to_pylist()) <= {"float32", "float16", "bfloat16"}
+
+
+def split(tasks: list[Task], families: tuple[str, ...], count: int) -> list[Task]:
+    return [task for task, _ in split_tasks(((task, None) for task in tasks), families, count)]
 
 
 def test_splits_are_disjoint_and_capped(tasks: list[Task]) -> None:
-    kept = split_tasks(tasks, ("softmax", "gather"), 4)
+    kept = split(tasks, ("softmax", "gather"), 4)
     train = {task.id for task in kept if task.split == "train"}
     heldout = {task.id for task in kept if task.split == "heldout"}
     assert not train & heldout and len(heldout) == 8 and len(train) == 40
-    families = {split: {t.family for t in kept if t.split == split} for split in ("train", "heldout")}
+    families = {name: {t.family for t in kept if t.split == name} for name in ("train", "heldout")}
     assert families == {"train": set(FAMILIES) - {"softmax", "gather"}, "heldout": {"softmax", "gather"}}
 
 
 def test_leaks_are_refused(tasks: list[Task]) -> None:
     with pytest.raises(ValueError, match="twice"):
-        split_tasks([tasks[0], tasks[0]], (), 4)
+        split([tasks[0], tasks[0]], (), 4)
     leaked = tasks[0].model_copy(update={"id": "other", "family": "softmax"})
     with pytest.raises(ValueError, match="both splits"):
-        split_tasks([tasks[0], leaked], ("softmax",), 4)
+        split([tasks[0], leaked], ("softmax",), 4)

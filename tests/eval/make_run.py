@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from configs.stamp import write_json
-from data_pipeline.store import write_records
+from data_pipeline.store import write_kernels, write_tasks
 from data_pipeline.task import Kernel, Provenance, Solution, Task
 from eval.metrics import measure
 from eval.samples import Sample, write_samples
@@ -125,9 +125,8 @@ def make_run(out: Path, *, passes: bool = True) -> None:
 
 
 def _data(folder: Path, tasks: list[Task]) -> None:
-    write_records(folder / "tasks.jsonl", tasks)
     solved = [Solution(task_id=t.id, code=KERNEL.format(name=t.entry_point), verdict=PASSED) for t in tasks]
-    write_records(folder / "solutions.jsonl", solved)
+    write_tasks(folder, zip(tasks, solved, strict=True))
     path = "liger_kernel/ops/experimental/a_rather_long_folder_name/fused_linear_cross_entropy.py"
     source = Provenance(origin="package:liger-kernel", version="0.8.5", path=path, licence="BSD-2-Clause")
     kernels = [
@@ -136,7 +135,7 @@ def _data(folder: Path, tasks: list[Task]) -> None:
         )
         for n in range(15)
     ]
-    write_records(folder / "kernels.jsonl", kernels)
+    write_kernels(folder, kernels)
     summary = {
         "harvested_kernels": 15,
         "launchers": 20,

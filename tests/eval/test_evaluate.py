@@ -10,7 +10,8 @@ from make_run import PASSED, make_task
 
 from configs.main import validate
 from configs.schema import Config
-from data_pipeline.store import write_records
+from data_pipeline.store import write_tasks
+from data_pipeline.task import Solution
 from data_pipeline.verify import Judging
 from eval import evaluate
 from eval.__main__ import checkpoint
@@ -159,11 +160,11 @@ def test_other_weights_put_samples_aside_and_other_limits_only_verdicts(tmp_path
 def test_heldout_tasks_only_and_families_in_turn(tmp_path):
     rows = [make_task(n, "softmax", "heldout") for n in range(4)]
     rows += [make_task(n, "gather", "heldout") for n in range(4, 8)] + [make_task(n, "sum", "train") for n in range(4)]
-    write_records(tmp_path / "tasks.jsonl", rows)
+    write_tasks(tmp_path, ((task, Solution(task_id=task.id, code="", verdict=PASSED)) for task in rows))
     chosen = evaluate.heldout_tasks(tmp_path, 4)
     assert sorted(task.family for task in chosen) == ["gather", "gather", "softmax", "softmax"]
     assert len(evaluate.heldout_tasks(tmp_path, 0)) == 8
-    write_records(tmp_path / "tasks.jsonl", rows[8:])
+    write_tasks(tmp_path, ((task, Solution(task_id=task.id, code="", verdict=PASSED)) for task in rows[8:]))
     with pytest.raises(ValueError, match=r"data\.heldout_families"):
         evaluate.heldout_tasks(tmp_path, 0)
 

@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_module
 
 from configs.main import validate
 from configs.schema import Config
-from data_pipeline.store import write_records
+from data_pipeline.store import write_tasks
 from data_pipeline.task import Provenance, Solution, Task
 from sandbox.types import Case, CaseResult, Passed
 
@@ -48,7 +48,7 @@ PASSED = Passed(
 
 
 def write_data(out: Path, count: int = 24) -> None:
-    """`<out>/data/tasks.jsonl` and `solutions.jsonl` with `count` training tasks and one held-out task."""
+    """`<out>/data/tasks.parquet` with `count` training tasks and one held-out task."""
     tasks, solutions = [], []
     for number in range(count + 1):
         name, expression = f"op_{number}", OPERATORS[number % len(OPERATORS)]
@@ -68,8 +68,7 @@ def write_data(out: Path, count: int = 24) -> None:
         tasks.append(task)
         code = SOLUTION.format(name=name, expression=expression)
         solutions.append(Solution(task_id=task.id, code=code, verdict=PASSED))
-    write_records(out / "data" / "tasks.jsonl", tasks)
-    write_records(out / "data" / "solutions.jsonl", solutions)
+    write_tasks(out / "data", zip(tasks, solutions, strict=True))
 
 
 def compose_config(out: Path, *overrides: str) -> Config:

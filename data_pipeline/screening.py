@@ -1,0 +1,114 @@
+"""Which proposals may become training data at all: an allowed licence, no duplicate, no item of a benchmark.
+
+Proposals are looked at in their order, so of two duplicates the earlier one stays, whenever the run was interrupted.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.contamination import Benchmarks
+from data_pipeline.fingerprint import PERMUTATIONS, Fingerprint, Function, fingerprint
+from data_pipeline.ledger import Ledger, Row
+
+ALLOWED_LICENCES = frozenset(
+    ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense", "0BSD", "CC0-1.0", "Zlib", "PSF-2.0"]
+)
+"""Terms that allow training and redistribution with attribution; provenance stays on every record."""
+NEAR = 0.85
+"""Kernels (and references from elsewhere) that share this much are one."""
+BANDS = PERMUTATIONS // 8
+"""With 8 values a band, a pair at `NEAR` meets in one with a probability of 99 %."""
+TOGETHER = 100
+Refusal = tuple[Literal["licence", "duplicate", "benchmark"], str]
+
+
+def screen(ledger: Ledger, benchmarks: Benchmarks | None, advance: Callable[[int], None] = lambda count: None) -> None:
+    """Decide every proposal of `ledger`: `clean`, or refused and why."""
+    todo = ledger.rows("proposed")
+    while rows := list(islice(todo, TOGETHER)):
+        with ledger.transaction():
+            for row in rows:
+                refusal = _refusal(ledger, benchmarks, row)
+                if refusal is None:
+                    ledger.decide(row.seq, "clean" if row.kind == "task" else "admitted")
+                else:
+                    ledger.decide(row.seq, "refused", *refusal)
+        advance(len(rows))
+
+
+def allowed(licence: str) -> bool:
+    """Whether every part of an SPDX expression is on the list; for `OR`, one part is enough."""
+    choices = licence.replace("(", "").replace(")", "").split(" OR ")
+    return any(all(part.strip() in ALLOWED_LICENCES for part in choice.split(" AND ")) for choice in choices)
+
+
+def _refusal(ledger: Ledger, benchmarks: Benchmarks | None, row: Row) -> Refusal | None:
+    if not allowed(row.licence):
+        return "licence", row.licence
+    if row.origin != "synthetic":  # the generator counts two programs of one structure as one itself
+        found = _main_function(row)
+        if found is not None and (earlier := _duplicate(ledger, row.seq, found)) is not None:
+            return "duplicate", earlier
+    if benchmarks is not None:
+        match = _match(benchmarks, row)
+        if match is not None:
+            return "benchmark", match
+    return None
+
+
+def _match(benchmarks: Benchmarks, row: Row) -> str | None:
+    if row.kind == "kernel":
+        found = benchmarks.match(row.code)
+    else:
+        task = row.task()
+        found = benchmarks.match(row.code if row.origin != "synthetic" else "", task.reference, task.entry_point)
+    return None if found is None else f"{found.item} by {found.by}, {found.similarity:.2f}"
+
+
+def _main_function(row: Row) -> Fingerprint | None:
+    """Of the kernel itself without its helpers, or of a task's reference."""
+    name = row.kernel().name.rpartition(".")[2] if row.kind == "kernel" else row.task().entry_point
+    text = row.code if row.kind == "kernel" else row.task().reference
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    found = [node for node in ast.walk(tree) if isinstance(node, Function) and node.name in (name, "forward")]
+    return fingerprint(found[-1]) if found else None
+
+
+def _duplicate(ledger: Ledger, seq: int, found: Fingerprint) -> str | None:
+    """The id of an earlier record with the same or nearly the same function; else remembers this one."""
+    connection = ledger.connection
+    same = connection.execute("SELECT seq FROM exact WHERE digest = ?", (found.exact,)).fetchone()
+    if same is not None:
+        return f"{_id(ledger, same[0])}, equal but for names and numbers"
+    signature = np.asarray(found.minhash().hashvalues, np.uint32)
+    bands = [(band, part.tobytes()) for band, part in enumerate(np.split(signature, BANDS))]
+    for other, value in _candidates(ledger, bands):
+        similarity = float(np.mean(signature == value))
+        if similarity >= NEAR:
+            return f"{_id(ledger, other)}, similarity {similarity:.2f}"
+    connection.execute("INSERT INTO exact VALUES (?, ?)", (found.exact, seq))
+    connection.execute("INSERT INTO signatures VALUES (?, ?)", (seq, signature.tobytes()))
+    connection.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?, ?)", [(*band, seq) for band in bands])
+    return None
+
+
+def _candidates(ledger: Ledger, bands: Sequence[tuple[int, bytes]]) -> list[tuple[int, npt.NDArray[np.uint32]]]:
+    """Earlier records that share a band, with their signatures, in order."""
+    met: set[int] = set()
+    for band in bands:
+        met |= {seq for (seq,) in ledger.connection.execute("SELECT seq FROM bands WHERE band=? AND value=?", band)}
+    query = "SELECT signature FROM signatures WHERE seq = ?"
+    texts = ((seq, ledger.connection.execute(query, (seq,)).fetchone()[0]) for seq in sorted(met))
+    return [(seq, np.frombuffer(text, np.uint32)) for seq, text in texts]
+
+
+def _id(ledger: Ledger, seq: int) -> str:
+    return str(ledger.connection.execute("SELECT id FROM records WHERE seq = ?", (seq,)).fetchone()[0])

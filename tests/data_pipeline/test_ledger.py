@@ -1,0 +1,134 @@
+"""Screening decides by order and rule; a run that is killed again and again ends in the data set of a quiet one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.contamination import Benchmarks, Item
+from data_pipeline.ledger import Ledger
+from data_pipeline.screening import allowed, screen
+from data_pipeline.store import load_kernels, load_pairs
+from data_pipeline.synthetic import propose
+from data_pipeline.task import Kernel, Provenance
+
+CODE = """@triton.jit
+def {name}(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    keep = at < n
+    x = tl.load(x_ptr + at, mask=keep, other={fill})
+    {body}
+    tl.store(y_ptr + at, y, mask=keep)
+"""
+RUN = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from hydra import compose, initialize_config_dir
+from configs.main import validate
+import data_pipeline.build as build
+from data_pipeline.admit import Quality
+from sandbox.types import Passed, Rejected
+from test_ledger import kernels
+
+class Quick:
+    async def run(self, job):
+        await asyncio.sleep(0.01)
+        return Rejected(stage="numerics", reason="odd") if len(job.candidate) % 7 == 0 else Passed(cases=())
+
+async def worthy(tasks):
+    await asyncio.sleep(0.01)
+    return [Quality(task_id=t.id, reason="dull" if t.difficulty == 3 else None) for t in tasks]
+
+build.harvest = lambda name, version: kernels()
+with initialize_config_dir(sys.argv[2], version_base="1.3"):
+    config = validate(compose("config", ["experiment=quickstart", f"out={sys.argv[3]}", "data.synthetic_tasks=150"]))
+asyncio.run(build.build(config, Quick(), probe=worthy))
+"""
+
+
+def kernel(name: str, body: str, licence: str = "MIT", fill: str = "0.0") -> Kernel:
+    code = CODE.format(name=name, body=body, fill=fill)
+    source = Provenance(origin="package:p", version="1", path=f"{name}.py:1", licence=licence)
+    return Kernel(id=f"k-{name}", name=name, source=source, code=code, launchers=())
+
+
+def kernels() -> list[Kernel]:
+    bodies = ["y = tl.exp(x) + tl.log(x)", "y = tl.sqrt(tl.abs(x)) * x", "y = tl.where(x > 0, x, x * 0.1)"]
+    return [kernel(f"k{n}", bodies[n % 3], fill=str(n), licence="GPL-3.0" if n % 5 == 4 else "MIT") for n in range(40)]
+
+
+def decided(ledger: Ledger) -> dict[str, tuple[str, str]]:
+    found = [*ledger.rows("admitted"), *ledger.rows("refused"), *ledger.rows("clean")]
+    return {row.id: (row.state, row.refused_by) for row in found}
+
+
+def test_licence_duplicate_and_benchmark_are_refused_in_order(tmp_path: Path) -> None:
+    first, renamed = kernel("a", "y = tl.exp(x) + tl.log(x)"), kernel("b", "y = tl.exp(x) + tl.log(x)", fill="7.5")
+    other, secret = kernel("c", "y = tl.sqrt(tl.abs(x)) * tl.sin(x) / 2"), kernel("d", "y = x", licence="unknown")
+    listed = kernel("e", "y = tl.cumsum(tl.sigmoid(x) * x, axis=0) - tl.flip(x)")
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.propose([first, renamed, other, secret, listed, *propose(2, seed=0)])
+    screen(ledger, Benchmarks([Item("TritonBench_G/e", listed.code, "")]))
+    found = decided(ledger)
+    assert found["k-a"] == ("admitted", "") and found["k-c"] == ("admitted", "")
+    assert found["k-b"] == ("refused", "duplicate") and found["k-d"] == ("refused", "licence")
+    assert found["k-e"] == ("refused", "benchmark")
+    assert [state for key, (state, _) in found.items() if key.startswith("syn-")] == ["clean", "clean"]
+    (reason,) = [row.reason for row in ledger.rows("refused") if row.id == "k-b"]
+    assert reason.startswith("k-a")
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [("MIT", True), ("Apache-2.0 OR GPL-3.0", True), ("MIT AND BSD-3-Clause", True), ("MIT AND GPL-3.0", False),
+     ("unknown", False), ("", False)],
+)  # fmt: skip
+def test_licences(licence: str, expected: bool) -> None:
+    assert allowed(licence) is expected
+
+
+def test_known_proposals_stay_as_they_are(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.propose(kernels())
+    screen(ledger, None)
+    before = decided(ledger)
+    ledger.propose(kernels())
+    assert decided(ledger) == before and not list(ledger.rows("proposed"))
+    ledger.close()
+    reopened = Ledger(tmp_path / "ledger.sqlite")
+    assert decided(reopened) == before
+    reopened.close()
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_ends_in_the_same_data_set(tmp_path: Path) -> None:
+    """Only the sandbox and the package index are replaced; processes die by SIGKILL at random moments."""
+    here, chance = Path(__file__).parent, random.Random(3)
+    environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
+
+    def start(out: Path) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", RUN, str(here), str(here.parents[1] / "configs"), str(out)]
+        return subprocess.Popen(command, env=environment)
+
+    began = time.monotonic()
+    assert start(tmp_path / "quiet").wait() == 0
+    seconds, done = time.monotonic() - began, tmp_path / "killed" / "data" / "summary.json"
+    for _ in range(20):
+        process = start(tmp_path / "killed")
+        try:
+            process.wait(seconds * chance.uniform(0.5, 0.95))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        done.unlink(missing_ok=True)  # so that the next one does not stop at once
+    assert start(tmp_path / "killed").wait() == 0
+    pairs = [load_pairs(tmp_path / name / "data", None) for name in ("quiet", "killed")]
+    assert pairs[0] == pairs[1] and len(pairs[0]) > 50
+    texts = [load_kernels(tmp_path / name / "data") for name in ("quiet", "killed")]
+    assert texts[0] == texts[1] and 0 < len(texts[0]) < 40
