@@ -22,8 +22,8 @@ from sandbox.types import Record
 MAX_SOURCE_BYTES = 2_000_000
 """Longer Python files are generated tables, not kernels."""
 DOWNLOAD_SECONDS = 1800
-TITLE_BYTES = 200
-"""Of a licence file: its title; the rest may mention other licences."""
+TITLE_CHARS, BODY_CHARS = 200, 3000
+"""Of a licence file: its title, where it has one, and what tells it apart without one."""
 
 # Matched against the whole of the old free-text fields, most specific first.
 LICENCE_PATTERNS: tuple[tuple[str, str], ...] = (
@@ -37,6 +37,11 @@ LICENCE_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\bmit\b", "MIT"),
     (r"\bisc\b", "ISC"),
     (r"unlicense", "Unlicense"),
+)
+LICENCE_PHRASES = (
+    (r"permission is hereby granted, free of charge", "MIT"),
+    (r"redistribution and use in source and binary forms.*neither the name", "BSD-3-Clause"),
+    (r"redistribution and use in source and binary forms", "BSD-2-Clause"),
 )
 
 
@@ -74,19 +79,23 @@ def download(name: str, version: str, folder: Path) -> Archive:
             f"and set PIP_FIND_LINKS to it, or leave the package out with data.packages=[]"
         )
     licence = licence_of(_metadata(path))
-    return Archive(name=name, version=version, path=path, licence=licence if licence != "unknown" else _enclosed(path))
+    return Archive(
+        name=name, version=version, path=path, licence=licence if licence != "unknown" else enclosed_licence(path)
+    )
 
 
 def python_sources(path: Path) -> Iterator[tuple[str, str]]:
-    """(path inside the archive, text) of every Python file that is UTF-8 and not huge; sdist paths lose their root."""
+    """(path inside the archive, text) of every Python file that is UTF-8 and not huge, by path; sdist paths lose their
+    root.
+    """
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
+            for info in sorted(archive.infolist(), key=lambda info: info.filename):
                 if info.filename.endswith(".py") and info.file_size <= MAX_SOURCE_BYTES:
                     yield from _decoded(info.filename, archive.read(info))
         return
     with tarfile.open(path) as archive:
-        for member in archive:
+        for member in sorted(archive, key=lambda member: member.name):
             file = archive.extractfile(member) if member.isfile() else None
             if file is not None and member.name.endswith(".py") and member.size <= MAX_SOURCE_BYTES:
                 yield from _decoded(member.name.split("/", 1)[-1], file.read())
@@ -109,14 +118,16 @@ def licence_of(metadata: Message) -> str:
     return stated.split("\n", 1)[0][:80] or ", ".join(classifiers) or "unknown"
 
 
-def _enclosed(path: Path) -> str:
+def enclosed_licence(path: Path) -> str:
     """By the title of the licence file in a wheel whose metadata say nothing; `unknown` without one."""
     if path.suffix != ".whl":
         return "unknown"
     with zipfile.ZipFile(path) as archive:
         names = [n for n in archive.namelist() if re.search(r"\.dist-info/(licenses/)?LICEN[SC]E[^/]*$", n)]
-        text = archive.read(names[0])[:TITLE_BYTES].decode("utf-8", "replace").lower() if names else ""
-    return next((found for pattern, found in LICENCE_PATTERNS if re.search(pattern, text)), "unknown")
+        text = archive.read(names[0]).decode("utf-8", "replace").lower() if names else ""
+    title = next((found for pattern, found in LICENCE_PATTERNS if re.search(pattern, text[:TITLE_CHARS])), None)
+    words = " ".join(text[:BODY_CHARS].split())
+    return title or next((found for phrase, found in LICENCE_PHRASES if re.search(phrase, words)), "unknown")
 
 
 def _decoded(name: str, data: bytes) -> Iterator[tuple[str, str]]:

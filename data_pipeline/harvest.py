@@ -30,18 +30,20 @@ def harvest(name: str, version: str) -> list[Kernel]:
 
 def harvest_archive(archive: Archive) -> list[Kernel]:
     """As `harvest`, from a package that is already here."""
-    modules = []
-    for path, source in sorted(python_sources(archive.path)):
-        if "[" in source and ("triton" in source or "kernel" in source):  # parsing is what takes the time
-            try:
-                modules.append(_Module(path, source, ast.parse(source)))
-            except (SyntaxError, ValueError):
-                continue  # a template, or Python of another version
+    modules = []  # with kernels; of the others only the text of what may launch one is kept
     launchers: dict[tuple[str, str], list[str]] = {}
-    for module in modules:
+    for path, source in python_sources(archive.path):
+        if "[" not in source or ("triton" not in source and "kernel" not in source):
+            continue  # parsing is what takes the time
+        try:
+            module = _Module(path, source, ast.parse(source))
+        except (SyntaxError, ValueError):
+            continue  # a template, or Python of another version
         for function in module.others:
             for launched in sorted(_launched(module, function.node)):
                 launchers.setdefault(launched, []).append(function.text)
+        if module.jitted:
+            modules.append(module)
     kernels: dict[str, Kernel] = {}
     for module in modules:
         for function in module.jitted:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.archives import PackageUnavailableError, download, licence_of
+from data_pipeline.archives import PackageUnavailableError, download, enclosed_licence, licence_of
 from data_pipeline.harvest import harvest
 from data_pipeline.task import Kernel
 
@@ -179,6 +179,24 @@ def test_licences(headers: dict[str, str], expected: str) -> None:
     for key, value in headers.items():
         metadata[key] = value
     assert licence_of(metadata) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Apache License\nVersion 2.0, January 2004\n", "Apache-2.0"),
+        ("Copyright 2024 X\n\nPermission is hereby granted, free of\ncharge, to any person", "MIT"),
+        ("Copyright X\n" + "x " * 200 + "Redistribution and use in source and binary forms …", "BSD-2-Clause"),
+        ("Copyright\nRedistribution and use in source and binary forms … Neither the name of", "BSD-3-Clause"),
+        ("All rights reserved.", "unknown"),
+    ],
+)
+def test_licence_file_where_metadata_say_nothing(text: str, expected: str, tmp_path: Path) -> None:
+    wheel = tmp_path / "p-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("p-1.dist-info/METADATA", "Name: p\n")
+        archive.writestr("p-1.dist-info/licenses/LICENSE.txt", text)
+    assert enclosed_licence(wheel) == expected
 
 
 def test_needs_no_torch() -> None:
