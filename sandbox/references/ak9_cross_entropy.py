@@ -5,6 +5,7 @@ would let a kernel that skips rows pass. Rows whose target is -100 (PyTorch's ig
 """
 
 import torch
+import torch.nn.functional as F
 
 FAMILY = "loss"
 TOLERANCE = "T32"
@@ -41,9 +42,13 @@ CASES = (
         "distribution": "heavy_tailed",
         "hidden": True,
     },
-    {"name": "s", "tier": "gpu", "args": {"rows": 1024, "vocab": 32000, "dtype": "bfloat16"}},
-    {"name": "t", "tier": "gpu", "args": {"rows": 8192, "vocab": 128256, "dtype": "bfloat16"}},
-    {"name": "r", "tier": "gpu", "args": {"rows": 1001, "vocab": 50257, "dtype": "bfloat16"}},
+    {"name": "s", "tier": "gpu", "timed": True, "args": {"rows": 1024, "vocab": 32000, "dtype": "bfloat16"}},
+    {"name": "t", "tier": "gpu", "timed": True, "args": {"rows": 8192, "vocab": 128256, "dtype": "bfloat16"}},
+    {"name": "r", "tier": "gpu", "timed": True, "args": {"rows": 1001, "vocab": 50257, "dtype": "bfloat16"}},
+)
+HEADLINES = (
+    {"claim": "cross-entropy 2.21x over eager", "case": "t", "against": "eager", "measure": "time", "ratio": 2.21},
+    {"claim": "cross-entropy 2.94x over compile", "case": "t", "against": "compile", "measure": "time", "ratio": 2.94},
 )
 
 
@@ -61,3 +66,14 @@ def ak9_cross_entropy(logits, target):
     logits32 = logits.float()
     chosen = logits32.gather(1, target.clamp_min(0)[:, None])[:, 0]
     return torch.where(target != -100, torch.logsumexp(logits32, dim=-1) - chosen, 0.0)
+
+
+def eager(logits, target):
+    """As language-model code writes it: logits upcast first. In bf16 torch would round every log-probability."""
+    return F.cross_entropy(logits.float(), target, reduction="none")
+
+
+def cost(case):
+    """Logits of the nine rows in ten that are not ignored are read once; no matrix product."""
+    item = 4 if case["dtype"] == "float32" else 2
+    return {"bytes": case["rows"] * (9 * item * case["vocab"] // 10 + 12), "flops": 0}

@@ -34,9 +34,12 @@ CASES = (
         "hidden": True,
     },
     {"name": "tiny_hidden_one", "tier": "cpu", "args": {"rows": 1, "features": 1, "dtype": "float32"}, "hidden": True},
-    {"name": "s", "tier": "gpu", "args": {"rows": 2048, "features": 4864, "dtype": "bfloat16"}},
-    {"name": "t", "tier": "gpu", "args": {"rows": 8192, "features": 18944, "dtype": "bfloat16"}},
-    {"name": "r", "tier": "gpu", "args": {"rows": 1000, "features": 11003, "dtype": "bfloat16"}},
+    {"name": "s", "tier": "gpu", "timed": True, "args": {"rows": 2048, "features": 4864, "dtype": "bfloat16"}},
+    {"name": "t", "tier": "gpu", "timed": True, "args": {"rows": 8192, "features": 18944, "dtype": "bfloat16"}},
+    {"name": "r", "tier": "gpu", "timed": True, "args": {"rows": 1000, "features": 11003, "dtype": "bfloat16"}},
+)
+HEADLINES = (
+    {"claim": "SwiGLU 5x over the unfused form", "case": "t", "against": "eager", "measure": "time", "ratio": 5.0},
 )
 
 
@@ -47,5 +50,19 @@ def make_inputs(case, draw):
 
 
 def chron_swiglu(gate, up):
-    """gate, up [rows, features] → [rows, features] in the dtype of gate."""
+    """gate, up [rows, features] → [rows, features] in the dtype of gate.
+
+    In bf16 these five kernels move 38 bytes an element: the form that one pass of 6 can be five times faster than.
+    """
     return (F.silu(gate.float()) * up.float()).to(gate.dtype)
+
+
+def library(gate, up):
+    """Two kernels in the dtype of gate, 10 bytes an element in bf16, with the activation rounded between them."""
+    return F.silu(gate) * up
+
+
+def cost(case):
+    """gate and up are read, y written; no matrix product."""
+    item = 4 if case["dtype"] == "float32" else 2
+    return {"bytes": 3 * item * case["rows"] * case["features"], "flops": 0}

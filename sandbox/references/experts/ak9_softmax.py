@@ -1,10 +1,21 @@
-"""Row softmax. Rows that fit are read once and kept in registers; longer ones take an online pass and a second read."""
+"""Row softmax.
+
+1. Rows that fit are read once and kept in registers: two reductions, one store. Short ones share a program.
+2. Longer rows are read twice. Each lane keeps a maximum and a sum of its own, so nothing is exchanged between threads
+   until the row has been seen; sixteen warps a row keep the rows in flight within the L2 cache, and the second pass
+   runs backwards, from what was read last.
+3. All accesses to long rows are 16 bytes wide whatever the length: up to 7 elements before the first boundary and
+   behind the last one are handled apart.
+4. exp is exp2 of one fused multiply-add, and the division is one reciprocal a row.
+"""
 
 import torch
 import triton
 import triton.language as tl
 
 WHOLE_ROW = 16384  # elements: 16 warps hold 32 fp32 values a thread, well below the spill limit
+LOG2E = tl.constexpr(1.4426950408889634)
+LOWEST = tl.constexpr(-3.4028234663852886e38)  # finite: a tile of -inf must not turn a running maximum into NaN
 
 
 @triton.jit
@@ -15,32 +26,55 @@ def _softmax_rows(x_ptr, y_ptr, rows, cols, ROWS: tl.constexpr, BLOCK: tl.conste
     inside = (row[:, None] < rows) & (col[None, :] < cols)
     # rows past the end are all zeros, not all -inf, so that no NaN arises in lanes that are not stored
     fill = tl.where(row[:, None] < rows, -float("inf"), 0.0)
-    x = tl.load(x_ptr + offset, mask=inside, other=0.0).to(tl.float32)
+    x = tl.load(x_ptr + offset, mask=inside, other=0.0, eviction_policy="evict_first").to(tl.float32)
     x = tl.where(inside, x, fill)
-    e = tl.exp(x - tl.max(x, axis=1)[:, None])
-    y = e / tl.sum(e, axis=1)[:, None]
+    e = tl.exp2(x * LOG2E - (tl.max(x, axis=1) * LOG2E)[:, None])
+    y = e * (1.0 / tl.sum(e, axis=1))[:, None]
     tl.store(y_ptr + offset, y.to(y_ptr.dtype.element_ty), mask=inside)
 
 
+@triton.autotune(
+    configs=[triton.Config({"GROUPS": groups}, num_warps=16) for groups in (2048, 1024)],  # 2 or 4 rows an SM
+    key=["cols"],
+)
 @triton.jit
-def _softmax_long_row(x_ptr, y_ptr, cols, BLOCK: tl.constexpr):
-    start_of_row = tl.program_id(0).to(tl.int64) * cols
-    lane = tl.arange(0, BLOCK)
-    top = -3.0e38  # finite: a tile of -inf must not turn the running maximum into NaN
-    total = 0.0
-    for start in range(0, cols, BLOCK):
-        col = start + lane
-        x = tl.load(x_ptr + start_of_row + col, mask=col < cols, other=-float("inf"), eviction_policy="evict_last")
-        x = x.to(tl.float32)
-        new_top = tl.maximum(top, tl.max(x, axis=0))
-        total = total * tl.exp(top - new_top) + tl.sum(tl.exp(x - new_top), axis=0)
+def _softmax_long_row(x_ptr, y_ptr, cols, GROUPS: tl.constexpr):
+    """A row of at least 16 elements as groups of 8 on 16-byte boundaries, and what lies before and behind them."""
+    first = tl.program_id(0).to(tl.int64) * cols
+    last = first + cols
+    inner, outer = (first + 7) // 8 * 8, last // 8 * 8
+    groups = ((outer - inner) // 8).to(tl.int32)
+    lane = tl.arange(0, 16)
+    edge = tl.where(lane < 8, first + lane, outer + lane - 8)
+    at_edge = edge < tl.where(lane < 8, inner, last)
+    rest = tl.load(x_ptr + edge, mask=at_edge, other=-float("inf")).to(tl.float32)
+
+    top = tl.full((GROUPS,), LOWEST, dtype=tl.float32)
+    total = tl.zeros((GROUPS,), dtype=tl.float32)
+    for start in range(0, groups, GROUPS):
+        group = start + tl.arange(0, GROUPS)
+        offset = group[:, None] * 8 + tl.arange(0, 8)[None, :]
+        x = tl.load(
+            x_ptr + inner + offset, mask=(group < groups)[:, None], other=-float("inf"), eviction_policy="evict_last"
+        ).to(tl.float32)
+        new_top = tl.maximum(top, tl.max(x, axis=1))
+        sums = tl.sum(tl.exp2(x * LOG2E - (new_top * LOG2E)[:, None]), axis=1)
+        total = total * tl.exp2((top - new_top) * LOG2E) + sums
         top = new_top
-    scale = 1.0 / total
-    for start in range(0, cols, BLOCK):
-        col = start + lane
-        x = tl.load(x_ptr + start_of_row + col, mask=col < cols, other=0.0, eviction_policy="evict_first")
-        y = tl.exp(x.to(tl.float32) - top) * scale
-        tl.store(y_ptr + start_of_row + col, y.to(y_ptr.dtype.element_ty), mask=col < cols)
+    peak = tl.maximum(tl.max(top, axis=0), tl.max(rest, axis=0))
+    shift = peak * LOG2E
+    e = tl.exp2(rest * LOG2E - shift)
+    scale = 1.0 / (tl.sum(total * tl.exp2((top - peak) * LOG2E), axis=0) + tl.sum(e, axis=0))
+
+    tl.store(y_ptr + edge, (e * scale).to(y_ptr.dtype.element_ty), mask=at_edge)
+    tiles = tl.cdiv(groups, GROUPS)
+    for tile in range(tiles):
+        group = (tiles - 1 - tile) * GROUPS + tl.arange(0, GROUPS)
+        offset = group[:, None] * 8 + tl.arange(0, 8)[None, :]
+        inside = (group < groups)[:, None]
+        x = tl.load(x_ptr + inner + offset, mask=inside, other=0.0, eviction_policy="evict_first").to(tl.float32)
+        y = tl.exp2(x * LOG2E - shift) * scale
+        tl.store(y_ptr + inner + offset, y.to(y_ptr.dtype.element_ty), mask=inside, eviction_policy="evict_first")
 
 
 def ak9_softmax(x):
@@ -52,7 +86,7 @@ def ak9_softmax(x):
     cols = x.shape[-1]
     rows = x.numel() // cols
     if cols > WHOLE_ROW:
-        _softmax_long_row[(rows,)](x, y, cols, BLOCK=8192, num_warps=8)
+        _softmax_long_row[(rows,)](x, y, cols)
         return y
     block = triton.next_power_of_2(cols)
     rows_each = max(1, 2048 // block)

@@ -13,12 +13,15 @@ import triton.language as tl
 
 
 @triton.jit
-def _load_rows(base, row, stride, limit, D: tl.constexpr, BLOCK_D: tl.constexpr, CHECK: tl.constexpr):
-    """Rows of a [limit, D] matrix as a [rows, BLOCK_D] tile, zero outside; unmasked where nothing can be outside."""
-    col = tl.arange(0, BLOCK_D)
-    pointer = base + row[:, None] * stride + col[None, :]
+def _load_rows(
+    base, first, stride, limit, ROWS: tl.constexpr, D: tl.constexpr, BLOCK_D: tl.constexpr, CHECK: tl.constexpr
+):
+    """Rows first … first + ROWS of a [limit, D] matrix as a [ROWS, BLOCK_D] tile, zero outside; unmasked where nothing
+    can be outside. Only the scalar part of an address depends on `first`: a loop computes the rest once."""
+    row, col = tl.arange(0, ROWS), tl.arange(0, BLOCK_D)
+    pointer = (base + first * stride) + (row[:, None] * stride + col[None, :])
     if CHECK:
-        tile = tl.load(pointer, mask=(row[:, None] < limit) & (col[None, :] < D), other=0.0)
+        tile = tl.load(pointer, mask=(row[:, None] < limit - first) & (col[None, :] < D), other=0.0)
     elif D < BLOCK_D:
         tile = tl.load(pointer, mask=col[None, :] < D, other=0.0)
     else:
@@ -34,8 +37,8 @@ def _over_keys(
     """Online softmax over the keys [first, last); `first` is a multiple of BLOCK_N."""
     for start in range(first, last, BLOCK_N):
         key = start + tl.arange(0, BLOCK_N)
-        k = _load_rows(k_ptr, key, stride_k, keys, D, BLOCK_D, MASKED)
-        scores = tl.dot(q, tl.trans(k))
+        k = _load_rows(k_ptr, start, stride_k, keys, BLOCK_N, D, BLOCK_D, MASKED)
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee")
         if MASKED:
             visible = key[None, :] < keys
             if CAUSAL:
@@ -47,8 +50,8 @@ def _over_keys(
         p = tl.exp2(scores * scale2 - shift[:, None])
         fade = tl.exp2(top - shift)
         total = total * fade + tl.sum(p, axis=1)
-        v = _load_rows(v_ptr, key, stride_v, keys, D, BLOCK_D, MASKED)
-        acc = tl.dot(p.to(v.dtype), v, acc * fade[:, None])
+        v = _load_rows(v_ptr, start, stride_v, keys, BLOCK_N, D, BLOCK_D, MASKED)
+        acc = tl.dot(p.to(v.dtype), v, acc * fade[:, None], input_precision="ieee")
         top = new_top
     return acc, top, total
 
@@ -58,7 +61,16 @@ def _config(block_m, block_n, warps, stages):
 
 
 @triton.autotune(
-    configs=[_config(64, 32, 4, 2), _config(64, 64, 4, 3), _config(128, 64, 8, 3), _config(128, 128, 8, 2)],
+    configs=[
+        _config(64, 32, 4, 2),
+        _config(64, 64, 4, 3),
+        _config(128, 32, 8, 4),
+        _config(128, 64, 4, 3),
+        _config(128, 64, 8, 3),
+        _config(128, 64, 8, 4),
+        _config(128, 128, 8, 2),
+        _config(128, 128, 8, 3),
+    ],
     key=["length", "keys", "CAUSAL", "D"],
 )
 @triton.jit
@@ -68,15 +80,16 @@ def _attention(
     CAUSAL: tl.constexpr, D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     tiles = tl.cdiv(length, BLOCK_M)
-    tile = tiles - 1 - tl.program_id(0) % tiles
-    plane = (tl.program_id(0) // tiles).to(tl.int64)
+    group = tl.program_id(0) // (tiles * rep)
+    tile = tiles - 1 - tl.program_id(0) // rep % tiles
+    plane = (group * rep + tl.program_id(0) % rep).to(tl.int64)
     batch, head = plane // heads, plane % heads
     q_ptr += batch * q_b + head * q_h
     k_ptr += batch * k_b + head // rep * k_h
     v_ptr += batch * v_b + head // rep * v_h
 
     row = tile * BLOCK_M + tl.arange(0, BLOCK_M)
-    q = _load_rows(q_ptr, row, q_l, length, D, BLOCK_D, True)
+    q = _load_rows(q_ptr, tile * BLOCK_M, q_l, length, BLOCK_M, D, BLOCK_D, True)
     acc = tl.zeros((BLOCK_M, BLOCK_D), dtype=tl.float32)
     top = tl.full((BLOCK_M,), -float("inf"), dtype=tl.float32)
     total = tl.zeros((BLOCK_M,), dtype=tl.float32)
