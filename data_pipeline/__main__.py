@@ -1,4 +1,6 @@
-"""`python -m data_pipeline [experiment=NAME] [key=value …]`: make the data of a run in `<out>/data`."""
+"""`python -m data_pipeline [experiment=NAME] [key=value …]`: make the data of a run in `<out>/data`; with `stats`,
+`show ID` or `export FOLDER`: look at it (`data_pipeline.look`).
+"""
 
 import asyncio
 import sys
@@ -40,4 +42,8 @@ async def _run(config: Config) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in ("stats", "show", "export"):
+        from data_pipeline import look
+
+        sys.exit(look.main(sys.argv[1:]))
     main()

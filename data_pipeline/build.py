@@ -17,6 +17,7 @@ from configs.schema import Config, DataConfig
 from configs.stages import claim
 from configs.stamp import write_json
 from data_pipeline.admit import Admitter, Probe, run_probe
+from data_pipeline.card import write_card
 from data_pipeline.contamination import Benchmarks, kernelbench, tritonbench
 from data_pipeline.harvest import harvest
 from data_pipeline.ledger import Ledger
@@ -171,6 +172,7 @@ def _export(config: Config, ledger: Ledger, judged: int, decontaminated: bool, s
 
     write_tasks(folder, tasks())
     write_kernels(folder, kernels())
+    write_card(folder, ledger)
     broken = sum(ledger.count("state", kind="task", state="clean").values())
     if proposed and not splits:
         raise ValueError(f"no task was admitted: refused {refused}, broken {broken}; see {folder / 'ledger.sqlite'}")

@@ -109,6 +109,12 @@ class Ledger:
                 yield Row(*values)
             last = found[-1][0]
 
+    def find(self, identity: str) -> Row | None:
+        """The first record whose id begins so."""
+        query = "SELECT * FROM records WHERE substr(id, 1, ?) = ? ORDER BY seq LIMIT 1"
+        values = self.connection.execute(query, (len(identity), identity)).fetchone()
+        return None if values is None else Row(*values)
+
     def decide(self, seq: int, state: State, refused_by: str = "", reason: str = "", verdict: str = "") -> None:
         """Inside or outside a transaction."""
         query = "UPDATE records SET state = ?, refused_by = ?, reason = ?, verdict = ? WHERE seq = ?"

@@ -50,7 +50,7 @@ def load_pairs(folder: Path, split: Split | None) -> list[tuple[Task, Solution]]
         FileNotFoundError: the data stage has not finished there.
     """
     pairs = []
-    for row in _rows(folder / "tasks.parquet"):
+    for row in read_rows(folder / "tasks.parquet"):
         if split in (None, row["split"]):
             task = Task.model_validate_json(row["record"])
             verdict = Passed.model_validate_json(row["verdict"])
@@ -60,13 +60,13 @@ def load_pairs(folder: Path, split: Split | None) -> list[tuple[Task, Solution]]
 
 def load_tasks(folder: Path, split: Split | None = None) -> list[Task]:
     """Admitted tasks of one split, or of all. Errors as `load_pairs`."""
-    rows = _rows(folder / "tasks.parquet", ["split", "record"])
+    rows = read_rows(folder / "tasks.parquet", ["split", "record"])
     return [Task.model_validate_json(row["record"]) for row in rows if split in (None, row["split"])]
 
 
 def load_kernels(folder: Path) -> list[Kernel]:
     """Harvested kernels; [] where none were asked for. Errors as `load_pairs`."""
-    return [Kernel.model_validate_json(row["record"]) for row in _rows(folder / "kernels.parquet", ["record"])]
+    return [Kernel.model_validate_json(row["record"]) for row in read_rows(folder / "kernels.parquet", ["record"])]
 
 
 def _task_row(task: Task, solution: Solution) -> dict[str, Any]:
@@ -95,7 +95,12 @@ def _write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> Non
     temporary.replace(path)
 
 
-def _rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of one of the files as a stream, with some columns or all.
+
+    Raises:
+        FileNotFoundError: the data stage has not finished there.
+    """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; run `python -m data_pipeline` with the same `out=` first")
     with pq.ParquetFile(path) as file:

@@ -7,6 +7,7 @@ import pytest
 
 from configs.schema import Config
 from configs.stages import OtherSettingsError
+from data_pipeline import look
 from data_pipeline.admit import Admitter, Probe, Quality, SandboxBrokenError, run_probe
 from data_pipeline.build import build
 from data_pipeline.ledger import Ledger
@@ -162,6 +163,22 @@ def test_build_splits_by_family(tmp_path: Path, config: Config) -> None:
     other = config.model_copy(update={"data": config.data.model_copy(update={"seed": 5})})
     with pytest.raises(OtherSettingsError, match="seed"):
         asyncio.run(build(other, FakeSandbox()))
+
+
+def test_what_was_made_can_be_looked_at(tmp_path: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert look.main(["stats", "--out", str(tmp_path)]) == 1 and "python -m data_pipeline" in capsys.readouterr().out
+    wrong = next(propose(1, seed=config.data.seed))
+    asyncio.run(build(config, FakeSandbox({wrong[1]: [Rejected(stage="numerics", reason="off by one")]})))
+    assert look.main(["stats", "--out", str(tmp_path)]) == 0
+    assert "numerics" in capsys.readouterr().out
+    assert look.main(["show", wrong[0].id[:-3], "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "off by one" in shown and "@triton.jit" in shown and "def make_inputs" in shown
+    assert look.main(["show", "nothing", "--out", str(tmp_path)]) == 1
+    assert look.main(["export", str(tmp_path / "copy"), "--out", str(tmp_path)]) == 0
+    card = (tmp_path / "copy" / "README.md").read_text()
+    assert "| task | synthetic | refused | numerics | 1 |" in card and "histograms.png" in card
+    assert load_tasks(tmp_path / "copy") == load_tasks(tmp_path / "data")
 
 
 @pytest.fixture
