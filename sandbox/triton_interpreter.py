@@ -10,7 +10,7 @@ import functools
 import importlib
 import inspect
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def interpreted(
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; the builtins are those of `kernel_language` alone.
     """
-    allowed = {name: getattr(builtins, name) for name in BUILTINS}
+    allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants}
     for name, target in aliases.items():
         namespace[name] = _resolve(target)
@@ -50,6 +50,17 @@ def launch(
     one whose index the interpreter's builder holds at that time.
     """
     GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)(**arguments)
+
+
+def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
+    """`range` and `tl.range` as a compiled kernel has them: the variable is a tensor of one number, with its methods,
+    its width and its overflow. Triton's interpreter hands out Python's numbers, which have neither.
+    """
+    bounds = (0, first) if last is None else (first, last)
+    wide = any(isinstance(b, tl.tensor) and b.dtype == tl.int64 for b in (*bounds, step))
+    array, dtype = (np.int64, tl.int64) if wide else (np.int32, tl.int32)
+    for number in range(*(int(getattr(b, "value", b)) for b in (*bounds, 1 if step is None else step))):
+        yield tl.tensor(TensorHandle(np.array([number], array), dtype), dtype)
 
 
 class _Turns:
@@ -138,18 +149,24 @@ def mend_numbers() -> None:
         return dot(self, a, b, d, precision, *rest)
 
     InterpreterBuilder.create_dot = create_dot
-    _mend_index()
+    _mend_language()
 
 
-def _mend_index() -> None:
-    """Triton 3.6 makes an index of an array with one element by `int()`, which NumPy 2.5 refuses. For good."""
-    patch = interpreter._patch_lang_tensor
+def _mend_language() -> None:
+    """Indices that NumPy 2.5 takes (Triton 3.6 makes them by `int()` of an array), and loops as compiled kernels have
+    them. For good.
+    """
+    patch_tensor, patch_core = interpreter._patch_lang_tensor, interpreter._patch_lang_core
 
-    def patched(tensor: Any, scope: Any) -> None:
-        patch(tensor, scope)
+    def patched_tensor(tensor: Any, scope: Any) -> None:
+        patch_tensor(tensor, scope)
         scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
 
-    interpreter._patch_lang_tensor = patched
+    def patched_core(language: Any, scope: Any) -> None:
+        patch_core(language, scope)
+        scope.set_attr(language, "range", counted)
+
+    interpreter._patch_lang_tensor, interpreter._patch_lang_core = patched_tensor, patched_core
 
 
 _NARROW = {
