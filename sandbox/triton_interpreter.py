@@ -148,7 +148,13 @@ def mend_numbers() -> None:
             a, b = _round_to_tf32(a), _round_to_tf32(b)
         return dot(self, a, b, d, precision, *rest)
 
-    InterpreterBuilder.create_dot = create_dot
+    splat = InterpreterBuilder.create_splat
+
+    def create_splat(self: Any, kind: Any, arg: Any) -> Any:
+        made = splat(self, kind, arg)  # a comparison keeps its operands' dtype, so its splat would be no mask
+        return TensorHandle(made.data.astype(np.bool_), made.dtype) if arg.data.dtype == np.bool_ else made
+
+    InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat
     _mend_language()
 
 

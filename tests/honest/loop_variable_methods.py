@@ -1,4 +1,4 @@
-"""The loop variable is used as the tensor that it is: widened, divided, compared, in range and in tl.range.
+"""The loop variable is used as the tensor that it is: widened, divided, compared; a scalar test is part of a mask.
 
 family: loops
 task: row_sum
@@ -15,7 +15,8 @@ def sum_kernel(x_ptr, out_ptr, rows, cols, BLOCK: tl.constexpr):
     total = tl.zeros([BLOCK], tl.float32)
     for start in range(0, cols, BLOCK):
         at = start.to(tl.int64) + tl.arange(0, BLOCK)
-        total += tl.load(x_ptr + row * cols + at, mask=at < cols, other=0.0)
+        wanted = tl.where(start < cols, 0, cols)
+        total += tl.load(x_ptr + row * cols + at, mask=(at < cols) & (wanted == 0), other=0.0)
     extra = 0.0
     for part in tl.range(0, tl.cdiv(cols, BLOCK), num_stages=2):
         if (part - 1) // 2 == 0:  # rounds towards zero, so this holds for parts 0, 1 and 2
