@@ -140,7 +140,13 @@ def mend_numbers() -> None:
     InterpreterBuilder.ternary_op = ternary_op
     for name in ("create_fma", "create_rsqrt", "create_erf"):
         _widen_method(name, widen, narrow)
-    dot = InterpreterBuilder.create_dot
+    _mend_products()
+    _mend_language()
+
+
+def _mend_products() -> None:
+    """Matrix products of narrow formats and in TF32, and masks made of scalars. For good."""
+    dot, splat = InterpreterBuilder.create_dot, InterpreterBuilder.create_splat
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
         a, b = (_widened(handle) if handle.dtype.scalar in _NARROW else handle for handle in (a, b))
@@ -148,14 +154,11 @@ def mend_numbers() -> None:
             a, b = _round_to_tf32(a), _round_to_tf32(b)
         return dot(self, a, b, d, precision, *rest)
 
-    splat = InterpreterBuilder.create_splat
-
     def create_splat(self: Any, kind: Any, arg: Any) -> Any:
         made = splat(self, kind, arg)  # a comparison keeps its operands' dtype, so its splat would be no mask
         return TensorHandle(made.data.astype(np.bool_), made.dtype) if arg.data.dtype == np.bool_ else made
 
     InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat
-    _mend_language()
 
 
 def _mend_language() -> None:

@@ -48,7 +48,13 @@ CASES = (
 )
 HEADLINES = (
     {"claim": "cross-entropy 2.21x over eager", "case": "t", "against": "eager", "measure": "time", "ratio": 2.21},
-    {"claim": "cross-entropy 2.94x over compile", "case": "t", "against": "compile", "measure": "time", "ratio": 2.94},
+    {
+        "claim": "cross-entropy 2.94x over compiled",
+        "case": "t",
+        "against": "max-autotune",
+        "measure": "time",
+        "ratio": 2.94,
+    },
 )
 
 

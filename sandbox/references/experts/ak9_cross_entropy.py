@@ -5,8 +5,8 @@
    run ahead of each other and loads stay in flight. The sum is rescaled once in eight elements.
 3. All loads are 16 bytes wide whatever the vocabulary: up to 7 elements before the first boundary and behind the last
    one are loaded apart.
-4. exp is exp2 of one fused multiply-add. The logarithm is taken with the very shift that was subtracted, so that the
-   rounding of the shift cancels.
+4. exp is exp2 of a product, which is one instruction less; the maximum is subtracted before, so that a row whose
+   logits are all the lowest number of their dtype does not overflow.
 """
 
 import torch
@@ -14,7 +14,6 @@ import triton
 import triton.language as tl
 
 LOG2E = tl.constexpr(1.4426950408889634)
-LN2 = tl.constexpr(0.6931471805599453)
 LOWEST = tl.constexpr(-3.4028234663852886e38)  # finite: a tile of -inf must not turn a running maximum into NaN
 
 
@@ -46,12 +45,12 @@ def _cross_entropy(logits_ptr, target_ptr, loss_ptr, vocab, IGNORE: tl.constexpr
                 eviction_policy="evict_first",
             ).to(tl.float32)
             new_top = tl.maximum(top, tl.max(z, axis=1))
-            shift = new_top * LOG2E
-            total = total * tl.exp2(top * LOG2E - shift) + tl.sum(tl.exp2(z * LOG2E - shift[:, None]), axis=1)
+            sums = tl.sum(tl.exp2((z - new_top[:, None]) * LOG2E), axis=1)
+            total = total * tl.exp2((top - new_top) * LOG2E) + sums
             top = new_top
-        shift = tl.maximum(tl.max(top, axis=0), tl.max(rest, axis=0)) * LOG2E
-        sums = tl.sum(total * tl.exp2(top * LOG2E - shift), axis=0) + tl.sum(tl.exp2(rest * LOG2E - shift), axis=0)
-        loss = (shift + tl.log2(sums)) * LN2 - chosen
+        peak = tl.maximum(tl.max(top, axis=0), tl.max(rest, axis=0))
+        sum_rest = tl.sum(tl.exp2((rest - peak) * LOG2E), axis=0)
+        loss = peak - chosen + tl.log(tl.sum(total * tl.exp2((top - peak) * LOG2E), axis=0) + sum_rest)
     tl.store(loss_ptr + row, loss)
 
 

@@ -6,7 +6,8 @@
    runs backwards, from what was read last.
 3. All accesses to long rows are 16 bytes wide whatever the length: up to 7 elements before the first boundary and
    behind the last one are handled apart.
-4. exp is exp2 of one fused multiply-add, and the division is one reciprocal a row.
+4. The division is one reciprocal a row. exp is exp2 of a product, which is one instruction less; the maximum is
+   subtracted before, so that a row of nothing but the lowest number of its dtype does not overflow.
 """
 
 import torch
@@ -28,13 +29,13 @@ def _softmax_rows(x_ptr, y_ptr, rows, cols, ROWS: tl.constexpr, BLOCK: tl.conste
     fill = tl.where(row[:, None] < rows, -float("inf"), 0.0)
     x = tl.load(x_ptr + offset, mask=inside, other=0.0, eviction_policy="evict_first").to(tl.float32)
     x = tl.where(inside, x, fill)
-    e = tl.exp2(x * LOG2E - (tl.max(x, axis=1) * LOG2E)[:, None])
+    e = tl.exp2((x - tl.max(x, axis=1)[:, None]) * LOG2E)
     y = e * (1.0 / tl.sum(e, axis=1))[:, None]
     tl.store(y_ptr + offset, y.to(y_ptr.dtype.element_ty), mask=inside)
 
 
 @triton.autotune(
-    configs=[triton.Config({"GROUPS": groups}, num_warps=16) for groups in (2048, 1024)],  # 2 or 4 rows an SM
+    configs=[triton.Config({"GROUPS": groups}, num_warps=16) for groups in (2048, 1024)],  # 2 to 4 rows an SM
     key=["cols"],
 )
 @triton.jit
@@ -58,12 +59,11 @@ def _softmax_long_row(x_ptr, y_ptr, cols, GROUPS: tl.constexpr):
             x_ptr + inner + offset, mask=(group < groups)[:, None], other=-float("inf"), eviction_policy="evict_last"
         ).to(tl.float32)
         new_top = tl.maximum(top, tl.max(x, axis=1))
-        sums = tl.sum(tl.exp2(x * LOG2E - (new_top * LOG2E)[:, None]), axis=1)
+        sums = tl.sum(tl.exp2((x - new_top[:, None]) * LOG2E), axis=1)
         total = total * tl.exp2((top - new_top) * LOG2E) + sums
         top = new_top
     peak = tl.maximum(tl.max(top, axis=0), tl.max(rest, axis=0))
-    shift = peak * LOG2E
-    e = tl.exp2(rest * LOG2E - shift)
+    e = tl.exp2((rest - peak) * LOG2E)
     scale = 1.0 / (tl.sum(total * tl.exp2((top - peak) * LOG2E), axis=0) + tl.sum(e, axis=0))
 
     tl.store(y_ptr + edge, (e * scale).to(y_ptr.dtype.element_ty), mask=at_edge)
@@ -73,7 +73,7 @@ def _softmax_long_row(x_ptr, y_ptr, cols, GROUPS: tl.constexpr):
         offset = group[:, None] * 8 + tl.arange(0, 8)[None, :]
         inside = (group < groups)[:, None]
         x = tl.load(x_ptr + inner + offset, mask=inside, other=0.0, eviction_policy="evict_first").to(tl.float32)
-        y = tl.exp2(x * LOG2E - shift) * scale
+        y = tl.exp2((x - peak) * LOG2E) * scale
         tl.store(y_ptr + inner + offset, y.to(y_ptr.dtype.element_ty), mask=inside, eviction_policy="evict_first")
 
 

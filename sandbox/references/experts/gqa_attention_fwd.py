@@ -2,9 +2,11 @@
 
 1. Work in base 2: `scale · log2(e)` is folded into one fused multiply-add a score, and `exp2` is one instruction.
 2. Full tiles carry no mask; only tiles on the diagonal and at the ragged end do.
-3. Within a head the longest rows of a causal mask start first, so the grid ends on short programs; heads that share
-   keys are neighbours in the grid and meet in L2.
-4. The first configuration fits 64 KiB of shared memory at D = 128 (gfx942); the others are sized for Hopper.
+3. Heads that share keys start together with the longest rows of a causal mask: they meet in L2, and the grid ends on
+   short programs.
+4. Addresses in the loop are one scalar plus invariant offsets, which saves registers and integer instructions.
+5. Configurations of three or four stages: with two, the next keys are requested only once the softmax is done.
+6. The first configuration fits 64 KiB of shared memory at D = 128 (gfx942); the others are sized for Hopper.
 """
 
 import torch
