@@ -53,7 +53,7 @@ def check(
     """Args:
     input_nbytes: sizes of the case's tensor inputs, in order.
     arena_bytes: most that inputs and scratch may take together.
-    mutates: positions of tensor inputs that the task wants changed in place.
+    mutates: positions of tensor inputs that the task wants changed in place and returned.
     """
     try:
         tree = outputs(plan.output)
@@ -65,6 +65,7 @@ def check(
         for step in plan.steps:
             _check_step(plan, step, policy, own)
         _check_views(plan, tree.views)
+        _check_in_place(plan, tree.views, mutates)
         _check_origin(plan, tree.views, policy, own)
     except (ValueError, ValidationError) as error:
         return Rejected(stage="plan", reason=str(error)[:500])
@@ -86,6 +87,14 @@ def idle_output(plan: Plan, views: list[View], changed: list[set[int]], policy: 
         elif not isinstance(step, TorchCall) and step.target.nbytes >= largest.get(step.target.buffer, 1):
             worked.discard(step.target.buffer)  # all of it overwritten, and not by a kernel
     return next((n for n, view in enumerate(views) if view.buffer not in worked and view.nbytes), None)
+
+
+def _check_in_place(plan: Plan, views: list[View], mutates: tuple[int, ...]) -> None:
+    """What the task wants changed in place is also returned, so it is compared there."""
+    returned = {plan.buffers[view.buffer].input for view in views}
+    for position in mutates:
+        if position not in returned:
+            raise ValueError(f"input {position} must be changed in place and returned; no output is that tensor")
 
 
 def _check_buffers(plan: Plan, input_nbytes: list[int], arena_bytes: int) -> None:
