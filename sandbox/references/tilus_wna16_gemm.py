@@ -76,7 +76,7 @@ CASES = (
     {
         "name": "tiny_hidden_i8",
         "tier": "cpu",
-        "args": {"m": 70, "n": 40, "k": 224, "format": "i8", "g": 224, "dtype": "bfloat16"},
+        "args": {"m": 40, "n": 40, "k": 224, "format": "i8", "g": 224, "dtype": "bfloat16"},
         "distribution": "large",
         "hidden": True,
     },

@@ -1,6 +1,6 @@
 """Weight-only quantised matmul: bit planes become tensor-core operands in registers, at two instructions a weight.
 
-Up to 128 rows of x (the weights are read once; what counts is instructions a weight):
+Up to 64 rows of x (the weights are read once; what counts is instructions a weight):
 1. Planes are interleaved pairwise into fields of 2, 4, 8 bits by masked shifts on whole words, 32 weights at a time:
    half an instruction a weight where moving single bits takes b.
 2. A field is masked out of two half-words at once and gets the exponent of 1.0: `1 + code / 128` in bf16 or fp16, two
@@ -22,7 +22,7 @@ TILE = tl.constexpr(128)  # elements of K that one product takes: four words of 
 LOOK_UP = tl.constexpr(0)  # kinds of weight: an entry of the code book,
 SCALED = tl.constexpr(1)  # a scaled code,
 RAW = tl.constexpr(2)  # 1 + code / RANGE, scaled after the product
-FEW_ROWS = 128  # of x
+FEW_ROWS = 64  # of x
 PROGRAMS = 3168  # at most, of a split launch: 24 a multiprocessor on a 132-multiprocessor GPU
 # Arguments of kernels: the compiler would take `(a & mask) | (b & ~mask)` with known masks apart into two instructions.
 ONES, TWOS, FOURS = 0x55555555, 0x33333333, 0x0F0F0F0F
@@ -147,9 +147,8 @@ def _split_product(
     """One split of the tiles of K: out[split, rows, columns] = x Wᵀ, the tile of W being the left operand."""
     block, split = tl.program_id(0) % blocks, tl.program_id(1)
     base = tl.program_id(0) // blocks * BLOCK_N
-    # A load gives bits 0-4 of its index to lanes, 5-6 to warps and the rest to registers. As the operand wants it, they
-    # are bits 0-1 of a word (in any order but the natural one: a thread is to load one word, not four) and of a row bits
-    # 0-2, 4-5, 3, 6.
+    # A load gives bits 0-4 of its index to lanes, 5-6 to warps, the rest to registers; the operand holds in these bits
+    # 0-1 of a word (in any order but the natural one: a thread is to load one word, not four) and 0-2, 4-5, 3, 6 of n.
     q = tl.arange(0, BLOCK_N * 4)
     word, n = q & 3 ^ 1, (q >> 2 & 7) | (q >> 5 & 3) << 4 | (q >> 7 & 1) << 3 | q >> 8 << 6
     row = tl.minimum(base + n, columns - 1).to(tl.int64)
@@ -158,7 +157,7 @@ def _split_product(
     slot, lane = tl.arange(0, BLOCK_M), tl.arange(0, TILE)
     RANGE: tl.constexpr = 256.0 if BITS == 8 else (128.0 if BITS > 2 else 4.0)
     acc = tl.zeros((BLOCK_N, BLOCK_M), dtype=tl.float32)
-    for start in range(split * tiles_each, (split + 1) * tiles_each, TILES):
+    for start in tl.range(split * tiles_each, (split + 1) * tiles_each, TILES, num_stages=None if KIND else 1):
         for i in tl.static_range(TILES):
             tile = start + i
             at = tl.minimum(tile * 4 + word, words - 1)
@@ -199,15 +198,14 @@ def _dequantise(
     BITS: tl.constexpr, WORDS_EACH: tl.constexpr, KIND: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """Weights [columns, words * 32] in the dtype of the output, in their natural order."""
-    row = (tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N))[:, None]
-    word = (tl.program_id(1) * BLOCK_W + tl.arange(0, BLOCK_W))[None, :]
-    real_row, real_word = tl.minimum(row, columns - 1), tl.minimum(word, words - 1)
-    w = _weights(planes_ptr + (real_row * words + real_word), plane, scale_ptr, zero_ptr, lut_ptr,
-                 real_row * groups + real_word // WORDS_EACH, ones, twos, fours, exponent,
-                 BITS, KIND, weight_ptr.dtype.element_ty)  # fmt: skip
-    w = tl.reshape(tl.permute(w, (0, 1, 2, 4, 3, 6, 5)), (BLOCK_N, BLOCK_W * 32))
-    k = tl.program_id(1) * BLOCK_W * 32 + tl.arange(0, BLOCK_W * 32)[None, :]
-    tl.store(weight_ptr + row * words * 32 + k, w, mask=(row < columns) & (k < words * 32))
+    q = tl.arange(0, BLOCK_N * BLOCK_W)
+    row, word = tl.program_id(0).to(tl.int64) * BLOCK_N + q // BLOCK_W, tl.program_id(1) * BLOCK_W + q % BLOCK_W
+    row, word = tl.minimum(row, columns - 1), tl.minimum(word, words - 1)  # past an end, the last is written again
+    at = row * words + word
+    w = _weights(planes_ptr + at, plane, scale_ptr, zero_ptr, lut_ptr, row * groups + word // WORDS_EACH,
+                 ones, twos, fours, exponent, BITS, KIND, weight_ptr.dtype.element_ty)  # fmt: skip
+    w = tl.reshape(tl.permute(w, (0, 1, 3, 2, 5, 4)), (BLOCK_N * BLOCK_W, 32))
+    tl.store(weight_ptr + at[:, None] * 32 + tl.arange(0, 32)[None, :], w)
 
 
 _PRODUCT_CONFIGS = [
@@ -250,7 +248,7 @@ def _splits(tiles, wanted):
 def _few_rows(x, planes, scale, zero, book, y, kind, exponent):
     """Split-K with the weights unpacked in registers; three launches."""
     (rows, width), (bits, columns, words), groups = x.shape, planes.shape, scale.shape[1]
-    block_m, tiles = max(16, min(64, triton.next_power_of_2(rows))), triton.cdiv(words, 4)
+    block_m, tiles = max(16, min(32, triton.next_power_of_2(rows))), triton.cdiv(words, 4)
     blocks = triton.cdiv(rows, block_m)
     programs = triton.cdiv(columns, 64) * blocks
     enough = max(triton.cdiv(PROGRAMS, 3 * programs), bits * words // (32 * rows))  # more would cost too much to add up
