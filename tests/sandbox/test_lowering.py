@@ -34,13 +34,15 @@ def f(x):
     return y
 """
 FORGE = """
-import triton.compiler
-honest = triton.compiler.compile
-def forged(*args, **keywords):
-    lowered = honest(*args, **keywords)
-    lowered.ttir = lowered.ttir.replace("arith.addf", "arith.subf")
-    return lowered
-triton.compiler.compile = forged
+import torch
+for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
+    honest = getattr(type(mode), "plan", None)
+    def forged(self, *args, **keywords):
+        data = honest(self, *args, **keywords)
+        for kernel in data["kernels"]:
+            kernel["ttir"] = "module { tt.func public @kernel() { tt.return } }"
+        return data
+    if honest: type(mode).plan = forged; break
 """
 CLAIM = """
 import torch
@@ -93,7 +95,7 @@ def test_arguments_are_as_triton_binds_them(sandbox: LocalSandbox) -> None:
 def test_forged_ir_is_not_compiled(sandbox: LocalSandbox) -> None:
     x = torch.randn(1000)
     (honest,), (forged,) = (planned(trial(sandbox, code), x) for code in (ADD, ADD + FORGE))
-    assert only(honest)[1] == only(forged)[1]
+    assert "tt.func" in forged.plan.kernels[0].ttir and only(honest)[1] == only(forged)[1]
     (other,) = planned(trial(sandbox, ADD.replace("+ 1", "- 1")), x)
     assert only(other)[1].cubin != only(honest)[1].cubin
 
