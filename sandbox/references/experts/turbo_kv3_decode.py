@@ -1,7 +1,9 @@
 """Decoding over a 3-bit cache: rotate the query once, split the tokens over programs, combine and rotate back once.
 
-1. Planes are read as whole words and expanded with shifts in registers; the eight levels are a tree of selects.
-2. `norm · level` and the sign-flipped residual term are formed once a tile and used by all query heads of the group.
+1. One query head a group: a thread has a word of each plane. Four planes are interleaved into 4-bit fields, 32 elements
+   at a time; a level is a gather of eight numbers in shared memory; the sketch's sign, the fourth bit, flips a number.
+   Queries, sums and a softmax a thread stay in registers: two shuffles a token. Words are loaded a tile ahead.
+2. Several query heads a group: the eight levels are a tree of selects, formed once for all heads.
 3. Everything constant (softmax scale, log2(e), 1/sqrt(d), the sketch's factor) is folded into the rotated queries.
 """
 
@@ -40,8 +42,8 @@ def _bit_plane(word_ptr, token, tokens, WORDS: tl.constexpr, BLOCK_W: tl.constex
     word = tl.arange(0, BLOCK_W)
     inside = (token[:, None] < tokens) & (word[None, :] < WORDS)
     packed = tl.load(word_ptr + token[:, None] * WORDS + word[None, :], mask=inside, other=0)
-    bits = (packed[:, :, None] >> tl.arange(0, 32)[None, None, :]) & 1
-    return tl.reshape(bits, (token.shape[0], BLOCK_W * 32)) != 0
+    bits = (packed[:, :, None] & (1 << tl.arange(0, 32))[None, None, :]) != 0
+    return tl.reshape(bits, (token.shape[0], BLOCK_W * 32))
 
 
 @triton.jit
@@ -96,14 +98,128 @@ def _decode_split(
         p = tl.exp2(scores - new_top[:, None])
         fade = tl.exp2(top - new_top)
         total = total * fade + tl.sum(p, axis=1)
-        value = _levels(v_code_ptr, lut_v_ptr, token, tokens, WORDS, BLOCK_W) * v_norm[:, None]
-        acc = acc * fade[:, None] + tl.sum(p[:, :, None] * value[None, :, :], axis=1)
+        value = _levels(v_code_ptr, lut_v_ptr, token, tokens, WORDS, BLOCK_W)
+        acc = acc * fade[:, None] + tl.sum((p * v_norm[None, :])[:, :, None] * value[None, :, :], axis=1)
         top = new_top
 
     part = (group * rep + head) * splits + split
     tl.store(acc_ptr + part[:, None] * D + col[None, :], acc, mask=inside)
     tl.store(top_ptr + part, top, mask=head < rep)
     tl.store(total_ptr + part, total, mask=head < rep)
+
+
+@triton.jit
+def _merge(a, b, WIDTH: tl.constexpr, MASK: tl.constexpr):
+    """Fields of WIDTH bits → of 2 WIDTH bits, `a` below `b`: those at even places, those at odd ones."""
+    return (a & MASK) | ((b << WIDTH) & (MASK << WIDTH)), ((a >> WIDTH) & MASK) | (b & (MASK << WIDTH))
+
+
+@triton.jit
+def _eight(word):
+    return tl.join(
+        tl.join(tl.join(word, word >> 16), tl.join(word >> 4, word >> 20)),
+        tl.join(tl.join(word >> 8, word >> 24), tl.join(word >> 12, word >> 28)),
+    )
+
+
+@triton.jit
+def _four_bits(p0, p1, p2, p3):
+    """Words [n] of four planes → [n, 32], an element's bits lowest and others above. Bits 4, 3, 2, 1, 0 of a column are
+    bits 4, 2, 3, 0, 1 of the place in the word."""
+    even, odd = _merge(p0.to(tl.uint32, bitcast=True), p1.to(tl.uint32, bitcast=True), 1, 0x55555555)
+    high_even, high_odd = _merge(p2.to(tl.uint32, bitcast=True), p3.to(tl.uint32, bitcast=True), 1, 0x55555555)
+    w0, w2 = _merge(even, high_even, 2, 0x33333333)
+    w1, w3 = _merge(odd, high_odd, 2, 0x33333333)
+    return tl.reshape(tl.join(tl.join(_eight(w0), _eight(w1)), tl.join(_eight(w2), _eight(w3))), (p0.shape[0], 32))
+
+
+@triton.jit
+def _look_up(lut, fields):
+    index = (tl.reshape(fields, (fields.shape[0] * 32,)) & 7).to(tl.int32)
+    return tl.reshape(tl.gather(lut, index, 0), (fields.shape[0], 32))
+
+
+@triton.jit
+def _cached(
+    k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr, token, word, tokens,
+    WORDS: tl.constexpr,
+):  # fmt: skip
+    """Words (three of a key's code, its signs, three of a value's code) and norms of one token a thread."""
+    inside = (token < tokens) & (word < WORDS)
+    at, plane = token * WORDS + word, tokens * WORDS
+    k0 = tl.load(k_code_ptr + at, mask=inside, other=0)
+    k1 = tl.load(k_code_ptr + plane + at, mask=inside, other=0)
+    k2 = tl.load(k_code_ptr + plane * 2 + at, mask=inside, other=0)
+    signs = tl.load(k_sign_ptr + at, mask=inside, other=0)
+    v0 = tl.load(v_code_ptr + at, mask=inside, other=0)
+    v1 = tl.load(v_code_ptr + plane + at, mask=inside, other=0)
+    v2 = tl.load(v_code_ptr + plane * 2 + at, mask=inside, other=0)
+    k_norm = tl.load(k_norm_ptr + token, mask=inside, other=0.0)
+    residual = tl.load(k_residual_ptr + token, mask=inside, other=0.0)
+    return k0, k1, k2, signs, v0, v1, v2, k_norm, residual, tl.load(v_norm_ptr + token, mask=inside, other=0.0)
+
+
+@triton.jit
+def _decode_split_alone(
+    rotated_ptr, sketched_ptr, k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr,
+    lut_k_ptr, lut_v_ptr, acc_ptr, top_ptr, total_ptr, rep, tokens, split_tokens, splits,
+    D: tl.constexpr, REP: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """The same for one query head. A thread has a word of one token and its own softmax of the tokens it sees."""
+    group = (tl.program_id(0) // splits).to(tl.int64)
+    split = tl.program_id(0) % splits
+    WORDS: tl.constexpr = D // 32
+    k_code_ptr, v_code_ptr = k_code_ptr + group * 3 * tokens * WORDS, v_code_ptr + group * 3 * tokens * WORDS
+    k_sign_ptr += group * tokens * WORDS
+    k_norm_ptr, k_residual_ptr = k_norm_ptr + group * tokens, k_residual_ptr + group * tokens
+    v_norm_ptr += group * tokens
+    thread = tl.arange(0, BLOCK_T * BLOCK_W)
+    word, slot = thread % BLOCK_W, thread // BLOCK_W
+    c = tl.arange(0, 32)
+    place = (c & 16) | (c >> 3 & 1) << 2 | (c >> 2 & 1) << 3 | (c >> 1 & 1) | (c & 1) << 1
+    query = group * D + word[:, None] * 32 + place[None, :]
+    rotated = tl.load(rotated_ptr + query, mask=word[:, None] < WORDS, other=0.0)
+    sketched = tl.load(sketched_ptr + query, mask=word[:, None] < WORDS, other=0.0).to(tl.uint32, bitcast=True)
+    lut_k, lut_v = tl.load(lut_k_ptr + tl.arange(0, 8)), tl.load(lut_v_ptr + tl.arange(0, 8))
+
+    acc = tl.zeros((BLOCK_T * BLOCK_W, 32), dtype=tl.float32)
+    top = tl.full((BLOCK_T * BLOCK_W,), -3.0e38, dtype=tl.float32)
+    total = tl.zeros((BLOCK_T * BLOCK_W,), dtype=tl.float32)
+    begin = split * split_tokens
+    k0, k1, k2, signs, v0, v1, v2, k_norm, residual, v_norm = _cached(
+        k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr, begin + slot, word, tokens, WORDS
+    )
+    for start in range(begin, tl.minimum(begin + split_tokens, tokens), BLOCK_T):
+        n0, n1, n2, next_signs, m0, m1, m2, next_k_norm, next_residual, next_v_norm = _cached(
+            k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr, start + BLOCK_T + slot, word,
+            tokens, WORDS,
+        )  # fmt: skip
+        fields = _four_bits(k0, k1, k2, ~signs)
+        flipped = (sketched ^ ((fields << 28) & 0x80000000)).to(tl.float32, bitcast=True)
+        part = tl.sum(rotated * _look_up(lut_k, fields), axis=1) * k_norm.to(tl.float32)
+        part += tl.sum(flipped, axis=1) * residual.to(tl.float32)
+        scores = tl.sum(tl.reshape(part, (BLOCK_T, BLOCK_W)), axis=1, keep_dims=True)
+        scores = tl.reshape(tl.broadcast_to(scores, (BLOCK_T, BLOCK_W)), (BLOCK_T * BLOCK_W,))
+        scores = tl.where(start + slot < tokens, scores, -float("inf"))
+        new_top = tl.maximum(top, scores)
+        p = tl.exp2(scores - new_top)
+        fade = tl.exp2(top - new_top)
+        total = total * fade + p
+        value = _look_up(lut_v, _four_bits(v0, v1, v2, v2))
+        p *= v_norm.to(tl.float32)
+        acc = acc * tl.reshape(fade, (BLOCK_T * BLOCK_W, 1)) + tl.reshape(p, (BLOCK_T * BLOCK_W, 1)) * value
+        top = new_top
+        k0, k1, k2, signs, k_norm, residual = n0, n1, n2, next_signs, next_k_norm, next_residual
+        v0, v1, v2, v_norm = m0, m1, m2, next_v_norm
+
+    whole = tl.max(top, axis=0)
+    share = tl.exp2(top - whole)
+    acc = tl.reshape(acc * tl.reshape(share, (BLOCK_T * BLOCK_W, 1)), (BLOCK_T, BLOCK_W * 32))
+    part = group * splits + split
+    d = tl.arange(0, BLOCK_W)[:, None] * 32 + place[None, :]
+    tl.store(acc_ptr + part * D + d, tl.reshape(tl.sum(acc, axis=0), (BLOCK_W, 32)), mask=d < D)
+    tl.store(top_ptr + part, whole)
+    tl.store(total_ptr + part, tl.sum(total * share, axis=0) / BLOCK_W)
 
 
 @triton.jit
@@ -168,7 +284,8 @@ def turbo_kv3_decode(
         q, rotation_k, sketch, rotated, sketched, heads, rep, scale2 * d**-0.5, scale2 * 1.2533141373155003 / d,
         D=d, BLOCK_D=block_d, num_warps=4,
     )  # fmt: skip
-    _decode_split[(batch * kv_heads * splits,)](
+    decode = _decode_split_alone if rep == 1 else _decode_split
+    decode[(batch * kv_heads * splits,)](
         rotated, sketched, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, lut_k, lut_v, acc, top, total,
         rep, tokens, split_tokens, splits,
         D=d, REP=rep_block, BLOCK_W=block_d // 32, BLOCK_T=block_t, num_warps=4,
