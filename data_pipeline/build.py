@@ -95,7 +95,7 @@ async def build(
                     ledger.propose(batch)
                 ledger.finish(name)
         screen(ledger, benchmarks)
-        advance(sum(ledger.count("state", kind="task").values()) - len(list(ledger.rows("clean", "task"))))
+        advance(sum(n for (state,), n in ledger.count("state", kind="task").items() if state != "clean"))
         concurrency = 2 * (config.sandbox.workers or os.cpu_count() or 1)  # one judged, one queued: workers never wait
         admitter = Admitter(ledger, sandbox, Judging.from_config(config.sandbox), concurrency, advance, probe)
         judged = await admitter.run()

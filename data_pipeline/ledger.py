@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from data_pipeline.task import Kernel, Task
-from sandbox.types import Record
 
 State = Literal["proposed", "clean", "admitted", "refused"]
 """proposed → clean (licence, no duplicate, no benchmark item) → admitted by quality and sandbox; refused at any point.
@@ -24,7 +23,7 @@ CREATE TABLE IF NOT EXISTS records (
     family TEXT NOT NULL, record TEXT NOT NULL, code TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'proposed',
     refused_by TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', verdict TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS by_state ON records (state, kind, seq);
-CREATE TABLE IF NOT EXISTS sources (name TEXT PRIMARY KEY, note TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sources (name TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS exact (digest TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bands (band INTEGER, value BLOB, seq INTEGER, PRIMARY KEY (band, value, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signatures (seq INTEGER PRIMARY KEY, signature BLOB NOT NULL);
@@ -88,11 +87,9 @@ class Ledger:
             columns = "id, kind, origin, licence, family, record, code"
             connection.executemany(f"INSERT OR IGNORE INTO records ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def finish(self, source: str, note: Record | None = None) -> None:
+    def finish(self, source: str) -> None:
         """A source has been read to its end."""
-        text = "{}" if note is None else note.model_dump_json()
-        with self.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO sources VALUES (?, ?)", (source, text))
+        self.connection.execute("INSERT OR IGNORE INTO sources VALUES (?)", (source,))
 
     def finished(self, source: str) -> bool:
         return bool(self.connection.execute("SELECT 1 FROM sources WHERE name = ?", (source,)).fetchone())

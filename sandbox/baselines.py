@@ -34,7 +34,7 @@ def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline) -> Re
     """The baseline over all sets, reading the candidate's very inputs and weights.
 
     All outputs are kept until the end, as the candidate's are: one that is written again and again stays in the L2
-    cache, and a small kernel looks a tenth faster than it is.
+    cache, and a small kernel looks faster than it is.
     """
     calls = []
     for number, one in enumerate(exam.drawn):

@@ -13,12 +13,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandbox.gpu_pool import visible_gpus
+from sandbox.isolation import FIRST_UID, NOBODY
 from sandbox.types import Record
 
 MARK = "kernelwright_was_here"
 """Part of the name of every file that an exploit tries to leave."""
-NOBODY, FIRST_UID = 65534, 0x60000000
-"""Owners of what a sandboxed process writes: the first, or from the second on."""
 SAMPLE_SECONDS = 0.2
 
 

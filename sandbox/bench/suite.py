@@ -71,7 +71,7 @@ def _check(tasks: list[SuiteTask], arguments: Namespace) -> int:
 
 def _measure(tasks: list[SuiteTask], arguments: Namespace) -> int:
     jobs = {f"{task.name} {case.name}": job(task, case, arguments) for task in tasks for case in task.cases}
-    ledger = Ledger(arguments.out, "suite")
+    ledger, lost = Ledger(arguments.out, "suite"), dict[str, dict[str, Any]]()
     copy = _copy_rate()
     with progress(Console(stderr=True)) as bar:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=1)
@@ -80,15 +80,20 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace) -> int:
             bar_task = bar.add_task("cases", total=len(jobs), completed=len(jobs) - len(todo))
             for judged in _judged(sandbox, todo):
                 name, _, case = judged.name.partition(" ")
-                ledger.add(judged.name, row_of(next(t for t in tasks if t.name == name), case, judged, copy))
+                row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
+                if isinstance(judged.verdict, Broken):  # our fault: it is reported, and tried again by the next run
+                    lost[judged.name] = row
+                else:
+                    ledger.add(judged.name, row)
                 bar.advance(bar_task)
         finally:
             sandbox.close()
-    rows = [ledger.rows[key] for key in jobs]
+    rows = [ledger.rows.get(key) or lost[key] for key in jobs]
     claims = headlines(tasks, rows)
     summary = summarise(rows, claims)
     path = write(arguments.out, "suite_h100", summary, rows, headlines=claims, copy=copy)
-    ledger.close()
+    if not lost:
+        ledger.close()
     plots.suite(path)
     _print(rows, claims, summary)
     Console().print(summary, f"→ {path}")

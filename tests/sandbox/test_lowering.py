@@ -33,29 +33,27 @@ def f(x):
     kernel[(4,)](x, y, x.numel(), B=256)
     return y
 """
-FORGE = """
+LIE = """
 import torch
 for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
     honest = getattr(type(mode), "plan", None)
     def forged(self, *args, **keywords):
         data = honest(self, *args, **keywords)
-        for kernel in data["kernels"]:
-            kernel["ttir"] = "module { tt.func public @kernel() { tt.return } }"
+        BODY
         return data
     if honest: type(mode).plan = forged; break
 """
-CLAIM = """
-import torch
-for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
-    honest = getattr(type(mode), "plan", None)
-    def forged(self, *args, **keywords):
-        data = honest(self, *args, **keywords)
-        for step in data["steps"]:
+FORGE = LIE.replace(
+    "BODY",
+    '''for kernel in data["kernels"]:
+            kernel["ttir"] = "module { tt.func public @kernel() { tt.return } }"''',
+)
+CLAIM = LIE.replace(
+    "BODY",
+    """for step in data["steps"]:
             for name, argument in step.get("arguments", {}).items():
-                CHANGE
-        return data
-    if honest: type(mode).plan = forged; break
-"""
+                CHANGE""",
+)
 
 
 def trial(sandbox: LocalSandbox, candidate: str, *hidden: bool) -> GpuTrial:
@@ -97,8 +95,8 @@ def test_forged_ir_is_not_compiled(sandbox: LocalSandbox) -> None:
     (honest,), (forged,) = (planned(trial(sandbox, code), x) for code in (ADD, ADD + FORGE))
     assert only(honest)[1] == only(forged)[1]
     liar = trial(sandbox, ADD + FORGE)
-    claimed, _ = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target, lower=False)
-    assert "tt.func" in claimed[0].kernels[0].ttir, "nothing was forged"
+    (claimed,), _ = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target, lower=False)
+    assert "tt.func" in claimed.kernels[0].ttir, "nothing was forged"
     (other,) = planned(trial(sandbox, ADD.replace("+ 1", "- 1")), x)
     assert only(other)[1].cubin != only(honest)[1].cubin
 

@@ -76,12 +76,6 @@ def _set_blocks(arguments):
     x.block_shape, w.block_shape = [arguments["BLOCK_M"], block_k], [arguments["BLOCK_N"], block_k]
 
 
-def _set_blocks(arguments):
-    """Configurations with TMA: the blocks that the descriptors fetch."""
-    x, w, block_k = arguments["x_blocks"], arguments["w_blocks"], arguments["BLOCK_K"]
-    x.block_shape, w.block_shape = [arguments["BLOCK_M"], block_k], [arguments["BLOCK_N"], block_k]
-
-
 def _config(block_m, block_n, warps, stages, tma):
     return triton.Config(
         {"BLOCK_M": block_m, "BLOCK_N": block_n, "GROUP_M": 8, "TMA": tma},
