@@ -13,14 +13,16 @@ PACKAGES = ("torch", "triton", "transformers", "trl", "vllm", "datasets", "peft"
 
 
 def stamp() -> dict[str, str]:
-    """Hardware, versions and git revision as flat text. Imports nothing heavy and starts no GPU context."""
+    """Hardware that this process may use, versions and git revision as flat text. Imports nothing heavy and starts no
+    GPU context.
+    """
     found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    found["cpu"] = f"{_cpu_model()}, {os.cpu_count()} cores"
+    found["cpu"] = f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores"
     found["gpu"] = _gpu()
     found["git"] = _git_revision()
     return found
@@ -47,6 +49,8 @@ def _gpu() -> str:
     if not shutil.which("nvidia-smi"):
         return "none"
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        query.append(f"--id={chosen}")
     answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
     lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
     return f"{len(lines)} x {lines[0]}" if answer.returncode == 0 and lines else "none"

@@ -4,7 +4,6 @@ Everything goes through the ledger, so a run that was killed goes on where it wa
 """
 
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from data_pipeline.store import write_kernels, write_tasks
 from data_pipeline.synthetic import FAMILIES, propose
 from data_pipeline.task import Kernel, Solution, Task
 from data_pipeline.verify import Judging
+from sandbox.local import cores
 from sandbox.protocol import Sandbox
 from sandbox.types import Passed, Record
 
@@ -96,7 +96,7 @@ async def build(
                 ledger.finish(name)
         screen(ledger, benchmarks)
         advance(sum(n for (state,), n in ledger.count("state", kind="task").items() if state != "clean"))
-        concurrency = 2 * (config.sandbox.workers or os.cpu_count() or 1)  # one judged, one queued: workers never wait
+        concurrency = 2 * (config.sandbox.workers or cores())  # one judged, one queued: workers never wait
         admitter = Admitter(ledger, sandbox, Judging.from_config(config.sandbox), concurrency, advance, probe)
         judged = await admitter.run()
         summary = _export(config, ledger, judged, benchmarks is not None, started)

@@ -26,8 +26,13 @@ from sandbox.trial import EarlyVerdictError, Tools
 from sandbox.types import Broken, Job, Passed, Rejected
 from sandbox.verdict_cache import VerdictCache
 
-__all__ = ["LocalSandbox", "gpu_count"]
+__all__ = ["LocalSandbox", "cores", "gpu_count"]
 _log = logging.getLogger(__name__)
+
+
+def cores() -> int:
+    """CPU cores that this process may use: under SLURM or taskset fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
 
 
 class LocalSandbox:
@@ -44,7 +49,7 @@ class LocalSandbox:
         """
         if gpus > gpu_count():
             raise ValueError(f"gpus={gpus}, but this machine shows {gpu_count()}; use -1 for all, 0 for the CPU")
-        count = workers or os.cpu_count() or 1
+        count = workers or cores()
         self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
         self._folder.chmod(0o755)
         # Processes die with the thread that started them, so one thread starts them all and lives as long as we do.

@@ -1,7 +1,6 @@
 """Arguments of `python -m sandbox bench`; a bench's module is imported only when it runs."""
 
 import argparse
-import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from sandbox.bench.corpus import HERE
 from sandbox.bench.report import UnfitHostError
-from sandbox.local import gpu_count
+from sandbox.local import cores, gpu_count
 from sandbox.types import Baseline
 
 RESULTS = HERE.parent / "docs" / "results"
@@ -51,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
         console.print("[red]--gpu was asked for, and there is no GPU[/red]")
         return 2
     if hasattr(arguments, "threads"):
-        arguments.threads = arguments.threads or 2 * (arguments.workers or os.cpu_count() or 1)
+        arguments.threads = arguments.threads or 2 * (arguments.workers or cores())
     run: Callable[[argparse.Namespace, int], int] = import_module(f"sandbox.bench.{arguments.bench}").run
     try:
         return run(arguments, gpus)
