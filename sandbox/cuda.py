@@ -74,6 +74,15 @@ def parameter_sizes(function: Any) -> list[int]:
         sizes.append(int(size))
 
 
+def stack_mib(function: Any) -> float:
+    """What a context holds once this function has run: its local memory, for as many threads as the GPU can hold at
+    once. The driver never gives that back while the context lives.
+    """
+    name = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES
+    threads = _attribute("MULTIPROCESSOR_COUNT") * _attribute("MAX_THREADS_PER_MULTIPROCESSOR")
+    return float(call(driver.cuFuncGetAttribute, name, function) * threads / 2**20)
+
+
 def launch(
     function: Any, grid: Sequence[int], threads: int, shared_bytes: int, parameters: Sequence[bytes],
     clusters: int = 1, cooperative: bool = False,

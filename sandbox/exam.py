@@ -5,7 +5,7 @@ content is kept too, so that every run starts from the same bytes and every chan
 """
 
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,6 +19,14 @@ _secret = secrets.SystemRandom()
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 Verdict = dict[str, Any]
 """`{}` if all is well, else `{"rejected": {"stage": …, "reason": …}}`."""
+
+
+class Expected(NamedTuple):
+    """One output of one set, as `numerics.compare` wants it."""
+
+    honest: torch.Tensor
+    truth: torch.Tensor
+    users: torch.Tensor | None
 
 
 class Exam:
@@ -40,11 +48,13 @@ class Exam:
         self.drawn, self.where, self.memory = drawn, where, memory
         self.inputs = {b.input: n for n, b in enumerate(buffers) if b.input is not None}
         self.kept = [n for source, n in self.inputs.items() if source not in mutates]
-        self.expected = []
+        self.expected: list[list[Expected]] = []
         for one in drawn:
-            eager, truth = reference.run(one, double=False), reference.run(one, double=True)
-            self.structure = structure(eager)
-            self.expected.append(list(zip(leaves(eager), leaves(truth), strict=True)))
+            honest, truth = reference.run(one, double=False), reference.run(one, double=True)
+            users = reference.users(one)
+            self.structure = structure(honest)
+            theirs = leaves(users) if users is not None else [None] * len(leaves(honest))
+            self.expected.append([Expected(*x) for x in zip(leaves(honest), leaves(truth), theirs, strict=True)])
         count = len(drawn) + decoys
         self.blocks = memory[: count * where.nbytes].view(count, where.nbytes)
         self.order = _secret.sample(range(count), len(drawn))
@@ -104,11 +114,11 @@ class Exam:
                 return rejected("tamper", f"input {next(s for s, n in self.inputs.items() if n == buffer)} was changed")
         if found != self.structure:
             return rejected("numerics", f"the output is {_plain(found)}, expected {_plain(self.structure)}")
-        for number, (view, (honest, _)) in enumerate(zip(views, self.expected[0], strict=True)):
-            dtype = str(honest.dtype).removeprefix("torch.")
-            if view.dtype != dtype or list(view.shape) != list(honest.shape):
+        for number, (view, one) in enumerate(zip(views, self.expected[0], strict=True)):
+            dtype, shape = str(one.honest.dtype).removeprefix("torch."), list(one.honest.shape)
+            if view.dtype != dtype or list(view.shape) != shape:
                 got = f"{view.dtype}{list(view.shape)}"
-                return rejected("numerics", f"output {number} is {got}, expected {dtype}{list(honest.shape)}")
+                return rejected("numerics", f"output {number} is {got}, expected {dtype}{shape}")
         return self._numbers(views, tolerance)
 
     def check_again(self, views: list[View], tolerance: Tolerance) -> Verdict:
@@ -142,8 +152,8 @@ class Exam:
         results: list[Comparison] = []
         outputs = [self._outputs(view) for view in views]
         for expected, *candidate in zip(self.expected, *outputs, strict=True):
-            for number, ((honest, right), y) in enumerate(zip(expected, candidate, strict=True)):
-                result = compare(y, right, honest, tolerance)
+            for number, (one, y) in enumerate(zip(expected, candidate, strict=True)):
+                result = compare(y, one.truth, one.honest, tolerance, one.users)
                 if result.reason:
                     return rejected("numerics", f"output {number}: {result.reason}")
                 results.append(result)

@@ -175,7 +175,7 @@ class GpuJudge:
 
     def _cost(self, request: dict[str, Any], exam: Exam) -> timing.Cost:
         case = Case.model_validate(request["case"])
-        outputs = sum(honest.numel() * honest.element_size() for honest, _ in exam.expected[0])
+        outputs = sum(one.honest.numel() * one.honest.element_size() for one in exam.expected[0])
         inputs = sum(t.numel() * t.element_size() for t in exam.drawn[0].tensors)
         declared = self._reference(request).cost(case)
         moved = {"bytes": inputs + outputs, "flops": 0, **(declared or {})}

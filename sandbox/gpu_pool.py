@@ -19,6 +19,9 @@ PAIRS = 3
 """Pairs a GPU: while one is timing alone, the others wait with everything prepared."""
 FOREVER_SECONDS = 10**7
 REPLAYER_MIB = 16384
+STACK_MIB = 256.0
+"""A replayer whose context had to take more than this for one candidate's spilled registers is replaced after it: the
+driver keeps such memory for good, and it is taken from the neighbours."""
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
@@ -89,13 +92,15 @@ class Replayer:
 class Pair:
     """A judge and its replayer."""
 
-    def __init__(self, starter: ThreadPoolExecutor, folder: Path, zygote: Helper, gpu: "Gpu") -> None:
+    def __init__(
+        self, starter: ThreadPoolExecutor, folder: Path, zygote: Helper, gpu: "Gpu", compiled: Path | None
+    ) -> None:
         self.gpu = gpu
-        self.judge = Helper(starter, folder, "sandbox.gpu_judge", gpu=gpu.name)
+        self.judge = Helper(starter, folder, "sandbox.gpu_judge", gpu=gpu.name, compiled=compiled)
         self._zygote, self._log = zygote, folder / "replayer.log"
         self._replayer: Replayer | None = None
         self._attached_to = -1
-        self._stop_seconds = 0.0
+        self._stop_seconds = self._stack_mib = 0.0
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """One question to the judge. A replayer that was lost meanwhile is gone afterwards.
@@ -104,9 +109,16 @@ class Pair:
             ProcessDiedError: the judge does not answer.
         """
         reply, _ = self.judge.ask(request, seconds)
+        self._stack_mib = max(self._stack_mib, reply.get("stack_mib", 0.0))
         if reply.get("lost"):
             self._stop()
         return reply
+
+    def done(self) -> None:
+        """After a candidate: a replayer that it has bloated goes; this is no fault, and counts as no restart."""
+        if self._stack_mib > STACK_MIB:
+            self._stop()
+            self._stop_seconds = 0.0
 
     def ready(self) -> None:
         """Start what is not running.
@@ -141,6 +153,7 @@ class Pair:
             started = time.monotonic()
             self._replayer.stop()
             self._replayer, self._stop_seconds = None, time.monotonic() - started
+        self._stack_mib = 0.0
 
     def close(self) -> None:
         self.judge.close()
@@ -150,9 +163,12 @@ class Pair:
 class Gpu:
     """One GPU: its pairs, its turns, and what it is."""
 
-    def __init__(self, name: str, starter: ThreadPoolExecutor, folder: Path, zygote: Helper) -> None:
+    def __init__(
+        self, name: str, starter: ThreadPoolExecutor, folder: Path, zygote: Helper, compiled: Path | None = None
+    ) -> None:
         """Args:
         name: as in CUDA_VISIBLE_DEVICES.
+        compiled: where compiled baselines are kept; None: for the life of the sandbox.
         """
         self.name = name
         self.turns = Turns()
@@ -160,7 +176,7 @@ class Gpu:
         self.stamp: dict[str, str] = {}
         self.restarts: list[float] = []
         """Seconds that each replacement of a replayer took: ending the old one, starting the new one."""
-        self.all = [Pair(starter, folder, zygote, self) for _ in range(PAIRS)]
+        self.all = [Pair(starter, folder, zygote, self, compiled) for _ in range(PAIRS)]
         self._trimming = threading.Lock()
         self._free: queue.SimpleQueue[Pair] = queue.SimpleQueue()
         for pair in self.all:
@@ -179,6 +195,7 @@ class Gpu:
                 pair.ready()
             yield pair
         finally:
+            pair.done()
             self._free.put(pair)
 
     def trim(self) -> None:

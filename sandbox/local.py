@@ -38,11 +38,13 @@ def cores() -> int:
 class LocalSandbox:
     """Judges candidates on this machine. An async context manager; safe to use from several threads and event loops."""
 
-    def __init__(self, workers: int = 0, gpus: int = 0, cache: Path | None = None) -> None:
+    def __init__(self, workers: int = 0, gpus: int = 0, cache: Path | None = None, verdicts: bool = True) -> None:
         """Args:
             workers: candidates judged at the same time; 0 means one a CPU core.
             gpus: how many GPUs to use; 0: none, kernels run under Triton's interpreter; -1: all that are visible.
-            cache: folder for verdicts and compiled kernels that later runs may reuse; None: nothing is kept.
+            cache: folder for verdicts, compiled kernels and compiled baselines that later runs may reuse; None: nothing
+                is kept.
+            verdicts: whether verdicts are kept there; who measures does not want yesterday's times.
 
         Raises:
             ValueError: there are fewer GPUs.
@@ -63,11 +65,12 @@ class LocalSandbox:
         for judge in self._all_judges:
             self.judges.put(judge)
         names = visible_gpus() if gpus < 0 else visible_gpus()[:gpus]
-        self._gpus = [Gpu(name, self._starter, self._folder, self.replayers) for name in names]
+        compiled = None if cache is None else cache.absolute() / "inductor"
+        self._gpus = [Gpu(name, self._starter, self._folder, self.replayers, compiled) for name in names]
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
         self._tools = Tools(self.tracer, self.compiler)
         self._binaries = BinaryCache(None if cache is None else cache / "binaries")
-        self._verdicts = None if cache is None else VerdictCache(cache / "verdicts")
+        self._verdicts = VerdictCache(cache / "verdicts") if cache is not None and verdicts else None
         self._described: dict[tuple[str, ...], list[object]] = {}
         self._turn = 0
         self._warmed = threading.Lock()

@@ -20,6 +20,8 @@ KEPT_VARIABLES = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_DEVICE_ORDER")
 REPLY_BYTES = 8 << 20
 """Most that an untrusted child may reply."""
 LOG_BYTES = 16 << 10
+COMPILING = 4
+"""Judges that may run `torch.compile` at the same time: each gets this share of the cores."""
 START_SECONDS = 180.0
 GRACE_SECONDS = 10.0
 
@@ -43,17 +45,18 @@ class Helper:
 
     def __init__(
         self, starter: ThreadPoolExecutor, folder: Path, module: str, *arguments: str, interpret: bool = False,
-        gpu: str | None = None,
+        gpu: str | None = None, compiled: Path | None = None,
     ) -> None:  # fmt: skip
         """Args:
         starter: the one thread that starts processes; they die with it.
         folder: temporary folder of the process; whoever made it removes it.
         interpret: Triton's interpreter instead of its compiler.
         gpu: the one GPU that the process may use, as CUDA_VISIBLE_DEVICES names it; none by default.
+        compiled: where `torch.compile` keeps what it has made; below `folder` by default.
         """
         self.starter = starter
         self.folder, self.module, self.arguments, self.interpret = folder, module, arguments, interpret
-        self.gpu = gpu
+        self.gpu, self.compiled = gpu, compiled
         self.generation = 0
         """How often the process was started."""
         self.lock = threading.Lock()
@@ -77,7 +80,7 @@ class Helper:
             command,
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
-            env=_environment(self.folder, self.interpret, self.gpu),
+            env=_environment(self.folder, self.interpret, self.gpu, self.compiled),
             cwd="/",
         ).result()
         theirs.close()
@@ -205,8 +208,8 @@ def _collect(readers: list[int], deadline: float, life: int) -> tuple[bytes, byt
     return bytes(buffers[0]), bytes(buffers[1]), bytes(buffers[2]), overflow
 
 
-def _environment(folder: Path, interpret: bool, gpu: str | None) -> dict[str, str]:
-    """A small environment: no secrets of ours, one thread, one GPU at most."""
+def _environment(folder: Path, interpret: bool, gpu: str | None, compiled: Path | None) -> dict[str, str]:
+    """A small environment: no secrets of ours, one thread (more only for `torch.compile`), one GPU at most."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -216,7 +219,8 @@ def _environment(folder: Path, interpret: bool, gpu: str | None) -> dict[str, st
         "PYTHONPATH": path,
         "CUDA_VISIBLE_DEVICES": gpu or "",
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "TORCHINDUCTOR_CACHE_DIR": str(compiled or folder / "inductor"),
+        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, len(os.sched_getaffinity(0)) // COMPILING)),
         "TRITON_DEFAULT_FP_FUSION": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

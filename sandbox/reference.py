@@ -87,6 +87,13 @@ class Reference:
             "tensors": [_layout(t) for t in drawn.tensors],
         }
 
+    def users(self, drawn: Drawn) -> Any:
+        """What the task's `eager` makes of the inputs, which stay as they are; None where it defines none."""
+        if not hasattr(self.module, "eager"):
+            return None
+        with torch.no_grad(), self.device:
+            return self.module.eager(*_map(drawn.inputs, torch.Tensor.clone))
+
     def run(self, drawn: Drawn, double: bool) -> Any:
         """The expected output: in the case's dtype, or in float64. The inputs stay as they are."""
         copies = _map(drawn.inputs, torch.Tensor.clone)

@@ -144,7 +144,10 @@ class Replayer:
         return {}
 
     def load(self, binaries: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        """`binaries`: name → `Binary`. Replaces those of the candidate before, except what is asked for again."""
+        """`binaries`: name → `Binary`. Replaces those of the candidate before, except what is asked for again.
+
+        Reply: `stack_mib`, what this process will hold for good once the kernels have run.
+        """
         self.graphs.clear()
         self.loads += 1
         if self.loads % RELEASE_EVERY == 0:
@@ -153,7 +156,7 @@ class Replayer:
             cuda.unload(self.kernels.pop(name).module)
         for name in set(binaries) - set(self.kernels):
             self.kernels[name] = load(Binary.model_validate(binaries[name]))
-        return {}
+        return {"stack_mib": max((cuda.stack_mib(kernel.function) for kernel in self.kernels.values()), default=0.0)}
 
     def run(self, work: Any, block: int, files: list[int]) -> dict[str, Any]:
         """Reply: `changed`, for each step the buffers whose bytes it changed."""

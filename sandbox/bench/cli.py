@@ -39,6 +39,7 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baselines", nargs="*", default=[], choices=get_args(Baseline), help="default: all that an operator has"
     )
+    parser.add_argument("--cache", type=Path, help="folder of compiled kernels and baselines that runs share")
     parser.set_defaults(bench="suite")
 
 

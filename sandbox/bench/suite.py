@@ -1,7 +1,8 @@
 """The reference suite's experts: right on every case by the full protocol, and how fast, beside everything else.
 
 Each case is a job of its own: expert, eager PyTorch, `torch.compile` in two modes and a library call, interleaved
-in one run. Without a GPU the small cases are run under the interpreter and the kernels compiled for every target.
+in one run on one of the GPUs. Without a GPU the small cases are run under the interpreter and the kernels compiled
+for every target.
 """
 
 import json
@@ -18,13 +19,14 @@ from rich.table import Table
 from sandbox import references
 from sandbox.bench import plots, suite_page
 from sandbox.bench.report import Judged, Ledger, UnfitHostError, how, judge_many, progress, write
+from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.references import SuiteTask
 from sandbox.types import Baseline, Broken, Case, Job, Limits, Passed, Target, TimingRequest
 
 LIMITS = Limits(gpu_seconds=30.0, run_seconds=60.0)
-PARALLEL = 3
-"""Cases side by side: while one is timed, others compile. Those that then lack memory are tried again alone."""
+SPARE = 1
+"""Cases in work beyond those that a GPU's pairs hold. Those that then lack memory are tried again alone."""
 WRITTEN_BY_USERS: tuple[Baseline, ...] = ("eager", "compile", "max-autotune")
 """The best of these is what an expert is compared with."""
 
@@ -37,7 +39,7 @@ def run(arguments: Namespace, gpus: int) -> int:
         raise UnfitHostError(error.args[0]) from error
     if arguments.list or arguments.write_docs:
         return suite_page.show(arguments.write_docs)
-    return _measure(tasks, arguments) if gpus else _check(tasks, arguments)
+    return _measure(tasks, arguments, gpus) if gpus else _check(tasks, arguments)
 
 
 def _check(tasks: list[SuiteTask], arguments: Namespace) -> int:
@@ -69,16 +71,16 @@ def _check(tasks: list[SuiteTask], arguments: Namespace) -> int:
     return 0 if passed == len(tasks) else 1
 
 
-def _measure(tasks: list[SuiteTask], arguments: Namespace) -> int:
+def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     jobs = {f"{task.name} {case.name}": job(task, case, arguments) for task in tasks for case in task.cases}
     ledger, lost = Ledger(arguments.out, "suite"), dict[str, dict[str, Any]]()
     copy = _copy_rate()
     with progress(Console(stderr=True)) as bar:
-        sandbox = LocalSandbox(workers=arguments.workers, gpus=1)
+        sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
             todo = [(key, one) for key, one in jobs.items() if key not in ledger.rows]
             bar_task = bar.add_task("cases", total=len(jobs), completed=len(jobs) - len(todo))
-            for judged in _judged(sandbox, todo):
+            for judged in _judged(sandbox, todo, gpus * (PAIRS + SPARE)):
                 name, _, case = judged.name.partition(" ")
                 row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
                 if isinstance(judged.verdict, Broken):  # our fault: it is reported, and tried again by the next run
@@ -107,9 +109,9 @@ def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:
     return task.job(task.expert, limits=LIMITS, timing=timing).model_copy(update={"cases": (case,)})
 
 
-def _judged(sandbox: LocalSandbox, todo: list[tuple[str, Job]]) -> Iterator[Judged]:
+def _judged(sandbox: LocalSandbox, todo: list[tuple[str, Job]], parallel: int) -> Iterator[Judged]:
     again = []
-    for judged in judge_many(sandbox.judge, todo, PARALLEL):
+    for judged in judge_many(sandbox.judge, todo, parallel):
         if isinstance(judged.verdict, Broken):
             again.append(judged.name)
         else:
