@@ -69,16 +69,24 @@ def write(out: Path, bench: str, summary: dict[str, Any], rows: list[dict[str, A
     return path
 
 
+def host_marks(marks: dict[str, str] | None = None) -> dict[str, str]:
+    """A stamp, by default the present one, without the commit."""
+    marks = marks or {**stamp(), "protocol": PROTOCOL_VERSION}
+    return {name: value for name, value in marks.items() if name != "git"}
+
+
 class Ledger:
     """Rows of a long run as they come, one JSON line each, so that a run that was cut short goes on where it was.
 
     Rows of another stamp (hardware, versions, commit) do not count. `close` removes the file: the result has them all.
     """
 
-    def __init__(self, out: Path, bench: str) -> None:
+    def __init__(self, out: Path, bench: str, any_commit: bool = False) -> None:
+        """`any_commit`: for rows whose key says all that decides them, whatever else has changed."""
         self._path = out / f"sandbox_{bench}.partial.jsonl"
         self.rows: dict[str, dict[str, Any]] = {}
-        header = json.dumps({**stamp(), "protocol": PROTOCOL_VERSION})
+        marks = host_marks() if any_commit else {**stamp(), "protocol": PROTOCOL_VERSION}
+        header = json.dumps(marks)
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         if lines[:1] == [header]:
             for line in lines[1:]:

@@ -3,22 +3,28 @@
 Each case is a job of its own: expert, eager PyTorch, `torch.compile` in two modes and a library call, interleaved
 in one run on one of the GPUs. Without a GPU the small cases are run under the interpreter and the kernels compiled
 for every target.
+
+A row is measured once: it stays in the result, with the commit that it was measured at, until its job (task, expert, case,
+baselines), the hardware or a version changes. So an operator can be worked on without timing all the others again.
 """
 
+import hashlib
 import json
 import statistics
 import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
 
+from configs.stamp import stamp
 from sandbox import references
 from sandbox.bench import plots, suite_page
-from sandbox.bench.report import Judged, Ledger, UnfitHostError, how, judge_many, progress, write
+from sandbox.bench.report import Judged, Ledger, UnfitHostError, host_marks, how, judge_many, progress, write
 from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.references import SuiteTask
@@ -72,26 +78,32 @@ def _check(tasks: list[SuiteTask], arguments: Namespace) -> int:
 
 
 def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
-    jobs = {f"{task.name} {case.name}": job(task, case, arguments) for task in tasks for case in task.cases}
-    ledger, lost = Ledger(arguments.out, "suite"), dict[str, dict[str, Any]]()
-    copy = _copy_rate()
+    suite = [references.load(name, "gpu") for name in references.names()]
+    jobs = {(task.name, case.name): job(task, case, arguments) for task in suite for case in task.cases}
+    digests = {one: key for key, one in zip(jobs, map(digest, jobs.values()), strict=True)}
+    result, ledger = arguments.out / "suite_h100.json", Ledger(arguments.out, "suite", any_commit=True)
+    ledger.rows = earlier(result) | ledger.rows
+    lost, commit, copy = dict[str, dict[str, Any]](), stamp()["git"], _copy_rate()
+    chosen = {task.name for task in tasks}
     with progress(Console(stderr=True)) as bar:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
-            todo = [(key, one) for key, one in jobs.items() if key not in ledger.rows]
-            bar_task = bar.add_task("cases", total=len(jobs), completed=len(jobs) - len(todo))
+            right = {d for d, row in ledger.rows.items() if row["verdict"] == "passed"}
+            todo = [(d, jobs[key]) for d, key in digests.items() if key[0] in chosen and d not in right]
+            bar_task = bar.add_task("cases", total=len(todo))
             for judged in _judged(sandbox, todo, gpus * (PAIRS + SPARE)):
-                name, _, case = judged.name.partition(" ")
-                row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
+                name, case = digests[judged.name]
+                row = {**row_of(next(t for t in tasks if t.name == name), case, judged, copy), "job": judged.name}
                 if isinstance(judged.verdict, Broken):  # our fault: it is reported, and tried again by the next run
                     lost[judged.name] = row
                 else:
-                    ledger.add(judged.name, row)
+                    ledger.add(judged.name, {**row, "git": commit})
                 bar.advance(bar_task)
         finally:
             sandbox.close()
-    rows = [ledger.rows.get(key) or lost[key] for key in jobs]
-    claims = headlines(tasks, rows)
+    known = lost | ledger.rows
+    rows = [known[d] for d in digests if d in known]
+    claims = headlines(suite, rows)
     summary = summarise(rows, claims)
     path = write(arguments.out, "suite_h100", summary, rows, headlines=claims, copy=copy)
     if not lost:
@@ -100,6 +112,20 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     _print(rows, claims, summary)
     Console().print(summary, f"→ {path}")
     return 0 if summary["passed"] == summary["cases"] else 1
+
+
+def digest(one: Job) -> str:
+    """Of everything that decides a row but the host."""
+    return hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:16]
+
+
+def earlier(result: Path) -> dict[str, dict[str, Any]]:
+    """Rows of a result that was measured on this hardware with these versions, by their job's digest."""
+    if not result.exists():
+        return {}
+    found = json.loads(result.read_text())
+    same = host_marks(found["stamp"]) == host_marks()
+    return {row["job"]: row for row in found["rows"] if same}
 
 
 def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:
@@ -160,7 +186,7 @@ def headlines(tasks: list[SuiteTask], rows: list[dict[str, Any]]) -> list[dict[s
     found = []
     for task in tasks:
         for claim in task.headlines:
-            row = next(r for r in rows if (r["operator"], r["case"]) == (task.name, claim.case))
+            row = next((r for r in rows if (r["operator"], r["case"]) == (task.name, claim.case)), {})
             kind = ("baselines_ms", "ours_ms") if claim.measure == "time" else ("baselines_peak_mib", "peak_mib")
             theirs = row.get(kind[0], {}).get(claim.against)
             measured = None if theirs is None else theirs / row[kind[1]]

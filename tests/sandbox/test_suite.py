@@ -1,13 +1,14 @@
 """The suite's runner: what it makes of verdicts, claims and task files. Times themselves need a GPU."""
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from sandbox import references
-from sandbox.bench import suite, suite_page
+from sandbox.bench import report, suite, suite_page
 from sandbox.bench.report import Judged
 from sandbox.draw import Draw
 from sandbox.reference import BrokenReferenceError, Reference
@@ -71,6 +72,19 @@ def test_a_job_asks_for_the_baselines_that_the_task_has() -> None:
     one = suite.job(task, task.cases[0], Namespace(runs=7, baselines=["eager", "library"]))
     assert one.timing is not None and one.timing.runs == 7 and len(one.cases) == 1
     assert set(one.timing.baselines) == {"eager", "library"} & set(task.baselines)
+
+
+def test_a_row_is_kept_until_its_job_or_the_host_changes(tmp_path: Path) -> None:
+    task, row = measured()
+    same, other = (suite.digest(suite.job(task, case, Namespace(runs=7, baselines=[]))) for case in task.cases[:2])
+    assert same != other != suite.digest(suite.job(task, task.cases[0], Namespace(runs=8, baselines=[])))
+    path = report.write(tmp_path, "suite_h100", {}, [{**row, "job": same, "git": "an earlier one"}])
+    assert suite.earlier(path).keys() == {same}
+    path.write_text(path.read_text().replace(torch.__version__.partition("+")[0], "1.0"))
+    assert suite.earlier(path) == {} and suite.earlier(tmp_path / "none.json") == {}
+    ledger = report.Ledger(tmp_path, "suite", any_commit=True)
+    ledger.add(same, row)
+    assert report.Ledger(tmp_path, "suite", any_commit=True).rows == {same: row}
 
 
 def test_baselines_of_a_task() -> None:
