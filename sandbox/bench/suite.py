@@ -4,8 +4,8 @@ Each case is a job of its own: expert, eager PyTorch, `torch.compile` in two mod
 in one run on one of the GPUs. Without a GPU the small cases are run under the interpreter and the kernels compiled
 for every target.
 
-A row is measured once: it stays in the result, with the commit that it was measured at, until its job (task, expert, case,
-baselines), the hardware or a version changes. So an operator can be worked on without timing all the others again.
+A row is measured once: it stays in the result, with the commit that it was measured at, until its job (task, expert,
+case, baselines), the hardware or a version changes. So an operator can be worked on without timing the others again.
 """
 
 import hashlib
@@ -84,12 +84,13 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     result, ledger = arguments.out / "suite_h100.json", Ledger(arguments.out, "suite", any_commit=True)
     ledger.rows = earlier(result) | ledger.rows
     lost, commit, copy = dict[str, dict[str, Any]](), stamp()["git"], _copy_rate()
-    chosen = {task.name for task in tasks}
+    order = [task.name for task in tasks]
     with progress(Console(stderr=True)) as bar:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
             right = {d for d, row in ledger.rows.items() if row["verdict"] == "passed"}
-            todo = [(d, jobs[key]) for d, key in digests.items() if key[0] in chosen and d not in right]
+            open_ = [(d, key) for d, key in digests.items() if key[0] in order and d not in right]
+            todo = [(d, jobs[key]) for d, key in sorted(open_, key=lambda one: order.index(one[1][0]))]
             bar_task = bar.add_task("cases", total=len(todo))
             for judged in _judged(sandbox, todo, gpus * (PAIRS + SPARE)):
                 name, case = digests[judged.name]
