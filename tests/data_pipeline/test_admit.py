@@ -8,9 +8,10 @@ import pytest
 from configs.schema import Config
 from configs.stages import OtherSettingsError
 from data_pipeline import look
-from data_pipeline.admit import Admitter, Probe, Quality, SandboxBrokenError, run_probe
+from data_pipeline.admit import Admitter, SandboxBrokenError
 from data_pipeline.build import build
 from data_pipeline.ledger import Ledger
+from data_pipeline.probe import Probe, Prober, Quality
 from data_pipeline.screening import screen
 from data_pipeline.store import load_pairs, load_tasks
 from data_pipeline.synthetic import propose
@@ -62,7 +63,7 @@ def run_admission(
     try:
         ledger.propose(pairs)
         screen(ledger, None)
-        return asyncio.run(Admitter(ledger, sandbox, Judging(), concurrency, probe=probe).run())
+        return asyncio.run(Admitter(ledger, sandbox, Judging(), concurrency, probe).run())
     finally:
         ledger.close()
 
@@ -132,7 +133,8 @@ def test_a_worthless_task_never_reaches_the_sandbox(pairs: list[Pair], tmp_path:
         update={"id": "c", "reference": task.reference + "\n\ndef fused_op(*x):\n    return x[0] * 0\n"}
     )
     sandbox = FakeSandbox()
-    run_admission([(constant, code)], sandbox, tmp_path, probe=run_probe)
+    with Prober(workers=1) as probe:
+        run_admission([(constant, code)], sandbox, tmp_path, probe=probe)
     assert states(tmp_path) == {("refused", "quality"): 1} and sandbox.jobs == []
 
 

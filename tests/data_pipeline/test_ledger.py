@@ -31,7 +31,7 @@ sys.path.insert(0, sys.argv[1])
 from hydra import compose, initialize_config_dir
 from configs.main import validate
 import data_pipeline.build as build
-from data_pipeline.admit import Quality
+from data_pipeline.probe import Quality
 from sandbox.types import Passed, Rejected
 from test_ledger import kernels
 
@@ -44,7 +44,7 @@ async def worthy(tasks):
     await asyncio.sleep(0.01)
     return [Quality(task_id=t.id, reason="dull" if t.difficulty == 3 else None) for t in tasks]
 
-build.harvest = lambda name, version: kernels()
+build.package = lambda name, version: kernels()
 with initialize_config_dir(sys.argv[2], version_base="1.3"):
     config = validate(compose("config", ["experiment=quickstart", f"out={sys.argv[3]}", "data.synthetic_tasks=150"]))
 asyncio.run(build.build(config, Quick(), probe=worthy))
