@@ -1,5 +1,6 @@
 """Screening decides by order and rule; a run that is killed again and again ends in the data set of a quiet one."""
 
+import json
 import os
 import random
 import signal
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from configs.schema import HubConfig
 from data_pipeline.contamination import Benchmarks, Item
 from data_pipeline.ledger import Ledger
 from data_pipeline.screening import allowed, screen
+from data_pipeline.sources.hub import hub
 from data_pipeline.store import load_kernels, load_pairs
 from data_pipeline.synthetic import propose
 from data_pipeline.task import Kernel, Provenance
@@ -82,6 +85,41 @@ def test_licence_duplicate_and_benchmark_are_refused_in_order(tmp_path: Path) ->
     (reason,) = [row.reason for row in ledger.rows("refused") if row.id == "k-b"]
     assert reason.startswith("k-a")
     ledger.close()
+
+
+MODULE = """import torch
+from torch import nn
+
+class {name}(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.{layer}(width, width, {extra})
+        self.second = nn.{layer}(width, width, {extra})
+        self.scale = nn.Parameter(torch.ones(width) * {extra})
+
+    def forward(self, {value}):
+        return torch.sigmoid(self.first({value})) * self.second({value}) + self.scale * {value}.sum()
+"""
+
+
+def test_modules_are_compared_as_a_whole(tmp_path: Path) -> None:
+    """Two modules with one `forward` can be two; names and sizes make no difference."""
+    rows = [
+        {"name": "Gated", "layer": "Linear", "extra": 3, "value": "x"},
+        {"name": "Other", "layer": "Linear", "extra": 5, "value": "inputs"},
+        {"name": "Gated", "layer": "Conv2d", "extra": 3, "value": "x"},
+        {"name": "Mish", "layer": "Conv1d", "extra": 3, "value": "x"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(
+        {"entry_point": r["name"], "python_code": MODULE.format(**r), "triton_code": "", "licenses": ["MIT"]}
+    ) + "\n" for r in rows))  # fmt: skip
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.propose(hub(HubConfig(name=str(path), format="kernelbook")))
+    screen(ledger, Benchmarks([Item("KernelBench/level1/9_Mish", "class Model: ...", "Model")]))
+    found = list(decided(ledger).values())
+    ledger.close()
+    assert sorted(found) == [("clean", ""), ("clean", ""), ("refused", "benchmark"), ("refused", "duplicate")]
 
 
 @pytest.mark.parametrize(
