@@ -11,8 +11,9 @@ import pytest
 from data_pipeline.probe import Prober
 from data_pipeline.task import Provenance, Task
 from sandbox import task_file
+from sandbox.local import LocalSandbox
 from sandbox.task_file import MODEL_CASES
-from sandbox.types import Case
+from sandbox.types import Case, Limits, Passed
 
 TASKS = Path(__file__).parents[1] / "tasks"
 FUNCTION = """
@@ -65,6 +66,22 @@ def op(x, y):
 def make_inputs(case, draw):
     harm()
     return (draw.normal(case["m"], 33), draw.normal(case["m"], 33))
+"""
+PRODUCT = """
+import torch
+import triton
+import triton.language as tl
+
+@triton.jit
+def product(x_ptr, y_ptr, z_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x, y = tl.load(x_ptr + at, mask=at < n), tl.load(y_ptr + at, mask=at < n)
+    tl.store(z_ptr + at, x * y, mask=at < n)
+
+def op(x, y):
+    z = torch.empty_like(x)
+    product[(triton.cdiv(x.numel(), 64),)](x, y, z, x.numel(), BLOCK=64)
+    return z
 """
 
 
@@ -132,13 +149,18 @@ def test_a_reference_has_a_budget_of_memory(probe: Prober) -> None:
     assert "does not run" in str(probe.examine(task(FUNCTION.format(body="x.new_ones(1 << 33).sum() * y"))).reason)
 
 
-def test_a_hostile_reference_harms_nobody(probe: Prober, tmp_path: Path) -> None:
+@pytest.mark.parametrize("process", ["quality", "judge"])
+def test_a_hostile_reference_harms_nobody(process: str, probe: Prober, sandbox: LocalSandbox, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     file = tmp_path / "harm"
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         reference = HOSTILE.format(file=str(file), port=server.getsockname()[1])
-        assert probe.examine(task(reference)).reason is None, "it behaves, as far as one can see"
+        if process == "quality":
+            assert probe.examine(task(reference)).reason is None, "it behaves, as far as one can see"
+        else:
+            job = task(reference).job(PRODUCT, policy="triton_only", targets=(), limits=Limits(), timing=None)
+            assert isinstance(sandbox.judge(job), Passed), "it behaves, as far as one can see"
         assert not file.exists()
         with pytest.raises(TimeoutError):
             server.accept()
