@@ -12,11 +12,11 @@ from typing import Self
 from pydantic import ValidationError
 
 from data_pipeline.task import Task
-from sandbox.pool import Helper, run_untrusted
+from sandbox.pool import Helper, ProcessDiedError, run_untrusted
 from sandbox.types import Record
 
-EXAMINATION_SECONDS = 30.0
-"""CPU budget of all that is tried on one task."""
+EXAMINATION_SECONDS = 60.0
+"""Wall-clock of all that is tried on one task."""
 MEMORY_MIB = 4096
 
 
@@ -60,7 +60,7 @@ class Prober:
 
     async def __call__(self, tasks: list[Task]) -> list[Quality]:
         """Raises:
-        ProcessDiedError: the quality process cannot be started.
+        ProcessDiedError: the quality process cannot be started, or died twice.
         RuntimeError: this host does not let it isolate a reference.
         """
         loop = asyncio.get_running_loop()
@@ -68,7 +68,11 @@ class Prober:
 
     def examine(self, task: Task) -> Quality:
         """One task, without an event loop. Errors as `__call__`."""
-        outcome = run_untrusted(self._helper, {"task": task.model_dump_json()}, self.seconds, MEMORY_MIB, ())
+        request = {"task": task.model_dump_json()}
+        try:
+            outcome = run_untrusted(self._helper, request, self.seconds, MEMORY_MIB, ())
+        except ProcessDiedError:  # once more, in a new process: a host short of memory ends any
+            outcome = run_untrusted(self._helper, request, self.seconds, MEMORY_MIB, ())
         report = outcome.report
         if "setup_error" in report:
             raise RuntimeError(
