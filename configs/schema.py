@@ -36,9 +36,35 @@ class PackageConfig(Group):
     version: str
 
 
+class GitConfig(Group):
+    url: str
+    """Anything that `git fetch` understands: the folder of a clone too."""
+    revision: str
+    """A branch, a tag or a full commit."""
+
+
+class HubConfig(Group):
+    name: str
+    """Of a data set on the hub, or the path of a .parquet or .jsonl file with the same columns."""
+    format: Literal["kernelbook", "kernelbench"]
+    """Whose columns it has."""
+    split: str = "train"
+    revision: str = "main"
+    licence: str = "unknown"
+    """SPDX identifier of rows that state none; what is not allowed is refused."""
+
+
 class DataConfig(Group):
     packages: tuple[PackageConfig, ...]
     """Packages to harvest, downloaded by name and version from the package index; nothing of them is executed."""
+    git: tuple[GitConfig, ...]
+    """Repositories to harvest, likewise."""
+    hub: tuple[HubConfig, ...]
+    """Data sets of PyTorch modules; their code runs in isolation only."""
+    opdb: bool
+    """Tasks from PyTorch's own operator database."""
+    inductor: str | None
+    """Folder of programs that Inductor wrote, captured on a GPU host; null: none."""
     synthetic_tasks: NonNegative
     """Synthetic programs to propose; only those whose solution passes the sandbox are kept."""
     seed: int

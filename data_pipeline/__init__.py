@@ -1,1 +1,1 @@
-"""From packages and synthetic programs to verified tasks, prompts and splits."""
+"""From packages, repositories, data sets and synthetic programs to verified tasks, prompts and splits."""

@@ -21,22 +21,42 @@ def main(cfg: DictConfig) -> None:
 
 async def _run(config: Config) -> None:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.progress import Task as Bar
+    from rich.text import Text
 
     from configs.stages import OtherSettingsError
     from data_pipeline.admit import SandboxBrokenError
-    from data_pipeline.archives import PackageUnavailableError
     from data_pipeline.build import build
     from data_pipeline.contamination import BenchmarkMissingError
+    from data_pipeline.sources import SourceUnavailableError
     from sandbox.local import LocalSandbox
 
-    columns = (TextColumn("judging proposals"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    class Rate(ProgressColumn):
+        """Proposals decided per second; rich's own column shows it only where there is no total."""
+
+        def render(self, task: Bar) -> Text:
+            return TaskProgressColumn.render_speed(task.finished_speed or task.speed)
+
+    columns = (TextColumn("proposals decided"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("", total=config.data.synthetic_tasks)
+        bar = progress.add_task("", total=None)
+
+        def watch(decided: int, known: int) -> None:
+            progress.update(bar, completed=decided, total=known)
+
         try:
             async with LocalSandbox.from_config(config.sandbox) as sandbox:
-                summary = await build(config, sandbox, lambda count: progress.advance(bar, count))
-        except (BenchmarkMissingError, OtherSettingsError, PackageUnavailableError, SandboxBrokenError) as error:
+                summary = await build(config, sandbox, watch)
+        except (BenchmarkMissingError, OtherSettingsError, SourceUnavailableError, SandboxBrokenError) as error:
             sys.exit(str(error))  # these say what to do; a traceback would only bury it
     print(summary.model_dump_json(indent=2))
 

@@ -1,86 +1,49 @@
-"""Admission of (task, solution) pairs: worth posing (`quality`), and passed by our own sandbox through `verify`.
+"""Admission: a task must be worth posing (`quality`), its solution, if it has one, pass our own sandbox (`verify`).
 
 Every verdict is on disk before the next is waited for, so an interrupted run resumes where it stopped. `Broken` is
 our fault: retried, never stored, and after too many in a row the run stops instead of grinding on.
 """
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 
 from data_pipeline.ledger import Ledger, Row, State
+from data_pipeline.probe import Probe, Quality
 from data_pipeline.prompt import render_answer
-from data_pipeline.task import Task
 from data_pipeline.verify import Judging, verify
 from sandbox.protocol import Sandbox
-from sandbox.types import Broken, Passed, Record, Rejected
+from sandbox.types import Broken, Passed, Rejected
 
 ROUNDS = 3
 """Times a pair is tried before its `Broken` verdict is left for the next run."""
 BROKEN_IN_A_ROW = 20
 QUALITY_BATCH = 50
-QUALITY_SECONDS_PER_TASK = 10.0
 MAX_REASON = 2000
-
-
-class Quality(Record):
-    """What `data_pipeline.quality` says about one task."""
-
-    task_id: str
-    reason: str | None
-    """Why the task is not worth posing; None if it is."""
-
-
-Probe = Callable[[list[Task]], Awaitable[list[Quality]]]
-"""Says of each task, in order, whether it is worth posing."""
 
 
 class SandboxBrokenError(RuntimeError):
     """The sandbox gives no verdicts; nothing was recorded for the pairs concerned."""
 
 
-async def run_probe(tasks: list[Task]) -> list[Quality]:
-    """`data_pipeline.quality` in a process of its own.
-
-    Raises:
-        RuntimeError: it failed; the message has the end of its output.
-    """
-    command = (sys.executable, "-m", "data_pipeline.quality")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
-    lines = "".join(task.model_dump_json() + "\n" for task in tasks).encode()
-    try:
-        out, errors = await asyncio.wait_for(process.communicate(lines), 60 + QUALITY_SECONDS_PER_TASK * len(tasks))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    verdicts = [Quality.model_validate_json(line) for line in out.splitlines()]
-    if process.returncode or [v.task_id for v in verdicts] != [task.id for task in tasks]:
-        tail = errors.decode(errors="replace")[-2000:]
-        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}:\n{tail}")
-    return verdicts
-
-
 class Admitter:
     """Judges the clean tasks of a ledger, at most `concurrency` at once, and writes each verdict down as it comes."""
 
     def __init__(
-        self, ledger: Ledger, sandbox: Sandbox, judging: Judging, concurrency: int,
-        advance: Callable[[int], None] = lambda count: None, probe: Probe = run_probe,
+        self, ledger: Ledger, sandbox: Sandbox, judging: Judging, concurrency: int, probe: Probe,
+        advance: Callable[[int], None] = lambda count: None,
     ) -> None:  # fmt: skip
-        """`advance` is called with the number of pairs just decided."""
+        """`advance` is called with the number of tasks just decided."""
         self.ledger, self.sandbox, self.judging, self.concurrency = ledger, sandbox, judging, concurrency
         self.advance, self.probe = advance, probe
         self.judged = self.broken_in_a_row = 0
 
     async def run(self) -> int:
-        """Returns how many pairs were judged now; those that stayed `Broken` stay clean.
+        """Returns how many tasks were judged now; those that stayed `Broken` stay clean.
 
         Raises:
             SandboxBrokenError: too many `Broken` verdicts in a row.
-            RuntimeError: the quality process failed.
+            RuntimeError, ProcessDiedError: the quality process failed.
         """
         for _ in range(ROUNDS):
             worthy = aiter(self._worth_posing())
@@ -123,6 +86,9 @@ class Admitter:
         return batch, asyncio.create_task(probed())
 
     async def _judge(self, row: Row) -> None:
+        if not row.code:  # a reference alone
+            self._decide(row, "admitted")
+            return
         verdict = await verify(row.task(), render_answer(row.code), self.sandbox, self.judging)
         match verdict:
             case Passed():

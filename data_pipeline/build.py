@@ -3,10 +3,10 @@
 Everything goes through the ledger, so a run that was killed goes on where it was, and ends in the same data set.
 """
 
-import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,25 +15,30 @@ from typing import Any
 from configs.schema import Config, DataConfig
 from configs.stages import claim
 from configs.stamp import write_json
-from data_pipeline.admit import Admitter, Probe, run_probe
+from data_pipeline.admit import Admitter
 from data_pipeline.card import write_card
 from data_pipeline.contamination import Benchmarks, kernelbench, tritonbench
-from data_pipeline.harvest import harvest
-from data_pipeline.ledger import Ledger
+from data_pipeline.families import FAMILIES
+from data_pipeline.ledger import Ledger, Row
+from data_pipeline.probe import Probe, Prober
 from data_pipeline.screening import screen
+from data_pipeline.sources import Proposal, Source
+from data_pipeline.sources.git import git
+from data_pipeline.sources.hub import hub
+from data_pipeline.sources.package import package
+from data_pipeline.sources.synthetic import synthetic
 from data_pipeline.splits import split_tasks
 from data_pipeline.store import write_kernels, write_tasks
-from data_pipeline.synthetic import FAMILIES, propose
+from data_pipeline.synthetic import FAMILIES as SYNTHETIC_FAMILIES
 from data_pipeline.task import Kernel, Solution, Task
 from data_pipeline.verify import Judging
 from sandbox.local import cores
 from sandbox.protocol import Sandbox
 from sandbox.types import Passed, Record
 
-SPARE_HELDOUT = 1.25
-"""Held-out families are proposed with this surplus, because some proposals are refused."""
 TOGETHER = 200
-Proposal = tuple[Task, str] | Kernel
+Watch = Callable[[int, int], None]
+"""(proposals decided, proposals known so far), of all sources."""
 
 
 class Summary(Record):
@@ -50,6 +55,10 @@ class Summary(Record):
     proposed_tasks: int
     admitted_tasks: int
     """Proposals that passed quality and sandbox; held-out families beyond `data.heldout_tasks` included."""
+    admitted_by_source: dict[str, int]
+    """Tasks and kernels by the origin in their provenance."""
+    refused_by_source: dict[str, dict[str, int]]
+    """Likewise, and by what refused them."""
     refused: dict[str, int]
     """Tasks by stage of the sandbox, or `licence`, `duplicate`, `benchmark`, `quality`."""
     refused_kernels: dict[str, int]
@@ -62,6 +71,10 @@ class Summary(Record):
     """Tasks kept, by family."""
     splits: dict[str, int]
     """Tasks kept, by split."""
+    with_solution: int
+    """Tasks kept that have a Triton solution, for SFT."""
+    without_solution: int
+    """Tasks kept that are a reference alone, for RL and evaluation."""
     judged_now: int
     """Proposals judged in this run rather than an earlier one."""
     seconds: float
@@ -69,14 +82,17 @@ class Summary(Record):
 
 
 async def build(
-    config: Config, sandbox: Sandbox, advance: Callable[[int], None] = lambda count: None, probe: Probe = run_probe
+    config: Config, sandbox: Sandbox, watch: Watch = lambda decided, known: None, probe: Probe | None = None
 ) -> Summary:
     """Run the stage into `<out>/data`.
+
+    Args:
+        probe: says which tasks are worth posing; None: `data_pipeline.quality` does.
 
     Raises:
         OtherSettingsError: the folder was made with other settings.
         ValueError: a held-out family does not exist, or no task was admitted.
-        PackageUnavailableError: a package cannot be downloaded.
+        SourceUnavailableError: a package, a repository or a data set cannot be had.
         BenchmarkMissingError: a clone is not where the configuration says.
         SandboxBrokenError: the sandbox gives no verdicts.
     """
@@ -87,23 +103,48 @@ async def build(
         return Summary.model_validate(done).model_copy(update={"judged_now": 0})
     benchmarks = _benchmarks(config.data)
     chosen = sources(config.data)
-    ledger = Ledger(folder / "ledger.sqlite")
-    try:
-        for name, proposals in chosen.items():
-            if not ledger.finished(name):
-                for batch in _batches(proposals()):
+    workers = config.sandbox.workers or cores()
+    with ExitStack() as stack:
+        ledger = Ledger(folder / "ledger.sqlite")
+        stack.callback(ledger.close)
+        progress = _Progress(ledger, watch)
+        for source in chosen:
+            if not ledger.finished(source.name):
+                for batch in _batches(source.proposals()):
                     ledger.propose(batch)
-                ledger.finish(name)
-        screen(ledger, benchmarks)
-        advance(sum(n for (state,), n in ledger.count("state", kind="task").items() if state != "clean"))
-        concurrency = 2 * (config.sandbox.workers or cores())  # one judged, one queued: workers never wait
-        admitter = Admitter(ledger, sandbox, Judging.from_config(config.sandbox), concurrency, advance, probe)
-        judged = await admitter.run()
+                    progress.found(len(batch))
+                ledger.finish(source.name)
+        progress.read()
+        screen(ledger, benchmarks, progress.advance)
+        probe = probe or stack.enter_context(Prober(workers))
+        concurrency = 2 * workers  # one judged, one queued: workers never wait
+        judging = Judging.from_config(config.sandbox)
+        judged = await Admitter(ledger, sandbox, judging, concurrency, probe, progress.advance).run()
         summary = _export(config, ledger, judged, benchmarks is not None, started)
-    finally:
-        ledger.close()
     write_json(folder / "summary.json", summary.model_dump(mode="json"))
     return summary
+
+
+class _Progress:
+    """Counts for whoever watches."""
+
+    def __init__(self, ledger: Ledger, watch: Watch) -> None:
+        self.ledger, self.watch = ledger, watch
+        self.decided = self.known = 0
+
+    def read(self) -> None:
+        """From the ledger: exact, and a pass over all of it."""
+        states = {state: count for (state,), count in self.ledger.count("state").items()}
+        self.known = sum(states.values())
+        self.advance(states.get("admitted", 0) + states.get("refused", 0) - self.decided)
+
+    def found(self, count: int) -> None:
+        self.known += count
+        self.watch(self.decided, self.known)
+
+    def advance(self, count: int) -> None:
+        self.decided += count
+        self.watch(self.decided, self.known)
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -115,22 +156,21 @@ def settings(config: Config) -> dict[str, Any]:
     }
 
 
-def sources(data: DataConfig) -> dict[str, Callable[[], Iterable[Proposal]]]:
-    """Everything that the config asks for, by a name that says which version of it.
+def sources(data: DataConfig) -> list[Source]:
+    """Everything that the config asks for; of two duplicates, the one whose source stands first here stays.
 
     Raises:
         ValueError: a held-out family is not one that any source makes.
     """
-    unknown = sorted(set(data.heldout_families) - set(FAMILIES))
-    if unknown:
-        raise ValueError(f"data.heldout_families={unknown} do not exist; there are {', '.join(FAMILIES)}")
-    found: dict[str, Callable[[], Iterable[Proposal]]] = {}
-    for package in data.packages:
-        found[f"package:{package.name}=={package.version}"] = partial(harvest, package.name, package.version)
-    wanted = math.ceil(data.heldout_tasks * SPARE_HELDOUT) + 1
-    limits = dict.fromkeys(data.heldout_families, wanted)
-    found["synthetic"] = partial(propose, data.synthetic_tasks, data.seed, limits)
-    return found
+    families = {*SYNTHETIC_FAMILIES, *FAMILIES}
+    if unknown := sorted(set(data.heldout_families) - families):
+        raise ValueError(f"data.heldout_families={unknown} do not exist; there are {', '.join(sorted(families))}")
+    return [
+        *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version)) for p in data.packages),
+        *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision)) for g in data.git),
+        Source("synthetic", partial(synthetic, data)),
+        *(Source(f"hub:{h.name}@{h.revision}/{h.split}", partial(hub, h)) for h in data.hub),
+    ]
 
 
 def _batches(proposals: Iterable[Proposal]) -> Iterator[list[Proposal]]:
@@ -155,14 +195,16 @@ def _export(config: Config, ledger: Ledger, judged: int, decontaminated: bool, s
     refused = {by: n for (by,), n in ledger.count("refused_by", kind="task", state="refused").items()}
     families: Counter[str] = Counter()
     splits: Counter[str] = Counter()
+    solved: Counter[bool] = Counter()
     launchers: list[int] = []
 
-    def tasks() -> Iterator[tuple[Task, Solution]]:
+    def tasks() -> Iterator[tuple[Task, Solution | None]]:
         rows = ((row.task(), row) for row in ledger.rows("admitted", "task"))
         for task, row in split_tasks(rows, data.heldout_families, data.heldout_tasks):
             families[task.family] += 1
             splits[task.split] += 1
-            yield task, Solution(task_id=task.id, code=row.code, verdict=Passed.model_validate_json(row.verdict))
+            solved[bool(row.code)] += 1
+            yield task, _solution(row)
 
     def kernels() -> Iterator[Kernel]:
         for row in ledger.rows("admitted", "kernel"):
@@ -184,12 +226,29 @@ def _export(config: Config, ledger: Ledger, judged: int, decontaminated: bool, s
         licences={licence: n for (licence,), n in ledger.count("licence", kind="kernel").items()},
         proposed_tasks=proposed,
         admitted_tasks=admitted,
+        admitted_by_source={origin: n for (origin,), n in ledger.count("origin", state="admitted").items()},
+        refused_by_source=_refused_by_source(ledger),
         refused=refused,
         refused_kernels={by: n for (by,), n in ledger.count("refused_by", kind="kernel", state="refused").items()},
         decontaminated=decontaminated,
         broken=broken,
         families=dict(families),
         splits=dict(splits),
+        with_solution=solved[True],
+        without_solution=solved[False],
         judged_now=judged,
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _solution(row: Row) -> Solution | None:
+    if not row.code:
+        return None
+    return Solution(task_id=row.id, code=row.code, verdict=Passed.model_validate_json(row.verdict))
+
+
+def _refused_by_source(ledger: Ledger) -> dict[str, dict[str, int]]:
+    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for (origin, by), count in ledger.count("origin", "refused_by", state="refused").items():
+        found[origin][by] = count
+    return dict(found)

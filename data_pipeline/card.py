@@ -15,9 +15,11 @@ PIECES = re.compile(r"[A-Za-z_]+|\d+|[^\w\s]")
 """Words, numbers and signs: a measure of length that needs no tokenizer."""
 COLUMNS = {
     "id": "stable, derived from the content", "family": "operator family, by which splits are made",
-    "split": "`train` or `heldout`", "origin": "`synthetic`, `package:NAME`, …", "licence": "SPDX expression",
+    "split": "`train` or `heldout`", "origin": "`synthetic`, `package:NAME`, `git:URL`, `hub:NAME`, …",
+    "licence": "SPDX expression",
     "difficulty": "number of operators", "dtype": "of the first case", "record": "the whole task or kernel as JSON",
-    "solution": "the Triton file that the sandbox passed", "verdict": "its verdict as JSON",
+    "solution": "the Triton file that the sandbox passed; null: a reference alone",
+    "verdict": "its verdict as JSON, or null",
     "name": "of the kernel's function", "code": "the kernel with its helpers and constants",
 }  # fmt: skip
 
@@ -26,16 +28,21 @@ def write_card(folder: Path, ledger: Ledger) -> None:
     """Write `README.md` and `histograms.png` beside the Parquet files, from them and the ledger."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("family", "split", "dtype", "difficulty")}
     lengths: list[int] = []
+    alone = 0
     for row in read_rows(folder / "tasks.parquet", [*counts, "solution"]):
         for name, counter in counts.items():
             counter[str(row[name])] += 1
-        lengths.append(len(PIECES.findall(row["solution"])))
+        if row["solution"] is None:
+            alone += 1
+        else:
+            lengths.append(len(PIECES.findall(row["solution"])))
     texts = [len(PIECES.findall(row["code"])) for row in read_rows(folder / "kernels.parquet", ["code"])]
     picture(folder / "histograms.png", counts, lengths, texts)
     lines = [
         "# Data card", "",
-        f"{len(lengths)} tasks with solutions that the sandbox passed (`tasks.parquet`), {len(texts)} kernels without "
-        "a reference (`kernels.parquet`). Made by `python -m data_pipeline`; settings in `settings.json`.", "",
+        f"{len(lengths)} tasks with solutions that the sandbox passed and {alone} without a solution "
+        f"(`tasks.parquet`), {len(texts)} kernels without a reference (`kernels.parquet`). Made by "
+        "`python -m data_pipeline`; settings in `settings.json`.", "",
         "![Histograms](histograms.png)", "",
         *_table("What became of the proposals", ("kind", "origin", "state", "refused by"), by_origin(ledger)),
         *_table("Licences", ("licence", "state"), ledger.count("licence", "state")),

@@ -1,4 +1,4 @@
-"""Triton kernels out of Python packages: every `@triton.jit` function with its helpers and the Python that launches it.
+"""Triton kernels out of Python files: every `@triton.jit` function with its helpers and the Python that launches it.
 
 Purely syntactic: sources are parsed, never imported. A harvested kernel is SFT text (`kind="text"`): nothing here
 invents a reference for it. What the text lacks (a constant from another module, a helper imported from elsewhere)
@@ -7,36 +7,29 @@ stays lacking; the record says where it came from, precisely enough to look.
 
 import ast
 import hashlib
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from data_pipeline.archives import Archive, download, python_sources
 from data_pipeline.task import Kernel, Provenance
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def harvest(name: str, version: str) -> list[Kernel]:
-    """All Triton kernels of a package on the index, sorted by file and line; equal code counts once.
+def harvest(files: Iterable[tuple[str, str]], source: Provenance, label: str) -> list[Kernel]:
+    """All Triton kernels of (path, text) pairs, sorted by file and line; equal code counts once.
 
-    Raises:
-        PackageUnavailableError: the package cannot be downloaded.
+    Args:
+        files: of one package or repository, by path.
+        source: where they are from; `path` is filled in here.
+        label: what the ids of the kernels begin with.
     """
-    with tempfile.TemporaryDirectory(prefix="kernelwright-harvest-") as folder:
-        return harvest_archive(download(name, version, Path(folder)))
-
-
-def harvest_archive(archive: Archive) -> list[Kernel]:
-    """As `harvest`, from a package that is already here."""
     modules = []  # with kernels; of the others only the text of what may launch one is kept
     launchers: dict[tuple[str, str], list[str]] = {}
-    for path, source in python_sources(archive.path):
-        if "[" not in source or ("triton" not in source and "kernel" not in source):
+    for path, text in files:
+        if "[" not in text or ("triton" not in text and "kernel" not in text):
             continue  # parsing is what takes the time
         try:
-            module = _Module(path, source, ast.parse(source))
+            module = _Module(path, text, ast.parse(text))
         except (SyntaxError, ValueError):
             continue  # a template, or Python of another version
         for function in module.others:
@@ -48,7 +41,7 @@ def harvest_archive(archive: Archive) -> list[Kernel]:
     for module in modules:
         for function in module.jitted:
             found = launchers.get((module.dotted, function.node.name), [])
-            kernel = _kernel(module, function, tuple(dict.fromkeys(found)), archive)
+            kernel = _kernel(module, function, tuple(dict.fromkeys(found)), source, label)
             kernels.setdefault(kernel.id, kernel)
     return list(kernels.values())
 
@@ -103,20 +96,15 @@ class _Module:
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def _kernel(module: _Module, function: _Scoped, launchers: tuple[str, ...], archive: Archive) -> Kernel:
+def _kernel(module: _Module, function: _Scoped, launchers: tuple[str, ...], source: Provenance, label: str) -> Kernel:
     used = [function, *_called(module, function)]
     constants = _constants_used(module, used)
     code = "\n\n".join([*(["".join(constants)] if constants else []), *(item.text for item in [*used[1:], function])])
     digest = hashlib.sha256(code.encode()).hexdigest()[:16]
     return Kernel(
-        id=f"pkg-{archive.name}-{digest}",
+        id=f"{label}-{digest}",
         name=function.qualified,
-        source=Provenance(
-            origin=f"package:{archive.name}",
-            version=archive.version,
-            path=f"{module.path}:{function.node.lineno}",
-            licence=archive.licence,
-        ),
+        source=source.model_copy(update={"path": f"{module.path}:{function.node.lineno}"}),
         code=code,
         launchers=launchers,
         kind="text",

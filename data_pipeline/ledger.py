@@ -15,7 +15,7 @@ from data_pipeline.task import Kernel, Task
 
 State = Literal["proposed", "clean", "admitted", "refused"]
 """proposed → clean (licence, no duplicate, no benchmark item) → admitted by quality and sandbox; refused at any point.
-A kernel without a reference is admitted once it is clean."""
+A kernel without a reference is admitted once it is clean, a task without a solution once quality has passed it."""
 SLICE = 500
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     record: str
     """A `Task` or a `Kernel` as JSON."""
     code: str
-    """The solution of a task; the text of a kernel."""
+    """The solution of a task, "" for a reference alone; the text of a kernel."""
     state: State
     refused_by: str
     """`licence`, `duplicate`, `benchmark`, `quality`, or a stage of the sandbox."""
@@ -81,7 +81,7 @@ class Ledger:
         self.connection.execute("COMMIT")
 
     def propose(self, items: Iterable[tuple[Task, str] | Kernel]) -> None:
-        """Add tasks with their solutions, or kernels; what is known by its id already stays as it is."""
+        """Add tasks with their solutions ("" for none), or kernels; what is known by its id already stays as it is."""
         rows = [_columns(item) for item in items]
         with self.transaction() as connection:
             columns = "id, kind, origin, licence, family, record, code"

@@ -62,7 +62,8 @@ def _show(ledger: Ledger, identity: str, console: Console) -> int:
     if row.kind == "task":
         console.print(record["description"], highlight=False, markup=False)
         console.print(Syntax(record["reference"], "python"))
-    console.print(Syntax(row.code, "python"))
+    if row.code:
+        console.print(Syntax(row.code, "python"))
     return 0
 
 

@@ -1,48 +1,67 @@
-"""Is a task worth posing? `python -m data_pipeline.quality`: tasks as JSON lines in, one `Quality` a line out.
+"""Is a task worth posing? The process that `data_pipeline.probe` starts: warm, and forking an isolated child a task.
 
-A process of its own, because it imports torch and runs references. Only for references that we wrote or reviewed:
-they run here without isolation. The yardstick is the sandbox's own comparison: a wrong answer that anybody would
-think of first (zeros, a constant, an input handed back, one input ignored) must fail it.
+References from elsewhere are as untrusted as candidates, so every reference runs where candidates run: without network,
+other files or other processes, and within limits of time and memory (`sandbox.zygote`). The yardstick is the sandbox's
+own comparison: a wrong answer that anybody would think of first (zeros, a constant, an input handed back, one input
+ignored) must fail it.
 """
 
+import copy
+import os
+import socket
 import sys
-from collections.abc import Callable
+import time
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from data_pipeline.admit import Quality
 from data_pipeline.task import Task
-from sandbox.draw import Draw
-from sandbox.numerics import Float64, compare, to_float64
+from sandbox import isolation, zygote
+from sandbox.numerics import compare
+from sandbox.reference import Drawn, Reference, leaves, structure
 from sandbox.types import TOLERANCES, Case, Tolerance
 
 SEEDS = (1, 2)
 """Any two: tasks are judged later under secret seeds, so nothing can be fitted to these."""
+REFERENCE_SECONDS = 2.0
+"""CPU budget of one evaluation of one case in float64: the sandbox makes several for every candidate, on one core. What
+sleeps instead of computing runs into the deadline of the whole examination."""
+WARM_UP = """
+import torch
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten())
+        self.linear = torch.nn.Linear(8, 4)
+    def forward(self, x):
+        return torch.softmax(self.linear(self.layers(x)), -1) + x.sum()
+def get_inputs():
+    return [torch.randn(2, 1, 4, 4)]
+"""
 
 
-def examine(task: Task) -> Quality:
-    """Check one task on all its cases."""
+def examine(request: dict[str, Any], scratch: Path, files: list[int]) -> dict[str, Any]:
+    """`reason`: why the task is not worth posing; None if it is. In the child; `scratch` and `files` are not needed."""
+    task = Task.model_validate_json(request["task"])
     try:
-        reason = _examine(task)
+        return {"reason": _examine(task)}
     except Exception as error:  # whatever a task's own code raises is the finding, not a fault of this process
-        reason = f"the reference does not run: {type(error).__name__}: {error}"
-    return Quality(task_id=task.id, reason=reason)
+        return {"reason": f"the reference does not run: {type(error).__name__}: {error}"[:2000]}
 
 
 def _examine(task: Task) -> str | None:
-    module: dict[str, Any] = {}
-    exec(compile(task.reference, f"<{task.id}>", "exec"), module)
-    function, make_inputs = module[task.entry_point], module["make_inputs"]
+    reference = Reference(task.reference, task.entry_point)
     tolerance = TOLERANCES[task.tolerance]
     fooled: dict[str, list[Case]] = {}
     for case in task.cases + task.hidden_cases:
-        inputs, others = (_draw(make_inputs, case, seed) for seed in SEEDS)
-        expected = _Expected(function, inputs)
-        reason = expected.fault(function, inputs, tolerance)
+        drawn = reference.draw_from(SEEDS[0], case)
+        others = reference.draw_from(SEEDS[1], case, drawn.model)
+        expected = _Expected(reference, drawn)
+        reason = expected.fault(reference, drawn, tolerance)
         if reason:
             return f"case {case.name}: {reason}"
-        for name, candidate in _cheap_answers(function, inputs, others, expected).items():
+        for name, candidate in _cheap_answers(reference, drawn, others, expected).items():
             if all(expected.accepts(i, leaf, tolerance) for i, leaf in enumerate(candidate)):
                 fooled.setdefault(name, []).append(case)
     for name, cases in fooled.items():
@@ -56,17 +75,28 @@ def _examine(task: Task) -> str | None:
 class _Expected:
     """The reference's outputs on one draw: in the case's dtype and in float64."""
 
-    def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
-        self.eager = _leaves(function(*_clone(inputs)))
-        with Float64():
-            self.truth = _leaves(function(*to_float64(_clone(inputs))))
+    def __init__(self, reference: Reference, drawn: Drawn) -> None:
+        output = reference.run(drawn, double=False)
+        structure(output)  # raises where it holds anything but tensors
+        self.eager = leaves(output)
+        started = time.process_time()
+        self.truth = leaves(reference.run(drawn, double=True))
+        self.seconds = time.process_time() - started
 
-    def fault(self, function: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Tolerance) -> str | None:
-        kept = _clone(inputs)
-        again = _leaves(function(*kept))
-        if any(isinstance(a, torch.Tensor) and not torch.equal(a, b) for a, b in zip(kept, inputs, strict=True)):
+    def fault(self, reference: Reference, drawn: Drawn, tolerance: Tolerance) -> str | None:
+        if self.seconds > REFERENCE_SECONDS:
+            return f"the reference takes {self.seconds:.1f} s; its CPU budget is {REFERENCE_SECONDS} s"
+        if not self.eager or not any(t.numel() for t in self.eager):
+            return "the output holds no number"
+        if not any(isinstance(value, torch.Tensor) for value in drawn.inputs):
+            return "there is no tensor among the inputs"
+        kept = Drawn(copy.deepcopy(drawn.inputs), drawn.model)
+        with torch.no_grad():
+            again = leaves((drawn.model or reference.target)(*kept.inputs))
+        count = len(drawn.tensors) - len(drawn.parameters)
+        if not all(map(torch.equal, kept.tensors[:count], drawn.tensors[:count])):
             return "the reference changes its inputs"
-        if not all(torch.equal(a, b) for a, b in zip(again, self.eager, strict=True)):
+        if not all(map(torch.equal, again, self.eager)):
             return "the reference is not deterministic"
         for truth, eager in zip(self.truth, self.eager, strict=True):
             if not (truth.isfinite().all() and eager.isfinite().all()):
@@ -82,7 +112,7 @@ class _Expected:
 
 
 def _cheap_answers(
-    function: Callable[..., Any], inputs: tuple[Any, ...], others: tuple[Any, ...], expected: _Expected
+    reference: Reference, drawn: Drawn, others: Drawn, expected: _Expected
 ) -> dict[str, list[torch.Tensor]]:
     """Answers that must be wrong, by name; one tensor for each output."""
     truth = expected.truth
@@ -90,44 +120,30 @@ def _cheap_answers(
     for axis in range(max(t.dim() for t in truth)):
         if all(t.dim() > axis and t.shape[axis] > 1 and t.is_floating_point() for t in truth):
             answers[f"an output constant along axis {axis}"] = [t.mean(axis, keepdim=True).expand_as(t) for t in truth]
-    for position, (mine, other) in enumerate(zip(inputs, others, strict=True)):
+    for position, (mine, other) in enumerate(zip(drawn.inputs, others.inputs, strict=True)):
         if not isinstance(mine, torch.Tensor):
             continue
         if len(truth) == 1 and mine.is_floating_point():
             answers[f"input {position} handed back"] = [mine]
-        changed = (*inputs[:position], other, *inputs[position + 1 :])
-        with Float64():
-            answers[f"ignoring input {position}"] = _leaves(function(*to_float64(_clone(changed))))
+        changed = Drawn((*drawn.inputs[:position], other, *drawn.inputs[position + 1 :]), drawn.model)
+        answers[f"ignoring input {position}"] = leaves(reference.run(changed, double=True))
     return answers
 
 
-def _draw(make_inputs: Callable[..., Any], case: Case, seed: int) -> tuple[Any, ...]:
-    return tuple(make_inputs(dict(case.args), Draw(torch.Generator().manual_seed(seed), case.distribution)))
-
-
-def _clone(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(value.clone() if isinstance(value, torch.Tensor) else value for value in inputs)
-
-
-def _leaves(output: Any) -> list[torch.Tensor]:
-    """Tensors of a tensor, tuple or list.
-
-    Raises:
-        TypeError: the output holds something else.
-    """
-    if isinstance(output, torch.Tensor):
-        return [output]
-    if isinstance(output, tuple | list):
-        return [leaf for value in output for leaf in _leaves(value)]
-    raise TypeError(f"the output is a {type(output).__name__}; tasks return tensors")
+def warm() -> None:
+    """What torch does at first use is done before the forks."""
+    torch.set_num_threads(1)
+    reference = Reference(WARM_UP, "ModelNew")
+    _Expected(reference, reference.draw_from(SEEDS[0], Case(name="warm")))
 
 
 def main() -> None:
-    """Tasks on stdin, `Quality` lines on stdout."""
-    torch.set_num_threads(1)
-    for line in sys.stdin:
-        sys.stdout.write(examine(Task.model_validate_json(line)).model_dump_json() + "\n")
-        sys.stdout.flush()
+    """`python -m data_pipeline.quality FD`."""
+    isolation.die_with_parent()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    warm()
+    zygote.serve(examine, channel, "run")
+    os._exit(0)
 
 
 if __name__ == "__main__":

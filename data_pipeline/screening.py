@@ -4,7 +4,7 @@ Proposals are looked at in their order, so of two duplicates the earlier one sta
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -27,10 +27,13 @@ TOGETHER = 100
 Refusal = tuple[Literal["licence", "duplicate", "benchmark"], str]
 
 
-def screen(ledger: Ledger, benchmarks: Benchmarks | None) -> None:
-    """Decide every proposal of `ledger`: `clean`, or refused and why."""
+def screen(ledger: Ledger, benchmarks: Benchmarks | None, advance: Callable[[int], None] = lambda count: None) -> None:
+    """Decide every proposal of `ledger`: `clean`, or refused and why. `advance` is called with the number of those
+    about which nothing more will be decided.
+    """
     todo = ledger.rows("proposed")
     while rows := list(islice(todo, TOGETHER)):
+        final = 0
         with ledger.transaction():
             for row in rows:
                 refusal = _refusal(ledger, benchmarks, row)
@@ -38,6 +41,8 @@ def screen(ledger: Ledger, benchmarks: Benchmarks | None) -> None:
                     ledger.decide(row.seq, "clean" if row.kind == "task" else "admitted")
                 else:
                     ledger.decide(row.seq, "refused", *refusal)
+                final += refusal is not None or row.kind == "kernel"
+        advance(final)
 
 
 def allowed(licence: str) -> bool:
@@ -66,19 +71,42 @@ def _match(benchmarks: Benchmarks, row: Row) -> str | None:
     else:
         task = row.task()
         code = row.code if row.origin != "synthetic" else ""  # our templates are like each other, and like many kernels
-        found = benchmarks.match(code, task.reference, task.entry_point, name=task.entry_point)
+        names = _classes(task.reference) if task.entry_point == "ModelNew" else [task.entry_point]
+        entry_point = "Model" if task.entry_point == "ModelNew" else task.entry_point
+        matches = (benchmarks.match(code, task.reference, entry_point, name=name) for name in names or [""])
+        found = next((match for match in matches if match is not None), None)
     return None if found is None else f"{found.item} by {found.by}, {found.similarity:.2f}"
 
 
-def _main_function(row: Row) -> Fingerprint | None:
-    """Of the kernel itself without its helpers, or of a task's reference."""
-    name = row.kernel().name.rpartition(".")[2] if row.kind == "kernel" else row.task().entry_point
-    text = row.code if row.kind == "kernel" else row.task().reference
+def _classes(reference: str) -> list[str]:
+    """What a module from elsewhere was called, among them; a near-benchmark hides behind no `Model`."""
+    return [node.name for node in _parsed(reference).body if isinstance(node, ast.ClassDef)]
+
+
+def _parsed(text: str) -> ast.Module:
+    """Empty for what is no Python: quality says so later."""
     try:
-        tree = ast.parse(text)
+        return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    found = [node for node in ast.walk(tree) if isinstance(node, Function) and node.name in (name, "forward")]
+        return ast.Module([], [])
+
+
+def _main_function(row: Row) -> Fingerprint | None:
+    """Of the kernel itself without its helpers, of a task's reference, or of all methods of a module as one: two
+    modules with one `forward` can still be two.
+    """
+    if row.kind == "kernel":
+        tree, name = _parsed(row.code), row.kernel().name.rpartition(".")[2]
+    else:
+        task = row.task()
+        tree, name = _parsed(task.reference), task.entry_point
+        if name == "ModelNew":
+            classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+            methods = [node for one in classes for node in one.body if isinstance(node, Function)]
+            body = [statement for method in methods for statement in method.body]
+            nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+            return fingerprint(ast.FunctionDef(name="Model", args=nothing, body=body, decorator_list=[]))
+    found = [node for node in ast.walk(tree) if isinstance(node, Function) and node.name == name]
     return fingerprint(found[-1]) if found else None
 
 

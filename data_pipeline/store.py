@@ -26,14 +26,15 @@ TASKS = pa.schema(
         ("difficulty", _NUMBER), ("dtype", _TEXT), ("record", _TEXT), ("solution", _TEXT), ("verdict", _TEXT),
     ]
 )  # fmt: skip
-"""One admitted task a row: `record` a `Task`, `solution` the Triton file that passed, `verdict` its `Passed`."""
+"""One admitted task a row: `record` a `Task`, `solution` the Triton file that passed, `verdict` its `Passed`; both null
+where the task is a reference alone."""
 KERNELS = pa.schema(
     [("id", _TEXT), ("name", _TEXT), ("origin", _TEXT), ("licence", _TEXT), ("code", _TEXT), ("record", _TEXT)]
 )
 """One harvested kernel without a reference a row: `record` a `Kernel`."""
 
 
-def write_tasks(folder: Path, pairs: Iterable[tuple[Task, Solution]]) -> None:
+def write_tasks(folder: Path, pairs: Iterable[tuple[Task, Solution | None]]) -> None:
     """Write `tasks.parquet` atomically."""
     _write(folder / "tasks.parquet", TASKS, (_task_row(*pair) for pair in pairs))
 
@@ -44,14 +45,14 @@ def write_kernels(folder: Path, kernels: Iterable[Kernel]) -> None:
 
 
 def load_pairs(folder: Path, split: Split | None) -> list[tuple[Task, Solution]]:
-    """Admitted tasks of one split, or of all, with their solutions; training must ask for `train`.
+    """Admitted tasks of one split, or of all, that have a solution, with it; training must ask for `train`.
 
     Raises:
         FileNotFoundError: the data stage has not finished there.
     """
     pairs = []
     for row in read_rows(folder / "tasks.parquet"):
-        if split in (None, row["split"]):
+        if split in (None, row["split"]) and row["solution"] is not None:
             task = Task.model_validate_json(row["record"])
             verdict = Passed.model_validate_json(row["verdict"])
             pairs.append((task, Solution(task_id=task.id, code=row["solution"], verdict=verdict)))
@@ -59,7 +60,7 @@ def load_pairs(folder: Path, split: Split | None) -> list[tuple[Task, Solution]]
 
 
 def load_tasks(folder: Path, split: Split | None = None) -> list[Task]:
-    """Admitted tasks of one split, or of all. Errors as `load_pairs`."""
+    """Admitted tasks of one split, or of all, with a solution or without. Errors as `load_pairs`."""
     rows = read_rows(folder / "tasks.parquet", ["split", "record"])
     return [Task.model_validate_json(row["record"]) for row in rows if split in (None, row["split"])]
 
@@ -69,12 +70,13 @@ def load_kernels(folder: Path) -> list[Kernel]:
     return [Kernel.model_validate_json(row["record"]) for row in read_rows(folder / "kernels.parquet", ["record"])]
 
 
-def _task_row(task: Task, solution: Solution) -> dict[str, Any]:
+def _task_row(task: Task, solution: Solution | None) -> dict[str, Any]:
     return {
         "id": task.id, "family": task.family, "split": task.split, "origin": task.source.origin,
         "licence": task.source.licence, "difficulty": task.difficulty,
         "dtype": str(task.cases[0].args.get("dtype", "")) if task.cases else "", "record": task.model_dump_json(),
-        "solution": solution.code, "verdict": solution.verdict.model_dump_json(),
+        "solution": None if solution is None else solution.code,
+        "verdict": None if solution is None else solution.verdict.model_dump_json(),
     }  # fmt: skip
 
 

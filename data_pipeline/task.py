@@ -11,8 +11,9 @@ class Provenance(Record):
     """Where a record came from, precisely enough to fetch it again."""
 
     origin: str
-    """`package:liger-kernel`, `synthetic`, `suite`, …"""
+    """`package:liger-kernel`, `git:https://…`, `hub:GPUMODE/KernelBook`, `synthetic`, `suite`, …"""
     version: str
+    """Of a package, a generator or a data set; of a repository the commit."""
     path: str = ""
     """File inside the origin."""
     licence: str
@@ -30,8 +31,10 @@ class Task(Record):
     description: str
     """What the operator computes, in a sentence or two."""
     reference: str
-    """Python source: `<entry_point>(*inputs)` and `make_inputs(case, draw)`."""
+    """Python source: `<entry_point>(*inputs)` and `make_inputs(case, draw)`, or KernelBench's `Model`, `get_inputs` and
+    `get_init_inputs`."""
     entry_point: str
+    """What a candidate defines: the reference's function, or `ModelNew`."""
     cases: tuple[Case, ...]
     hidden_cases: tuple[Case, ...]
     tolerance: str

@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
-from data_pipeline.store import load_kernels, load_pairs
+from data_pipeline.store import load_kernels, load_pairs, load_tasks
 from data_pipeline.task import Kernel, Solution, Task
 from eval.metrics import Metrics
 from eval.samples import Sample, read_samples
@@ -86,7 +86,7 @@ def read_run(out: Path) -> Run:
         stage_seconds=_json(out / "stages.json") or {},
         data=_json(out / "data" / "summary.json"),
         kernels=load_kernels(out / "data") if has_data else [],
-        tasks={task.id: task for task, _ in pairs},
+        tasks={task.id: task for task in load_tasks(out / "data")} if has_data else {},
         solutions=[solution for _, solution in pairs],
         sft=_json(out / "sft" / "summary.json"),
         sft_curves=_curves(out / "sft" / "metrics.jsonl", ("loss", "eval_loss")),

@@ -34,6 +34,7 @@ _NEWUSER, _NEWPID, _NEWNET, _NEWIPC, _NEWUTS, _NEWCGROUP, _NEWNS = (
     0x10000000, 0x20000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x00020000,
 )  # fmt: skip
 _NAMESPACES = {"net": _NEWNET, "ipc": _NEWIPC, "uts": _NEWUTS, "cgroup": _NEWCGROUP, "pid": _NEWPID, "mount": _NEWNS}
+_WITHOUT_FORK = frozenset({"net namespace", "ipc namespace", "uts namespace", "landlock", "seccomp", "other uid"})
 LAYERS = (*(f"{name} namespace" for name in _NAMESPACES), "private root", "landlock", "seccomp", "other uid")
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 1, 2, 4, 4096, 32, 16384, 1 << 18
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
@@ -107,7 +108,9 @@ class Jail:
             os.chroot(self.mount_point)  # no /proc in there otherwise
             self.scratch = SCRATCH
         os.chdir(self.scratch)
-        if self.profile == "replay":
+        if self.profile == "judge":
+            pass  # arenas are as large as jobs ask for, it lives long, and the supervisor ends what gives no answer
+        elif self.profile == "replay":
             _limit(resource.RLIMIT_DATA, in_use + (memory_mib << 20), cpu_seconds)  # CUDA reserves addresses by the TB
         else:  # address space, not data: anonymous shared mappings must count too
             _limit(resource.RLIMIT_AS, in_use + (memory_mib << 20), cpu_seconds)
@@ -265,6 +268,20 @@ def _works(attempt: Callable[[], None]) -> bool:
             os._exit(0)
         os._exit(1)
     return os.waitpid(pid, 0)[1] == 0
+
+
+def lock_down_judge(folder: Path) -> None:
+    """For a judge, before it runs a task's code: no network, no file but what Python needs and an empty `folder`, no
+    new processes. Of the layers, those that a process can enter without a fork; the supervisor keeps its descriptor.
+
+    Raises:
+        OSError: a layer that this host seemed to give is refused after all.
+    """
+    jail = Jail(available(folder) & _WITHOUT_FORK, folder, "judge")
+    if "other uid" in jail.layers:
+        os.chown(folder, jail.uid, NOBODY)
+    jail.prepare()
+    jail.enter(memory_mib=0, cpu_seconds=0)
 
 
 def die_with_parent() -> None:

@@ -1,15 +1,18 @@
 """The judge: draws inputs with secret seeds, holds the reference and the truth, and compares. A process of its own.
 
-No candidate code of any kind ever runs here; a candidate reaches it as bytes in shared memory. One question at a time
-over a socket: `describe` (layouts of all cases), `draw` (one case into a fresh arena), `compare` (after the run). On a
-GPU there are more (`sandbox.gpu_judge`).
+No candidate code of any kind ever runs here; a candidate reaches it as bytes in shared memory. What does run here is a
+task's own code, which may be from anywhere, so the process is locked down before it hears a question. One question at a
+time over a socket: `describe` (layouts of all cases), `draw` (one case into a fresh arena), `compare` (after the run).
+On a GPU there are more (`sandbox.gpu_judge`), and it is not locked down: it compiles, and needs the driver.
 """
 
 import os
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -88,6 +91,10 @@ def main() -> None:
     """`python -m sandbox.judge FD`."""
     isolation.die_with_parent()
     torch.set_num_threads(1)
+    torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3))  # reads about the processor, once
+    folder = Path(tempfile.mkdtemp())
+    isolation.lock_down_judge(folder)
+    os.environ.update(HOME=str(folder), TMPDIR=str(folder))
     judge = Judge()
     questions: tuple[Question, ...] = (judge.describe, judge.draw, judge.compare)
     answer(socket.socket(fileno=int(sys.argv[1])), {question.__name__: question for question in questions})

@@ -58,7 +58,10 @@ class Reference:
 
     def draw(self, case: Case, model: torch.nn.Module | None = None) -> Drawn:
         """Fresh inputs under a seed that exists only in this call; a fresh model too unless one is given."""
-        seed = secrets.randbits(63)
+        return self.draw_from(secrets.randbits(63), case, model)
+
+    def draw_from(self, seed: int, case: Case, model: torch.nn.Module | None = None) -> Drawn:
+        """The same inputs, and model, for the same seed: for whoever judges no candidates."""
         draw = Draw(torch.Generator(self.device).manual_seed(seed), case.distribution)
         with self.device:
             if hasattr(self.module, "make_inputs"):

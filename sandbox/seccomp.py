@@ -1,7 +1,8 @@
 """A seccomp filter by deny-list, built by hand: a few dozen BPF instructions need no library.
 
-Three profiles: `run` (candidate Python and interpreted kernels: no new processes, no exec), `compile` (no candidate
-code, but ptxas must be started) and `replay` (device code only: like `run`, but CUDA may open its local socket).
+Four profiles: `run` (candidate Python and interpreted kernels: no new processes, no exec), `compile` (no candidate
+code, but ptxas must be started), `replay` (device code only: like `run`, but CUDA may open its local socket) and
+`judge` (references: like `run`, but it makes the arenas).
 """
 
 import ctypes
@@ -9,7 +10,7 @@ import platform
 import struct
 from typing import Literal
 
-Profile = Literal["run", "compile", "replay"]
+Profile = Literal["run", "compile", "replay", "judge"]
 
 _DENIED_ALWAYS = """
     ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd pidfd_open pidfd_send_signal bpf
@@ -20,7 +21,12 @@ _DENIED_ALWAYS = """
     open_tree setpriority mlock mlockall
     """.split()
 _DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat"]
-_NEEDED_BY_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority"})
+_NEEDED: dict[Profile, frozenset[str]] = {
+    "run": frozenset(),
+    "compile": frozenset(),
+    "replay": frozenset({"socket", "socketpair", "mlock", "setpriority"}),
+    "judge": frozenset({"memfd_create"}),
+}
 
 
 def _table(text: str) -> dict[str, int]:
@@ -78,7 +84,7 @@ def program(pid: int, profile: Profile) -> bytes:
     may_exec = profile == "compile"
     denied = _DENIED_ALWAYS + ([] if may_exec else _DENIED_WITHOUT_EXEC)
     for name in denied:
-        if name in numbers and not (profile == "replay" and name in _NEEDED_BY_CUDA):
+        if name in numbers and name not in _NEEDED[profile]:
             code += [(_JUMP_EQ, 0, 1, numbers[name]), (_RETURN, 0, 0, _ERRNO | _EPERM)]
     code += [(_JUMP_EQ, 0, 1, numbers["clone3"]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # libc falls back to clone
     code += [

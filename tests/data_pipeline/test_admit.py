@@ -1,16 +1,19 @@
 """Admission: only passes become data, refusals are kept, our own faults are not, and nothing is judged twice."""
 
 import asyncio
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from configs.schema import Config
+from configs.schema import Config, GitConfig, HubConfig
 from configs.stages import OtherSettingsError
 from data_pipeline import look
-from data_pipeline.admit import Admitter, Probe, Quality, SandboxBrokenError, run_probe
+from data_pipeline.admit import Admitter, SandboxBrokenError
 from data_pipeline.build import build
 from data_pipeline.ledger import Ledger
+from data_pipeline.probe import Probe, Prober, Quality
 from data_pipeline.screening import screen
 from data_pipeline.store import load_pairs, load_tasks
 from data_pipeline.synthetic import propose
@@ -62,7 +65,7 @@ def run_admission(
     try:
         ledger.propose(pairs)
         screen(ledger, None)
-        return asyncio.run(Admitter(ledger, sandbox, Judging(), concurrency, probe=probe).run())
+        return asyncio.run(Admitter(ledger, sandbox, Judging(), concurrency, probe).run())
     finally:
         ledger.close()
 
@@ -132,8 +135,20 @@ def test_a_worthless_task_never_reaches_the_sandbox(pairs: list[Pair], tmp_path:
         update={"id": "c", "reference": task.reference + "\n\ndef fused_op(*x):\n    return x[0] * 0\n"}
     )
     sandbox = FakeSandbox()
-    run_admission([(constant, code)], sandbox, tmp_path, probe=run_probe)
+    with Prober(workers=1) as probe:
+        run_admission([(constant, code)], sandbox, tmp_path, probe=probe)
     assert states(tmp_path) == {("refused", "quality"): 1} and sandbox.jobs == []
+
+
+def test_a_reference_alone_is_admitted_without_a_verdict(pairs: list[Pair], tmp_path: Path) -> None:
+    async def second_is_dull(tasks: list[Task]) -> list[Quality]:
+        return [Quality(task_id=t.id, reason="dull" if t.id == pairs[1][0].id else None) for t in tasks]
+
+    sandbox = FakeSandbox()
+    alone = [(pairs[0][0], ""), (pairs[1][0], ""), pairs[2]]
+    assert run_admission(alone, sandbox, tmp_path, probe=second_is_dull) == 3
+    assert states(tmp_path) == {("admitted", ""): 2, ("refused", "quality"): 1}
+    assert [job.candidate for job in sandbox.jobs] == [pairs[2][1]]
 
 
 def test_verify_extracts_then_asks_with_all_cases(pairs: list[Pair]) -> None:
@@ -179,6 +194,37 @@ def test_what_was_made_can_be_looked_at(tmp_path: Path, config: Config, capsys: 
     card = (tmp_path / "copy" / "README.md").read_text()
     assert "| task | synthetic | refused | numerics | 1 |" in card and "histograms.png" in card
     assert load_tasks(tmp_path / "copy") == load_tasks(tmp_path / "data")
+
+
+def test_every_source_is_collected_counted_and_watched(tmp_path: Path, config: Config) -> None:
+    repository, rows = tmp_path / "kernels", tmp_path / "rows.jsonl"
+    repository.mkdir()
+    (repository / "k.py").write_text("import triton\n\n@triton.jit\ndef k(X):\n    tl.store(X, 1)\n\nk[(1,)](x)\n")
+    (repository / "LICENSE").write_text("MIT License\n")
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q", "-b", "trunk"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    code = "import torch\n\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        return torch.{0}(x, -1)\n"
+    named = [("softmax", "MIT"), ("cumsum", "MIT"), ("cumprod", "GPL-3.0")]
+    rows.write_text("".join(json.dumps(
+        {"entry_point": "Model", "python_code": code.format(name), "triton_code": "", "licenses": [licence]}
+    ) + "\n" for name, licence in named))  # fmt: skip
+    data = config.data.model_copy(update={
+        "git": (GitConfig(url=str(repository), revision="trunk"),),
+        "hub": (HubConfig(name=str(rows), format="kernelbook"),),
+    })  # fmt: skip
+    seen: list[tuple[int, int]] = []
+    config = config.model_copy(update={"data": data})
+    summary = asyncio.run(build(config, FakeSandbox(), lambda *counts: seen.append(counts), all_worthy))
+    assert summary.admitted_by_source == {f"git:{repository}": 1, f"hub:{rows}": 2, "synthetic": 24}
+    assert summary.refused_by_source == {f"hub:{rows}": {"licence": 1}}
+    kept = {name: {task.source.origin: task.family for task in load_tasks(tmp_path / "data", name)}
+            for name in ("train", "heldout")}  # fmt: skip
+    assert kept["train"][f"hub:{rows}"] == "reduction", "softmax is held out, wherever it comes from"
+    assert summary.without_solution == 1, "of the held-out family, two others came first"
+    assert summary.with_solution == len(load_pairs(tmp_path / "data", None)) == sum(summary.splits.values()) - 1
+    assert seen[-1] == (28, 28) and seen == sorted(seen)
+    assert f"and {summary.without_solution} without a solution" in (tmp_path / "data" / "README.md").read_text()
 
 
 @pytest.fixture

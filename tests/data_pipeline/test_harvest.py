@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.archives import PackageUnavailableError, download, enclosed_licence, licence_of
-from data_pipeline.harvest import harvest
+from data_pipeline.archives import licence
+from data_pipeline.licences import licence_of
+from data_pipeline.sources import SourceUnavailableError
+from data_pipeline.sources.package import download, package
 from data_pipeline.task import Kernel
 
 KERNELS = """
@@ -110,7 +112,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def kernels(offline: Path) -> dict[str, Kernel]:
     build_wheel(offline)
-    return {kernel.name: kernel for kernel in harvest("demo-kernels", "1.0")}
+    return {kernel.name: kernel for kernel in package("demo-kernels", "1.0")}
 
 
 def test_finds_every_kernel_once(kernels: dict[str, Kernel]) -> None:
@@ -149,14 +151,14 @@ def test_sdist_is_read_and_not_built(offline: Path, tmp_path: Path) -> None:
     (root / "PKG-INFO").write_text(METADATA)
     with tarfile.open(offline / "demo-kernels-1.0.tar.gz", "w:gz") as archive:
         archive.add(root, "demo-kernels-1.0")
-    found = harvest("demo_kernels", "1.0")
+    found = package("demo_kernels", "1.0")
     assert {kernel.name for kernel in found} >= {"add", "nested"}
     assert found[0].source.path.startswith("demo/k.py:") and found[0].source.licence == "MIT"
     assert not (tmp_path / "ran").exists()
 
 
 def test_unobtainable_package_names_itself_and_the_cure(offline: Path, tmp_path: Path) -> None:
-    with pytest.raises(PackageUnavailableError) as caught:
+    with pytest.raises(SourceUnavailableError) as caught:
         download("no-such-kernels", "9.9", tmp_path / "down")
     for part in ("no-such-kernels==9.9", "data.packages", "PIP_FIND_LINKS"):
         assert part in str(caught.value)
@@ -196,12 +198,12 @@ def test_licence_file_where_metadata_say_nothing(text: str, expected: str, tmp_p
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("p-1.dist-info/METADATA", "Name: p\n")
         archive.writestr("p-1.dist-info/licenses/LICENSE.txt", text)
-    assert enclosed_licence(wheel) == expected
+    assert licence(wheel) == expected
 
 
 def test_needs_no_torch() -> None:
     """The supervisor imports these; torch there would cost seconds and memory in every run."""
-    modules = "admit archives build extract harvest prompt splits store task verify synthetic".split()
+    modules = "admit archives build extract harvest probe prompt sources.hub splits store task verify synthetic".split()
     code = (
         "import sys\n" + "".join(f"import data_pipeline.{m}\n" for m in modules) + "assert 'torch' not in sys.modules"
     )

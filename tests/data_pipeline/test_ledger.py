@@ -1,5 +1,6 @@
 """Screening decides by order and rule; a run that is killed again and again ends in the data set of a quiet one."""
 
+import json
 import os
 import random
 import signal
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from configs.schema import HubConfig
 from data_pipeline.contamination import Benchmarks, Item
 from data_pipeline.ledger import Ledger
 from data_pipeline.screening import allowed, screen
+from data_pipeline.sources.hub import hub
 from data_pipeline.store import load_kernels, load_pairs
 from data_pipeline.synthetic import propose
 from data_pipeline.task import Kernel, Provenance
@@ -31,7 +34,7 @@ sys.path.insert(0, sys.argv[1])
 from hydra import compose, initialize_config_dir
 from configs.main import validate
 import data_pipeline.build as build
-from data_pipeline.admit import Quality
+from data_pipeline.probe import Quality
 from sandbox.types import Passed, Rejected
 from test_ledger import kernels
 
@@ -44,7 +47,7 @@ async def worthy(tasks):
     await asyncio.sleep(0.01)
     return [Quality(task_id=t.id, reason="dull" if t.difficulty == 3 else None) for t in tasks]
 
-build.harvest = lambda name, version: kernels()
+build.package = lambda name, version: kernels()
 with initialize_config_dir(sys.argv[2], version_base="1.3"):
     config = validate(compose("config", ["experiment=quickstart", f"out={sys.argv[3]}", "data.synthetic_tasks=150"]))
 asyncio.run(build.build(config, Quick(), probe=worthy))
@@ -82,6 +85,41 @@ def test_licence_duplicate_and_benchmark_are_refused_in_order(tmp_path: Path) ->
     (reason,) = [row.reason for row in ledger.rows("refused") if row.id == "k-b"]
     assert reason.startswith("k-a")
     ledger.close()
+
+
+MODULE = """import torch
+from torch import nn
+
+class {name}(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.{layer}(width, width, {extra})
+        self.second = nn.{layer}(width, width, {extra})
+        self.scale = nn.Parameter(torch.ones(width) * {extra})
+
+    def forward(self, {value}):
+        return torch.sigmoid(self.first({value})) * self.second({value}) + self.scale * {value}.sum()
+"""
+
+
+def test_modules_are_compared_as_a_whole(tmp_path: Path) -> None:
+    """Two modules with one `forward` can be two; names and sizes make no difference."""
+    rows = [
+        {"name": "Gated", "layer": "Linear", "extra": 3, "value": "x"},
+        {"name": "Other", "layer": "Linear", "extra": 5, "value": "inputs"},
+        {"name": "Gated", "layer": "Conv2d", "extra": 3, "value": "x"},
+        {"name": "Mish", "layer": "Conv1d", "extra": 3, "value": "x"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(
+        {"entry_point": r["name"], "python_code": MODULE.format(**r), "triton_code": "", "licenses": ["MIT"]}
+    ) + "\n" for r in rows))  # fmt: skip
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.propose(hub(HubConfig(name=str(path), format="kernelbook")))
+    screen(ledger, Benchmarks([Item("KernelBench/level1/9_Mish", "class Model: ...", "Model")]))
+    found = list(decided(ledger).values())
+    ledger.close()
+    assert sorted(found) == [("clean", ""), ("clean", ""), ("refused", "benchmark"), ("refused", "duplicate")]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,15 @@ def test_the_data_set_comes_back_as_it_was(tasks: list[Task], tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels.parquet", "tasks.parquet"]
 
 
+def test_a_task_without_a_solution_is_a_task_but_no_pair(tasks: list[Task], tmp_path: Path) -> None:
+    solved = Solution(task_id=tasks[0].id, code="# x\n", verdict=Passed(cases=()))
+    write_tasks(tmp_path, [(tasks[0], solved), (tasks[1], None)])
+    assert load_pairs(tmp_path, None) == [(tasks[0], solved)]
+    assert load_tasks(tmp_path, "train") == tasks[:2]
+    table = pq.read_table(tmp_path / "tasks.parquet", columns=["solution", "verdict"])
+    assert [column.null_count for column in table.columns] == [1, 1]
+
+
 def test_columns_can_be_filtered_without_our_code(tasks: list[Task], tmp_path: Path) -> None:
     write_tasks(tmp_path, ((t, Solution(task_id=t.id, code="", verdict=Passed(cases=()))) for t in tasks))
     table = pq.read_table(tmp_path / "tasks.parquet", filters=[("family", "==", "softmax")])

@@ -1,0 +1,26 @@
+"""Where proposals come from: one small file a source, and `data_pipeline.build.sources` lists those of a run.
+
+A source is a name that says which version of it is meant, and a function that gives its proposals: tasks with a Triton
+solution, tasks with "" in its place (a reference alone: RL and evaluation can use it), and harvested kernels. It says
+where each is from and under which licence, and judges nothing: screening, quality and sandbox do.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from data_pipeline.task import Kernel, Task
+
+Proposal = tuple[Task, str] | Kernel
+
+
+class Source(NamedTuple):
+    """One thing to collect from."""
+
+    name: str
+    """With its version: what the ledger has finished under this name is not collected again."""
+    proposals: Callable[[], Iterable[Proposal]]
+    """The same each time, in the same order: a collection that was interrupted starts over."""
+
+
+class SourceUnavailableError(RuntimeError):
+    """A package, a repository or a data set cannot be had; the message says which and what to do."""
