@@ -1,7 +1,9 @@
 """Row norms of W + s · B A without the product: sum(W²) + 2 s sum(B · (W Aᵀ)) + s² sum(B · (B G)), G = A Aᵀ.
 
-1. W, by far the largest operand, is read once: a tile that sits in shared memory for the matrix product also gives
-   its row sums of squares, while the matrix unit works. Nothing of size [O, I] or [O, r] is written.
+1. W, by far the largest operand, is read once: a tile in registers is an operand of the matrix product and also gives
+   its row sums of squares. It must not stay in shared memory for the product: Triton 3.6 on sm_90 then lets the next
+   copy overwrite rows that the sums have yet to read (up to 5 % off, other rows every time; the sandbox refused it).
+   Nothing of size [O, I] or [O, r] is written.
 2. Up to rank 384 one program holds all columns of W Aᵀ for 128 rows in registers (three tiles of 128): two thirds of
    the traffic between cache and shared memory of three programs that share no W.
 3. The Gram term comes last, when those registers are free, and is a few more steps of the same program.
@@ -123,6 +125,7 @@ def _dora_rows(
     for at in range(start, min(start + steps * BLOCK_I, length), BLOCK_I):
         col = at + tl.arange(0, BLOCK_I)
         w = tl.load(w_ptr + col[None, :], mask=(col < length)[None, :], other=0.0)
+        w = tl.where((col < length)[None, :], w, 0.0)  # changes nothing but where it lies, see 1
         acc0 = _dora_a_dot(w, a_ptr, j0, col, rank, length, acc0, BLOCK_R)
         if TILES > 1:
             acc1 = _dora_a_dot(w, a_ptr, j1, col, rank, length, acc1, BLOCK_R)
