@@ -1,0 +1,1 @@
+"""Where proposals come from besides packages and the program generator."""
