@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from configs.stamp import stamp, write_json
 from data_pipeline.sources.inductor import Captured, reasons

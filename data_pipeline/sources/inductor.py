@@ -67,7 +67,7 @@ def candidate(captured: Captured) -> tuple[Task, str]:
     name = "forward" if is_model else task.entry_point
     parameters = _parameters(task.reference, name)
     code = clean(captured.code, name, parameters, captured.inputs, captured.returns)
-    return _named(captured, task, public, hidden), _as_model(task.reference, code) if is_model else code
+    return _named(captured, public, hidden), _as_model(task.reference, code) if is_model else code
 
 
 def _cleaned(folder: Path) -> Iterator[tuple[Task, str, str]]:
@@ -77,14 +77,13 @@ def _cleaned(folder: Path) -> Iterator[tuple[Task, str, str]]:
     for path in files:
         captured = Captured.model_validate_json(path.read_text())
         try:
-            task, code = candidate(captured)
-            reason = ""
+            yield *candidate(captured), ""
         except NotCleanError as error:
-            task, code, reason = _named(captured, captured.task, captured.task.cases, captured.task.hidden_cases), "", str(error)
-        yield task, code, reason
+            yield _named(captured, captured.task.cases, captured.task.hidden_cases), "", str(error)
 
 
-def _named(captured: Captured, task: Task, public: tuple[Case, ...], hidden: tuple[Case, ...]) -> Task:
+def _named(captured: Captured, public: tuple[Case, ...], hidden: tuple[Case, ...]) -> Task:
+    task = captured.task
     content = [task.reference, task.tolerance, [case.model_dump(mode="json") for case in public + hidden]]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return task.model_copy(
@@ -106,8 +105,9 @@ def _parameters(reference: str, name: str) -> list[str]:
         NotCleanError: there is none, or it takes more than plain parameters.
     """
     tree = ast.parse(reference)
-    scopes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Model"] if name == "forward" else [tree]
-    found = [n for scope in scopes for n in scope.body if isinstance(n, ast.FunctionDef) and n.name == name]
+    models = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Model"]
+    body = [n for model in models for n in model.body] if name == "forward" else tree.body
+    found = [n for n in body if isinstance(n, ast.FunctionDef) and n.name == name]
     if not found or found[-1].args.vararg or found[-1].args.kwarg or found[-1].args.kwonlyargs:
         raise NotCleanError(f"parameters: of {name} are not plain")
     return [a.arg for a in found[-1].args.posonlyargs + found[-1].args.args]

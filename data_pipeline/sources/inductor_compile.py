@@ -1,6 +1,5 @@
-"""Compile one reference with Inductor for the GPU of this host: its code, what the code's arguments are, what it serves."""
+"""Compile one reference with Inductor for the GPU of this host: the code, its arguments, and the cases it serves."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -60,7 +59,7 @@ def _once(
     torch._dynamo.reset()
     sources: list[str] = []
 
-    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         sources[:] = [_source(node) for node in graph.graph.nodes if node.op == "placeholder"]
         return compile_fx(graph, inputs)
 
@@ -95,6 +94,6 @@ def _serves(function: Any, drawn: Drawn) -> bool:
 
 
 def _source(node: torch.fx.Node) -> str:
-    """How the compiler names where an argument comes from; its name is a property in some versions, a method in others."""
+    """How the compiler names where an argument comes from: a property in some versions of torch, a method in others."""
     name = node.meta["grapharg"].source.name
     return str(name() if callable(name) else name)

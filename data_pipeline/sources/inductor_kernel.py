@@ -6,11 +6,10 @@
 """
 
 import ast
-import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from data_pipeline.sources.inductor_copies import drop_aliases, drop_copies, name_scans
 from data_pipeline.sources.inductor_names import Names, inline, kernel_name, rename
 from data_pipeline.sources.inductor_rewrite import (
     HELPERS,
@@ -19,9 +18,7 @@ from data_pipeline.sources.inductor_rewrite import (
     Public,
     Simpler,
     Substitute,
-    call,
     expression,
-    is_number,
     map_blocks,
     names_in,
     stored,
@@ -112,19 +109,19 @@ def clean_kernel(raw: Raw, title: str, arguments: Mapping[str, Argument], taken:
     if blocks.get("XBLOCK") == "1":
         _one_row(body)
     public, sizes = Public(), {p for p, kind in raw.types.items() if not kind.startswith("*")}
-    _aliases(body)
+    drop_aliases(body)
     _same_arguments(body, arguments, sizes)
     indices = {f"{d}{end}" for d in DIMENSIONS for end in ("index", "offset", "base")}
     simpler = Simpler(sizes | set(blocks), indices | _index_names(body))
     for _ in range(4):  # a literal may make its user one
         map_blocks(body, lambda s: simpler.visit(s))
-        _copies(body)
+        drop_copies(body)
     map_blocks(body, lambda s: public.visit(s))
     for loop in (s for s in body if isinstance(s, ast.For)):
         loop.iter = public.visit(loop.iter)
-    scans = _scans(raw, body, public)
+    scans = name_scans(raw.scans, body, public)
     Superfluous(raw.types).over(body)
-    _copies(body)
+    drop_copies(body)
     without_unused(body)
     used = {name for statement in body for name in names_in(statement)}
     names = Names({*taken, *public.helpers, *scans, "tl", "triton", "torch", "libdevice"})
@@ -232,29 +229,6 @@ def _one_row(body: list[ast.stmt]) -> None:
     map_blocks(body, change)
 
 
-def _aliases(body: list[ast.stmt]) -> None:
-    """`x0 = xindex`, `rindex = r0_index` and the like: one name is enough; `xmask = True` is none at all."""
-    found: dict[str, ast.expr] = {}
-
-    def change(statement: ast.stmt) -> ast.stmt | None:
-        Substitute(found).visit(statement)
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name, value = statement.targets[0].id, statement.value
-            known = isinstance(value, ast.Name) and not value.id.startswith(("tmp", "_tmp"))
-            constant = isinstance(value, ast.Constant) and not name.startswith("_tmp")
-            if (known or constant) and not name.startswith("tmp"):
-                found[name] = value
-                return None
-        return statement
-
-    for statement in list(body):  # in order, so that an alias of an alias is one
-        if isinstance(statement, ast.For):
-            Substitute(found).visit(statement.iter)
-            map_blocks(statement.body, change)
-        elif change(statement) is None:
-            body.remove(statement)
-
-
 def _same_arguments(body: list[ast.stmt], arguments: Mapping[str, Argument], sizes: set[str]) -> None:
     """Two parameters for which the host passes the same number are one."""
     first: dict[str, str] = {}
@@ -269,54 +243,3 @@ def _same_arguments(body: list[ast.stmt], arguments: Mapping[str, Argument], siz
 def _index_names(body: list[ast.stmt]) -> set[str]:
     """`x0`, `r0_1`: parts of an index."""
     return {n for s in body for n in stored(s) if n[:1] in "xyzr" and n[-1].isdigit()}
-
-
-def _copies(body: list[ast.stmt]) -> None:
-    """Temporary names that stand for a literal, or for another name that does not change."""
-    writes = Counter(name for statement in body for name in stored(statement))
-    values: dict[str, ast.expr] = {}
-
-    def note(statement: ast.stmt) -> ast.stmt:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name, value = statement.targets[0].id, statement.value
-            fixed = isinstance(value, ast.Name) and writes[value.id] <= 1
-            sizes = isinstance(value, ast.BinOp) and not any(writes[n] for n in names_in(value))
-            if name.startswith("tmp") and writes[name] == 1 and (fixed or sizes or is_number(value)):
-                values[name] = value
-        return statement
-
-    map_blocks(body, note)
-    for _ in values:  # a copy of a copy
-        values = {name: values.get(v.id, v) if isinstance(v, ast.Name) else v for name, v in values.items()}
-    map_blocks(body, lambda s: None if set(stored(s)) & values.keys() else s)
-    for statement in body:
-        Substitute(values).visit(statement)
-    without_unused(body)
-
-
-def _scans(raw: Raw, body: list[ast.stmt], public: Public) -> dict[str, str]:
-    """Combine functions of scans, by name; sums and products along a row have a function in `tl`."""
-    found: dict[str, str] = {}
-    for function in raw.scans:
-        text = "".join(ast.unparse(s) + ";" for s in function.body)
-        plain = re.fullmatch(r"(\w+) = arg0_0 ([+*]) arg1_0;return \1;", text)
-        if plain:
-            _as_cumulative(body, function.name, "tl.cumsum" if plain[2] == "+" else "tl.cumprod")
-        else:
-            map_blocks(function.body, lambda s: public.visit(s))
-            function.decorator_list = [expression("triton.jit")]
-            found[function.name] = ast.unparse(function) + "\n"
-    return found
-
-
-def _as_cumulative(body: list[ast.stmt], combine: str, name: str) -> None:
-    def change(statement: ast.stmt) -> ast.stmt:
-        if isinstance(statement, ast.Assign) and isinstance(value := statement.value, ast.Call):
-            if ast.unparse(value.func) == "tl.associative_scan" and ast.unparse(value.args[2]) == combine:
-                (target,) = stored(statement)
-                values = value.args[0]
-                assert isinstance(values, ast.Tuple)
-                return ast.Assign([ast.Name(target, ast.Store())], call(name, values.elts[0], value.args[1]), lineno=0)
-        return statement
-
-    map_blocks(body, change)

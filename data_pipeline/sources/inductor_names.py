@@ -20,8 +20,8 @@ PLUMBING = frozenset(
 )
 """Words of a fused kernel's name that say nothing about what it computes."""
 AFTER = {
-    "sum": "total", "max": "largest", "min": "smallest", "exp": "e", "rsqrt": "scale", "sqrt": "root", "sigmoid": "gate",
-    "where": "chosen", "associative_scan": "running", "log": "logarithm",
+    "sum": "total", "max": "largest", "min": "smallest", "exp": "e", "rsqrt": "scale", "sqrt": "root",
+    "sigmoid": "gate", "where": "chosen", "associative_scan": "running", "log": "logarithm",
 }  # fmt: skip
 """Operation → name of its result."""
 

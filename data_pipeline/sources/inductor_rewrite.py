@@ -1,4 +1,4 @@
-"""Statements of an Inductor kernel in the words of public Triton: no private helpers, casts or broadcasts that say nothing.
+"""Statements of an Inductor kernel in the words of public Triton: without private helpers, and without needless casts.
 
 Purely syntactic, on trees that are changed in place. What computes another value than Inductor's helper does so on
 purpose: `tl.maximum` and `tl.max` do not carry NaN along, and integer division rounds as C does. Both are for the
@@ -40,7 +40,7 @@ def merge_means(mean_a, squares_a, count_a, mean_b, squares_b, count_b):
     return mean_a + delta * share, squares_a + squares_b + delta * delta * count_a * share, count
 """,
 }
-"""What has no public name, written out. Means and squared deviations: Welford (1962) and Chan, Golub, LeVeque (1983)."""
+"""What has no public name, written out. Means and squares: Welford (1962); Chan, Golub and LeVeque (1983)."""
 REDUCTIONS = frozenset("sum max min reduce argmax argmin xor_sum".split())
 
 
@@ -143,10 +143,10 @@ class Simpler(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         path = ".".join(path_of(node.func))
-        if path == "tl.full" and (shape := ast.unparse(node.args[0])) and (
-            shape in ("[]", "[1]", "[1, 1]", "[1, 1, 1]") or shape.endswith(".shape")
-        ):
-            return _literal(node.args[1], ast.unparse(node.args[2]))
+        if path == "tl.full":
+            shape = ast.unparse(node.args[0])
+            if shape in ("[]", "[1]", "[1, 1]", "[1, 1, 1]") or shape.endswith(".shape"):
+                return _literal(node.args[1], ast.unparse(node.args[2]))
         if path == "tl.where" and is_true(node.args[0]):
             return node.args[1]
         if isinstance(node.func, ast.Attribute) and not path.startswith(("tl.", "libdevice.", "triton_helpers.")):
@@ -165,10 +165,8 @@ class Simpler(ast.NodeTransformer):
                                | ast.expr_context) for n in ast.walk(value))  # fmt: skip
         if plain and names and names <= (self.sizes if "float" in ast.unparse(node.args[0]) else self.indices):
             return value
-        if isinstance(value, ast.Call) and ast.unparse(value.args[-1:] or [value]) == ast.unparse(node.args):
-            if isinstance(value.func, ast.Attribute) and value.func.attr == "to":
-                return value
-        return node
+        twice = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "to"
+        return value if twice and ast.unparse(value).endswith(f".to({ast.unparse(node.args[0])})") else node
 
 
 class Substitute(ast.NodeTransformer):
@@ -236,10 +234,11 @@ def without_unused(body: list[ast.stmt]) -> None:
     """Drop assignments of names that nothing reads, until there are none."""
     while True:
         used = {name for statement in body for name in names_in(statement)}
-        before = ast.unparse(ast.Module(body, []))
-        map_blocks(body, lambda s: None if isinstance(s, ast.Assign) and not set(stored(s)) & used else s)
-        if ast.unparse(ast.Module(body, [])) == before:
+        idle = [s for block in blocks(body) for s in block if isinstance(s, ast.Assign) and not set(stored(s)) & used]
+        if not idle:
             return
+        for block in blocks(body):
+            block[:] = [s for s in block if s not in idle]
 
 
 def _access(node: ast.Call) -> ast.Call:
@@ -263,7 +262,8 @@ def _ordered(address: ast.expr) -> ast.expr:
 def _product(term: ast.expr) -> str:
     """Its factors, indices before sizes."""
     factors = _operands(term, ast.Mult)
-    texts = [ast.unparse(f) if isinstance(f, ast.Name | ast.Constant | ast.Call) else f"({ast.unparse(f)})" for f in factors]
+    simple = (ast.Name, ast.Constant, ast.Call)
+    texts = [ast.unparse(f) if isinstance(f, simple) else f"({ast.unparse(f)})" for f in factors]
     if len(factors) == 1:
         return texts[0]
     return " * ".join(sorted(texts, key=lambda text: (text.isdigit(), text.startswith("ks"), text.endswith("numel"))))
@@ -276,8 +276,8 @@ def _operands(node: ast.expr, operator: type[ast.operator]) -> list[ast.expr]:
 
 
 def _literal(value: ast.expr, dtype: str) -> ast.expr:
-    if "float" in dtype and isinstance(value, ast.Constant):
-        return ast.Constant(float(value.value))  # type: ignore
-    if "float" not in dtype and isinstance(value, ast.Constant) and isinstance(value.value, float):
-        return ast.Constant(int(value.value))
+    """A literal as a number of that type."""
+    if isinstance(value, ast.Constant) and isinstance(value.value, int | float) and dtype.startswith("tl."):
+        number = float(value.value) if "float" in dtype else value.value if dtype == "tl.int1" else int(value.value)
+        return ast.Constant(number)
     return value

@@ -1,15 +1,14 @@
-"""Broadcasts and casts that change nothing, found by what is known of each value: its dimensions, and if it is float32."""
+"""Broadcasts and casts that change nothing, by what is known of each value: its dimensions, and if it is float32."""
 
 import ast
-from typing import TypeGuard
 
 from data_pipeline.sources.inductor_rewrite import REDUCTIONS, is_number, map_blocks, names_in, stored
 from sandbox.kernel_signature import path_of
 
 BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r"}
 KEEP_FLOAT = frozenset(
-    "sum max min exp exp2 log log2 sqrt rsqrt sin cos abs maximum minimum erf sigmoid floor ceil broadcast_to tanh log1p "
-    "expm1 pow".split()
+    "sum max min exp exp2 log log2 sqrt rsqrt sin cos abs maximum minimum erf sigmoid floor ceil broadcast_to "
+    "tanh log1p expm1 pow".split()
 )
 """Functions whose result is float32 where their first argument is."""
 
@@ -19,6 +18,7 @@ class Superfluous(ast.NodeTransformer):
 
     def __init__(self, types: dict[str, str]) -> None:
         self.pointers = {parameter for parameter, kind in types.items() if kind == "*fp32"}
+        self.sizes = {parameter for parameter, kind in types.items() if not kind.startswith("*")}
         self.floating = {parameter for parameter, kind in types.items() if kind.startswith(("*fp", "*bf"))}
         self.dimensions: dict[str, frozenset[str]] = {name: frozenset(d) for name, d in BLOCKS.items()}
         self.floats: set[str] = set()
@@ -44,7 +44,7 @@ class Superfluous(ast.NodeTransformer):
         """`0` beside float32 is `0.0`, and the other way round where integers are loaded."""
         name = ast.unparse(node.func)
         if name in ("tl.where", "tl.maximum", "tl.minimum") and any(self._is_float32(arg) for arg in node.args):
-            node.args = [ast.Constant(float(a.value)) if _is_integer(a) else a for a in node.args]
+            node.args = [_as_float(argument) for argument in node.args]
         if name == "tl.load" and not set(names_in(node.args[0])) & self.floating:
             for keyword in node.keywords:
                 if keyword.arg == "other":
@@ -76,8 +76,8 @@ class Superfluous(ast.NodeTransformer):
                 return self._is_float32(operand)
             case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), left=left, right=right):
                 sides = [self._is_float32(side) for side in (left, right)]
-                literal = [isinstance(side, ast.Constant) for side in (left, right)]
-                return any(sides) and all(a or b for a, b in zip(sides, literal, strict=True))
+                neutral = [is_number(side) or set(names_in(side)) <= self.sizes for side in (left, right)]
+                return any(sides) and all(a or b for a, b in zip(sides, neutral, strict=True))
             case ast.Subscript(value=value):
                 return self._is_float32(value)
             case ast.Call(func=ast.Attribute(attr=name), args=args):
@@ -87,9 +87,10 @@ class Superfluous(ast.NodeTransformer):
                     return bool(set(names_in(args[0])) & self.pointers)
                 if name == "where":
                     return all(self._is_float32(arg) or is_number(arg) for arg in args[1:])
-                return path_of(node.func)[:1] in (["tl"], ["libdevice"]) and name in KEEP_FLOAT and self._is_float32(args[0])
+                return name in KEEP_FLOAT and path_of(node.func)[:1] != [] and self._is_float32(args[0])
         return False
 
 
-def _is_integer(node: ast.expr) -> TypeGuard[ast.Constant]:
-    return isinstance(node, ast.Constant) and type(node.value) is int
+def _as_float(node: ast.expr) -> ast.expr:
+    whole = isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool)
+    return ast.Constant(float(ast.unparse(node))) if whole else node
