@@ -115,10 +115,10 @@ def _parameters(reference: str, name: str) -> list[str]:
 
 def _as_model(reference: str, code: str) -> str:
     """The candidate's `forward` in a copy of the reference's class, so that the weights have the same names."""
-    tree, mine = ast.parse(reference), ast.parse(code)
+    mine = ast.parse(code)
     forward = mine.body.pop()
     kept: list[ast.stmt] = []
-    for node in tree.body:
+    for node in ast.parse(reference).body:
         if isinstance(node, ast.ClassDef) and node.name == "Model":
             node.name = "ModelNew"
             node.body = [forward if isinstance(n, ast.FunctionDef) and n.name == "forward" else n for n in node.body]
@@ -126,9 +126,13 @@ def _as_model(reference: str, code: str) -> str:
             for call in (n for n in ast.walk(node) if isinstance(n, ast.Call) and ast.unparse(n.func) == "super"):
                 call.args = []
             kept.append(node)
-        elif not (isinstance(node, ast.FunctionDef) and node.name in ("get_inputs", "get_init_inputs")):
+        elif not isinstance(node, ast.Expr) and getattr(node, "name", "") not in ("get_inputs", "get_init_inputs"):
             kept.append(node)
-    imports = [n for n in [*mine.body, *kept] if isinstance(n, ast.Import | ast.ImportFrom)]
-    lines = list(dict.fromkeys(ast.unparse(n) for n in imports))
     rest = [n for n in [*mine.body, *kept] if not isinstance(n, ast.Import | ast.ImportFrom)]
+    used = {n.id for node in rest for n in ast.walk(node) if isinstance(n, ast.Name)}
+    lines: dict[str, None] = {}
+    for node in [*mine.body, *kept]:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [n for n in node.names if (n.asname or n.name.split(".")[0]) in used]
+            lines |= {ast.unparse(node): None} if node.names else {}
     return "\n".join(lines) + "\n\n\n" + "\n\n\n".join(ast.unparse(n) for n in rest) + "\n"

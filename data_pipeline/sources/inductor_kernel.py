@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from data_pipeline.sources.inductor_copies import drop_aliases, drop_copies, name_scans
-from data_pipeline.sources.inductor_names import Names, inline, kernel_name, rename
+from data_pipeline.sources.inductor_names import Names, inline, kernel_name, rename, wrapped
 from data_pipeline.sources.inductor_rewrite import (
     HELPERS,
     REDUCTIONS,
@@ -30,6 +30,8 @@ from sandbox.kernel_signature import path_of
 DIMENSIONS = {"x": "xnumel", "y": "ynumel", "z": "znumel", "r0_": "r0_numel"}
 GRIDS = {"Grid1D": "x", "Grid2D": "xy", "Grid2DWithYZOverflow": "xy", "Grid3D": "xyz"}
 KINDS = ("pointwise", "reduction", "persistent_reduction")
+SHORT = 64
+"""Elements of a row that are too few for a program of their own."""
 FLAT_BLOCK, TILE, LOOP_BLOCK, COLUMNS, ROWS_AT_ONCE = 256, 32, 1024, 64, 32
 """Elements a program: of a flat kernel, of each side of a tile, of a row read in a loop, of columns reduced side by
 side, and how many rows of those at once."""
@@ -53,7 +55,7 @@ class Raw(NamedTuple):
     kind: str
     grid: str
     columns: bool
-    """The reduced dimension is not the one that lies side by side in memory."""
+    """A program should reduce many columns side by side: the reduced dimension is strided, or short."""
     types: dict[str, str]
     """Parameter → `*fp32`, `i64`, `constexpr`, …"""
 
@@ -91,7 +93,7 @@ def read_kernel(source: str) -> Raw:
                     scans=[f for f in functions if f is not function],
                     kind=kind,
                     grid=GRIDS[str(grid.value)],
-                    columns="OUTER" in ast.unparse(words.get("reduction_hint", ast.Constant(""))),
+                    columns=_side_by_side(words),
                     types=ast.literal_eval(_entry(words["triton_meta"], "signature")),
                 )
     raise NotCleanError("kernel kind: not one of triton_heuristics")
@@ -133,9 +135,10 @@ def clean_kernel(raw: Raw, title: str, arguments: Mapping[str, Argument], taken:
     functions = {key: HELPERS[key] for key in sorted(public.helpers)} | scans
     signature = [*(renamed[p] for p in kept), *(f"{renamed[b]}: tl.constexpr" for b in kept_blocks)]
     lines = "\n".join(f"    {line}" for s in body for line in ast.unparse(s).splitlines())
-    functions[name] = f"@triton.jit\ndef {name}({', '.join(signature)}):\n{lines}\n"
+    head = wrapped(f"def {name}(", signature, "):")
+    functions[name] = f"@triton.jit\n{head}\n{lines}\n"
     passed = [arguments[p].text for p in kept] + [f"{renamed[b]}={size}" for b, size in kept_blocks.items()]
-    return Clean(name, functions, f"{name}[{_grid(raw, blocks, arguments)}]({', '.join(passed)})")
+    return Clean(name, functions, wrapped(f"{name}[{_grid(raw, blocks, arguments)}](", passed, ")"))
 
 
 def _entry(node: ast.expr, key: str) -> ast.expr:
@@ -145,6 +148,12 @@ def _entry(node: ast.expr, key: str) -> ast.expr:
             if isinstance(name, ast.Constant) and name.value == key:
                 return value
     raise NotCleanError(f"kernel description: has no {key}")
+
+
+def _side_by_side(words: Mapping[str | None, ast.expr]) -> bool:
+    hints = {str(key): int(value) for key, value in ast.literal_eval(words["size_hints"]).items()}
+    short = hints.get("r0_", SHORT + 1) <= SHORT and hints.get("x", 0) >= 4 * hints.get("r0_", 0)
+    return short or "OUTER" in ast.unparse(words.get("reduction_hint", ast.Constant("")))
 
 
 def _drop_constants(body: list[ast.stmt]) -> None:
@@ -175,7 +184,8 @@ def _block_sizes(raw: Raw, body: list[ast.stmt], arguments: Mapping[str, Argumen
     if looped:
         size = str(ROWS_AT_ONCE if side_by_side else LOOP_BLOCK)
     else:
-        size = f"triton.next_power_of_2({arguments['r0_numel'].text})"
+        length = arguments["r0_numel"].text
+        size = str(1 << (int(length) - 1).bit_length()) if length.isdigit() else f"triton.next_power_of_2({length})"
     if row and not side_by_side:
         return {"XBLOCK": "1", "R0_BLOCK": size}
     return {"XBLOCK": str(COLUMNS if side_by_side else 4), "R0_BLOCK": size}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LONGEST = 88
 """Characters of a statement that took in the temporaries it uses."""
+LINE = 110
 PLUMBING = frozenset(
     "unsqueeze squeeze view expand clone to_copy to copy slice select permute transpose t unsafe_view split full_like "
     "scalar_tensor detach alias getitem iota full native legit no training forward fused prims".split()
@@ -66,9 +67,9 @@ def rename(
     flat = raw.kind == "pointwise" and raw.grid == "x"
     row = "XBLOCK" not in blocks_kept and raw.kind != "pointwise"
     wanted_names = {
-        "xindex": "offsets" if flat else "row" if row else "x", "xmask": "mask" if flat else "x_mask",
-        "yindex": "y", "ymask": "y_mask", "zindex": "z", "zmask": "z_mask",
-        "r0_index": "columns" if row else "r", "r0_mask": "mask" if row else "r_mask", "r0_offset": "start",
+        "xindex": "offsets" if flat else "row" if row else "ix", "xmask": "mask" if flat else "x_mask",
+        "yindex": "iy", "ymask": "y_mask", "zindex": "iz", "zmask": "z_mask",
+        "r0_index": "columns" if row else "ir", "r0_mask": "mask" if row else "r_mask", "r0_offset": "start",
         "r0_base": "lanes", "xoffset": "x_start", "yoffset": "y_start", "zoffset": "z_start",
     }  # fmt: skip
     there = {n for s in body for n in [*stored(s), *names_in(s)]}
@@ -77,6 +78,12 @@ def rename(
             new[old] = names.new(wanted)
     _apply(body, new)
     return parameters
+
+
+def wrapped(head: str, items: list[str], tail: str) -> str:
+    """A call or signature; on three lines where one would be too long."""
+    line = head + ", ".join(items) + tail
+    return line if len(line) <= LINE else f"{head}\n    {', '.join(items)},\n{tail}"
 
 
 def inline(body: list[ast.stmt], names: Names) -> None:
@@ -144,6 +151,9 @@ def _wanted(name: str, value: ast.expr) -> str:
     load = re.search(r"tl\.load\((\w+?)_ptr\b", text)
     if load and text.startswith("tl.load"):
         return load[1] if load[1] not in ("out",) else "value"
+    moment = re.match(r"tmp\d+_(mean|m2|weight)$", name)
+    if moment:
+        return {"mean": "mean", "m2": "squares", "weight": "count"}[moment[1]]
     if name.startswith("_tmp"):
         return "acc"
     operation = re.match(r"\(?(?:tl|libdevice)\.(\w+)", text)

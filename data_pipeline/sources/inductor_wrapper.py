@@ -36,7 +36,7 @@ def clean(code: str, entry_point: str, parameters: Sequence[str], inputs: Sequen
     libdevice = any("libdevice." in text for text in host.functions.values())
     imports = "import torch\nimport triton\nimport triton.language as tl\n"
     imports += "from triton.language.extra import libdevice\n" * libdevice
-    body = "\n".join(f"    {line}" for line in lines)
+    body = "\n".join(f"    {line}" for statement in lines for line in statement.split("\n"))
     entry = f"def {entry_point}({', '.join(parameters)}):\n{body}\n"
     return "\n\n".join([imports, *host.functions.values(), entry]).replace("\n\n\n\n", "\n\n\n")
 
