@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "split_reductions": False,
     "online_softmax": False,
     "pattern_matcher": False,
+    "triton.autotune_pointwise": False,  # block sizes are chosen anew
 }
 MAX_ERROR = 400
 
@@ -60,8 +61,9 @@ def main(arguments: list[str]) -> int:
         files(chosen.modules, f"modules:{chosen.modules.name}", chosen.licence) if chosen.modules else (),
     )
     try:
+        made_on = stamp()
         for task in missing(tasks, chosen.folder):
-            captured = capture(task)
+            captured = capture(task, made_on)
             write_json(chosen.folder / f"{task.id}.json", captured.model_dump(mode="json"))
             sys.stdout.write(f"{task.id}: {captured.error or 'captured'}\n")
         counts = reasons(chosen.folder)
@@ -101,8 +103,12 @@ def files(folder: Path, origin: str, licence: str) -> Iterator[Task]:
         )
 
 
-def capture(task: Task) -> Captured:
-    """Compile one reference. What the compiler refuses is recorded, not raised.
+def capture(task: Task, made_on: dict[str, str]) -> Captured:
+    """Compile one reference. What the compiler refuses, and what is too large here, is recorded, not raised.
+
+    Args:
+        task: its solution-to-be is what Inductor makes of the reference.
+        made_on: the stamp of this host.
 
     Raises:
         NoGpuError: there is no GPU.
@@ -120,7 +126,7 @@ def capture(task: Task) -> Captured:
     error, found = "", None
     try:
         found = compiled(task, case, SETTINGS, ROW)
-    except torch._dynamo.exc.TorchDynamoException as problem:
+    except (torch._dynamo.exc.TorchDynamoException, torch.OutOfMemoryError) as problem:
         error = f"{type(problem).__name__}: {problem}"[:MAX_ERROR]
     return Captured(
         task=task,
@@ -130,7 +136,7 @@ def capture(task: Task) -> Captured:
         returns=found.returns if found else "tensor",
         code=found.code if found else "",
         error=error,
-        stamp=stamp(),
+        stamp=made_on,
     )
 
 

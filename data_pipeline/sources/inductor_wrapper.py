@@ -113,6 +113,9 @@ class _Host:
             if text.endswith("]") and (".shape[" in text or ".stride(" in text):
                 self.sizes.values[name] = expression(text)
             self.tensors[name] = Tensor(text, [], [], self._type_of(name), own=False)
+        for node in (n for statement in self.body for n in ast.walk(statement)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "assert_size_stride":
+                self._describe(node)
 
     def _type_of(self, name: str) -> str:
         """How the first kernel that takes a tensor types it."""
@@ -160,9 +163,7 @@ class _Host:
 
     def _call(self, node: ast.Call) -> None:
         function = ast.unparse(node.func)
-        if function == "assert_size_stride":
-            self._describe(node)
-        elif function in IGNORED or function.endswith(".set_device"):
+        if function in IGNORED or function.endswith(".set_device"):
             pass
         elif path_of(node.func)[-1:] == ["run"] and path_of(node.func)[0] in self.kernels:
             self._launch(path_of(node.func)[0], node.args)
