@@ -120,13 +120,13 @@ def capture(task: Task, made_on: dict[str, str]) -> Captured:
             "capturing compiles for a GPU and there is none; run it on a GPU host and copy the folder. "
             "Cleaning what was captured (data_pipeline.sources.inductor) needs no GPU"
         )
-    from data_pipeline.sources.inductor_compile import compiled
+    from data_pipeline.sources.inductor_compile import REFUSALS, compiled
 
     case = _widest(task)
     error, found = "", None
     try:
         found = compiled(task, case, SETTINGS, ROW)
-    except (torch._dynamo.exc.TorchDynamoException, torch.OutOfMemoryError) as problem:
+    except REFUSALS as problem:
         error = f"{type(problem).__name__}: {problem}"[:MAX_ERROR]
     return Captured(
         task=task,

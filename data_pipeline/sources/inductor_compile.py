@@ -4,12 +4,18 @@ from typing import Any, Literal
 
 import torch
 import torch._dynamo
+from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.compile_fx import compile_fx
 from torch._inductor.utils import run_and_get_code
+from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
 
 from data_pipeline.task import Task
 from sandbox.reference import Drawn, Reference
 from sandbox.types import Case, Record
+
+
+REFUSALS = (TorchDynamoException, ConstraintViolationError, torch.OutOfMemoryError)
+"""What the compiler, or the card, says to a program that is not for it."""
 
 
 class Compiled(Record):
@@ -29,7 +35,7 @@ def compiled(task: Task, case: Case, settings: dict[str, Any], row: int, device:
         row: a dimension that is no larger in any case is promised to the compiler to be at most this.
 
     Raises:
-        torch._dynamo.exc.TorchDynamoException: the reference cannot be compiled as one graph.
+        TorchDynamoException, ConstraintViolationError, torch.OutOfMemoryError: it cannot be compiled here (`REFUSALS`).
     """
     reference = Reference(task.reference, task.entry_point, device)
     cases = {c.name: reference.draw(c) for c in task.cases + task.hidden_cases}
@@ -38,7 +44,7 @@ def compiled(task: Task, case: Case, settings: dict[str, Any], row: int, device:
     try:
         _mark(cases, case.name, row)
         return _once(reference, cases, case.name, settings, dynamic=None)
-    except torch._dynamo.exc.TorchDynamoException:  # a size that the program itself fixes may not be marked
+    except (TorchDynamoException, ConstraintViolationError):  # a size that the program itself fixes may not be marked
         cases[case.name] = reference.draw(case)
         return _once(reference, cases, case.name, settings, dynamic=True)
 
