@@ -13,7 +13,6 @@ from data_pipeline.task import Task
 from sandbox.reference import Drawn, Reference
 from sandbox.types import Case, Record
 
-
 REFUSALS = (TorchDynamoException, ConstraintViolationError, torch.OutOfMemoryError)
 """What the compiler, or the card, says to a program that is not for it."""
 
