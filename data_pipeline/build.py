@@ -25,6 +25,7 @@ from data_pipeline.screening import screen
 from data_pipeline.sources import Proposal, Source
 from data_pipeline.sources.git import git
 from data_pipeline.sources.hub import hub
+from data_pipeline.sources.inductor import inductor
 from data_pipeline.sources.package import package
 from data_pipeline.sources.synthetic import synthetic
 from data_pipeline.splits import split_tasks
@@ -169,6 +170,7 @@ def sources(data: DataConfig) -> list[Source]:
         *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version)) for p in data.packages),
         *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision)) for g in data.git),
         Source("synthetic", partial(synthetic, data)),
+        *([Source(f"inductor:{data.inductor}", partial(inductor, Path(data.inductor)))] if data.inductor else ()),
         *(Source(f"hub:{h.name}@{h.revision}/{h.split}", partial(hub, h)) for h in data.hub),
     ]
 

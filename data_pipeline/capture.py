@@ -120,7 +120,7 @@ def capture(task: Task, made_on: dict[str, str]) -> Captured:
             "capturing compiles for a GPU and there is none; run it on a GPU host and copy the folder. "
             "Cleaning what was captured (data_pipeline.sources.inductor) needs no GPU"
         )
-    from data_pipeline.sources.inductor_compile import REFUSALS, compiled
+    from data_pipeline.inductor.compile import REFUSALS, compiled
 
     case = _widest(task)
     error, found = "", None

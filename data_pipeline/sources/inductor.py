@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from data_pipeline.sources.inductor_rewrite import NotCleanError
-from data_pipeline.sources.inductor_wrapper import clean
+from data_pipeline.inductor.rewrite import NotCleanError
+from data_pipeline.inductor.wrapper import clean
 from data_pipeline.task import Provenance, Task
 from sandbox.types import Case, Record
 

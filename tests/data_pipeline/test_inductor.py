@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from data_pipeline import capture
+from data_pipeline.inductor.rewrite import NotCleanError
 from data_pipeline.prompt import render_answer
 from data_pipeline.sources.inductor import Captured, candidate, inductor, reasons
-from data_pipeline.sources.inductor_rewrite import NotCleanError
 from data_pipeline.synthetic import propose
 from data_pipeline.verify import Judging, verify
 from sandbox.local import LocalSandbox

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from data_pipeline.sources.inductor_rewrite import Substitute, blocks, is_number, names_in, stored
+from data_pipeline.inductor.rewrite import Substitute, blocks, is_number, names_in, stored
 from sandbox.kernel_signature import path_of
 
 if TYPE_CHECKING:
-    from data_pipeline.sources.inductor_kernel import Argument, Raw
+    from data_pipeline.inductor.kernel import Argument, Raw
 
 LONGEST = 88
 """Characters of a statement that took in the temporaries it uses."""

@@ -2,7 +2,7 @@
 
 import ast
 
-from data_pipeline.sources.inductor_rewrite import REDUCTIONS, is_number, map_blocks, names_in, stored
+from data_pipeline.inductor.rewrite import REDUCTIONS, is_number, map_blocks, names_in, stored
 from sandbox.kernel_signature import path_of
 
 BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r"}

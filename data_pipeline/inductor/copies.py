@@ -4,7 +4,7 @@ import ast
 import re
 from collections import Counter
 
-from data_pipeline.sources.inductor_rewrite import (
+from data_pipeline.inductor.rewrite import (
     Public,
     Substitute,
     call,

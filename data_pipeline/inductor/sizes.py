@@ -7,7 +7,7 @@ import ast
 from collections.abc import Mapping
 from math import prod
 
-from data_pipeline.sources.inductor_rewrite import NotCleanError, Substitute, expression, names_in
+from data_pipeline.inductor.rewrite import NotCleanError, Substitute, expression, names_in
 
 PROBES = (7, 11, 13)
 """Size expressions are compared by their values, with other primes for every symbol."""

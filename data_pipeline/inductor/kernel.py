@@ -2,16 +2,16 @@
 
 1. Row reductions lose the dimension over rows: one program computes one row, as a person would write it.
 2. Block sizes, which Inductor leaves to autotuning, are chosen: fixed ones, or the whole row (`next_power_of_2`).
-3. Private helpers become public functions (`inductor_rewrite`), names say what they hold (`inductor_names`).
+3. Private helpers become public functions (`rewrite`), names say what they hold (`names`).
 """
 
 import ast
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from data_pipeline.sources.inductor_copies import drop_aliases, drop_copies, name_scans
-from data_pipeline.sources.inductor_names import Names, inline, kernel_name, rename, wrapped
-from data_pipeline.sources.inductor_rewrite import (
+from data_pipeline.inductor.copies import drop_aliases, drop_copies, name_scans
+from data_pipeline.inductor.names import Names, inline, kernel_name, rename, wrapped
+from data_pipeline.inductor.rewrite import (
     HELPERS,
     REDUCTIONS,
     NotCleanError,
@@ -24,7 +24,7 @@ from data_pipeline.sources.inductor_rewrite import (
     stored,
     without_unused,
 )
-from data_pipeline.sources.inductor_shapes import Superfluous
+from data_pipeline.inductor.shapes import Superfluous
 from sandbox.kernel_signature import path_of
 
 DIMENSIONS = {"x": "xnumel", "y": "ynumel", "z": "znumel", "r0_": "r0_numel"}
