@@ -119,17 +119,20 @@ def sources(data: DataConfig) -> dict[str, Callable[[], Iterable[Proposal]]]:
     """Everything that the config asks for, by a name that says which version of it.
 
     Raises:
-        ValueError: a held-out family is not one that any source makes.
+        ValueError: a family is not one that any source makes.
     """
-    unknown = sorted(set(data.heldout_families) - set(FAMILIES))
-    if unknown:
-        raise ValueError(f"data.heldout_families={unknown} do not exist; there are {', '.join(FAMILIES)}")
+    families = data.synthetic_families or FAMILIES
+    for key, named in (("synthetic_families", families), ("heldout_families", data.heldout_families)):
+        if unknown := sorted(set(named) - set(FAMILIES)):
+            raise ValueError(f"data.{key}={unknown} do not exist; there are {', '.join(FAMILIES)}")
     found: dict[str, Callable[[], Iterable[Proposal]]] = {}
     for package in data.packages:
         found[f"package:{package.name}=={package.version}"] = partial(harvest, package.name, package.version)
     wanted = math.ceil(data.heldout_tasks * SPARE_HELDOUT) + 1
-    limits = dict.fromkeys(data.heldout_families, wanted)
-    found["synthetic"] = partial(propose, data.synthetic_tasks, data.seed, limits)
+    limits = dict.fromkeys(data.heldout_families, wanted) | dict.fromkeys(set(FAMILIES) - set(families), 0)
+    found["synthetic"] = partial(
+        propose, data.synthetic_tasks, data.seed, limits, data.max_solution_pieces, data.operators
+    )
     return found
 
 

@@ -5,6 +5,7 @@ they run here without isolation. The yardstick is the sandbox's own comparison: 
 think of first (zeros, a constant, an input handed back, one input ignored) must fail it.
 """
 
+import copy
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +34,7 @@ def examine(task: Task) -> Quality:
 def _examine(task: Task) -> str | None:
     module: dict[str, Any] = {}
     exec(compile(task.reference, f"<{task.id}>", "exec"), module)
-    function, make_inputs = module[task.entry_point], module["make_inputs"]
+    function, make_inputs = _entry(module, task.entry_point), module["make_inputs"]
     tolerance = TOLERANCES[task.tolerance]
     fooled: dict[str, list[Case]] = {}
     for case in task.cases + task.hidden_cases:
@@ -51,6 +52,23 @@ def _examine(task: Task) -> str | None:
         if task.hidden_cases and sum(case.hidden for case in cases) == len(task.hidden_cases):
             return f"{name} passes on all hidden cases"
     return None
+
+
+def _entry(module: dict[str, Any], entry_point: str) -> Callable[..., Any]:
+    """The reference as a function; a KernelBench `Model` with its weights, in float64 where it is given such inputs."""
+    if entry_point != "ModelNew":
+        found: Callable[..., Any] = module[entry_point]
+        return found
+    torch.manual_seed(SEEDS[0])
+    model = module["Model"](*module["get_init_inputs"]())
+    exact = copy.deepcopy(model).double()
+
+    def forward(*inputs: Any) -> Any:
+        double = any(isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in inputs)
+        with torch.no_grad():
+            return (exact if double else model)(*inputs)
+
+    return forward
 
 
 class _Expected:
