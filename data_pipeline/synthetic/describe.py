@@ -29,7 +29,7 @@ def describe(program: Program, pose: Pose, rng: random.Random) -> str:
 
 
 def in_words(program: Program, form: Form) -> str:
-    shapes = ", ".join(f"{item.name} ({', '.join(item.shape)}){_note(program, item)}" for item in program.inputs)
+    shapes = ", ".join(f"{item.name} ({', '.join(item.shape)}){_note(item)}" for item in program.inputs)
     start = f"Inputs: {shapes}, {program.dtype}."
     returned = _returned(program)
     match form:
@@ -75,8 +75,8 @@ def _tritonbench(program: Program, pose: Pose) -> str:
         f"Wrapper Entry Information: {pose.entry_point}({arguments}) -> Tensor",
         "Args:",
         *(
-            f"    {item.name} (Tensor): shape ({', '.join(item.shape)}), {HOLDS.get(item.contents, program.dtype)}"
-            + (f", {LIES[item.view]}" if item.view else "")
+            f"    {item.name} (Tensor): shape ({', '.join(item.shape)}), "
+            + (_note(item).strip() if item.contents in HOLDS else f"{program.dtype}{_note(item)}")
             for item in program.inputs
         ),
         f"Returns:\n    Tensor of shape ({', '.join(program.result)}){_dtype(program) or f', {_own_dtype(program)}'}",
@@ -97,8 +97,9 @@ def _returned(program: Program) -> str:
     return f" The result is {program.result_dtype}." if program.result_dtype else ""
 
 
-def _note(program: Program, item: Input) -> str:
+def _note(item: Input) -> str:
     words = [HOLDS[item.contents]] if item.contents in HOLDS else []
+    words += ["(two 4-bit codes a byte, the low one first)"] if item.shape[-1] == "n // 2" else []
     words += [LIES[item.view]] if item.view else []
     return "".join(f" {word}" for word in words)
 

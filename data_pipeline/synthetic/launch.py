@@ -40,11 +40,13 @@ def decorators(kernel: Kernel, style: Style, tuned: dict[str, Constant]) -> list
     if not tuned:
         return []
     if style.tuning == "heuristics":
-        lines = ["@triton.heuristics({"]
+        found = []
         for name, constant in tuned.items():
             value = re.sub(r"(?<![\w.])([a-z]\w*)(?![\w.(])", r'args["\1"]', constant.value)
-            lines.append(f'    "{name}": lambda args: {value},')
-        return [*lines, "})"]
+            found.append(f'"{name}": lambda args: {value}')
+        if len(found) == 1:
+            return [f"@triton.heuristics({{{found[0]}}})"]
+        return ["@triton.heuristics({", *(f"    {line}," for line in found), "})"]
     choices = max(len(constant.tuned) for constant in tuned.values()) + 1
     lines = ["@triton.autotune(", "    configs=["]
     for number in range(choices):

@@ -26,7 +26,7 @@ View = Literal["", "transposed", "sliced", "second"]
 """How an input lies in memory: contiguous, the transpose of that, a slice of wider rows, every second column."""
 Layout = Literal[
     "flat", "flat2d", "rows", "tile", "row_loop", "column_loop", "column_tile", "total", "scan_row", "scan_loop",
-    "scan_down", "matmul", "attention", "rotary", "take", "scatter", "unpack", "fake_quantise", "loss",
+    "scan_down", "matmul", "attention", "rotary", "take", "scatter", "unpack", "loss",
 ]  # fmt: skip
 """The template that compiles the program: see `templates`."""
 Sizes = Literal["flat", "rows", "cube", "columns", "total", "scan", "matmul", "attention", "rotary", "packed", "table"]
@@ -72,7 +72,7 @@ class Program(Record):
     sizes: Sizes = "rows"
     result: tuple[str, ...] = ("m", "n")
     """Shape of the output."""
-    result_dtype: Dtype | Literal["", "bool", "int64"] = ""
+    result_dtype: Dtype | Literal["", "bool", "int8"] = ""
     """Where it is not the dtype of the inputs."""
     tolerance: str = ""
     """Where it is not the usual one of the dtype."""
@@ -147,8 +147,9 @@ class Chain:
         """One random elementwise operator on the running value, a quarter of the time with a constant."""
         for _ in range(50):
             wants_constant = self.rng.random() < 0.25
-            op = self.rng.choice([name for name in self.unaries if (name in CONSTANT) == wants_constant])
-            if self.apply(op, (self.value, self.rng.choice(CONSTANTS)) if wants_constant else (self.value,)):
+            ops = [name for name in self.unaries if (name in CONSTANT) == wants_constant]
+            constant = (self.rng.choice(CONSTANTS),) if wants_constant else ()
+            if ops and self.apply(self.rng.choice(ops), (self.value, *constant)):
                 return
         raise DeadEndError
 
@@ -167,9 +168,10 @@ class Chain:
 
     def after_reduction(self, dtype: Dtype) -> None:
         """From now on only operators that tell numbers apart that are all alike, such as means of many values."""
-        self.unaries = ("neg", "abs", "square", "leaky_relu", "log1p", "scale", "divide")
+        self.unaries, self.binaries = ("neg", "abs", "square", "leaky_relu", "log1p", "scale", "divide"), ("mul",)
         if dtype == "float32":
             self.unaries = (*self.unaries, "shift", "rsub", "sin")
+            self.binaries = ("add", "sub", "mul", "average", "difference2")
 
     def run(self, count: int, others: Sequence[str] = ()) -> None:
         """`count` elementwise operators, or as many as it takes to join all of `others`, joined at random places."""
@@ -201,6 +203,6 @@ class Chain:
     def _interval(self, arg: str, distribution: Distribution, current: Interval) -> Interval:
         if arg == self.value:
             return current
-        if arg in CONSTANTS:
+        if arg[0].isdigit():
             return float(arg), float(arg)
         return self.known.get(arg, INPUT_BOUNDS[distribution])

@@ -3,7 +3,7 @@
 import random
 
 from data_pipeline.synthetic.families.draw import matrix, names
-from data_pipeline.synthetic.ops import SELECT
+from data_pipeline.synthetic.ops import BINARY, SELECT
 from data_pipeline.synthetic.program import Chain, Dtype, Input, Kind, Layout, Program, Sizes, View
 
 
@@ -29,6 +29,8 @@ def broadcast(rng: random.Random, dtype: Dtype, ops: int) -> Program:
     if rng.random() < 0.3:
         chain.unary()
     for item in inputs[1:]:
+        # A few rows may all have one sign.
+        chain.binaries = [op for op in BINARY if op != "flip_sign" or item.kind != "col"]
         chain.binary(item.name)
     while len(chain.steps) < ops:
         chain.unary()

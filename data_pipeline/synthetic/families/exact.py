@@ -21,7 +21,8 @@ def integer(rng: random.Random, dtype: Dtype, ops: int) -> Program:
         if position in joins:
             chain.one_of(list(INT_BINARY), called[1 + joins.index(position)])
         else:
-            chain.one_of([op for op in INT_UNARY if position == last or op not in ENDINGS])
+            choices = [op for op in INT_UNARY if position == last or op not in ENDINGS]
+            chain.one_of([op for op in choices if op != "int_parity" or position == 0])
     sizes: Sizes = rng.choice(("flat", "rows"))
     shape = ("n",) if sizes == "flat" else ("m", "n")
     return chain.finish(

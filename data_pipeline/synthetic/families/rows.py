@@ -131,6 +131,7 @@ def loss(rng: random.Random, dtype: Dtype, ops: int) -> Program:
         item = Input(name=target, kind="index", shape=("m",), contents="labels")
     chain = Chain(rng, first, {target: (0, 1)} if op == "cross_entropy" else None)
     before, after = around(rng, ops)
+    chain.unaries = ("neg", "leaky_relu", "shift", "rsub", "tanh", "softsign", "sin")
     chain.run(before)
     chain.must(op, target)
     chain.after_reduction(dtype)

@@ -105,12 +105,12 @@ CODES: dict[str, Op] = {
     ),
     "unpack": Op(
         "torch.stack(({0} & 15, {0} >> 4), dim=-1).flatten(1)", "",
-        "unpack({0}) (two 4-bit codes a byte, the low one first)", lambda a: (0, 15),
+        "unpack_int4({0})", lambda a: (0, 15),
     ),
-    "absmax_round": Op(
-        "torch.round({0} * (127.0 / {0}.abs().amax(-1, keepdim=True).clamp(min=1e-4)))"
-        " * ({0}.abs().amax(-1, keepdim=True).clamp(min=1e-4) / 127.0)", "",
-        "fake_quantise({0}) (each row rounded to int8 codes at scale max(abs(row), 1e-4) / 127, and back)", lambda a: a,
+    "quantise": Op(
+        "torch.clamp(torch.floor({0} * {1} + 0.5), -127, 127).to(torch.int8)",
+        "tl.minimum(tl.maximum(tl.floor({0} * {1} + 0.5), -127.0), 127.0).to(tl.int8)",
+        "clamp(floor({0} * {1} + 0.5), -127, 127)", lambda a, b: (-127, 127), 2,
     ),
 }  # fmt: skip
 LOSS: dict[str, Op] = {

@@ -15,7 +15,7 @@ from data_pipeline.synthetic.templates.tile import tile
 from data_pipeline.synthetic.templates.total import total
 
 TEMPLATES: dict[Layout, Callable[[Program, Style, Pose], Lowered]] = {
-    "flat": flat, "flat2d": flat, "rows": rows, "loss": rows, "fake_quantise": rows, "tile": tile,
+    "flat": flat, "flat2d": flat, "rows": rows, "loss": rows, "tile": tile,
     "row_loop": loops.lower, "column_loop": loops.lower, "column_tile": loops.column_tile, "total": total,
     "scan_row": scan.scan_row, "scan_loop": scan.scan_loop, "scan_down": scan.scan_down, "matmul": matmul,
     "attention": attention, "rotary": rotary, "take": take, "scatter": scatter, "unpack": unpack,

@@ -4,7 +4,13 @@ from data_pipeline.synthetic.pose import Pose
 from data_pipeline.synthetic.program import Input, Program
 from data_pipeline.synthetic.style import Style
 
-DTYPE = {"float32": "torch.float32", "float16": "torch.float16", "bfloat16": "torch.bfloat16", "bool": "torch.bool"}
+DTYPE = {
+    "float32": "torch.float32",
+    "float16": "torch.float16",
+    "bfloat16": "torch.bfloat16",
+    "bool": "torch.bool",
+    "int8": "torch.int8",
+}
 
 
 def sizes(program: Program, pose: Pose, *wanted: str) -> list[str]:

@@ -22,8 +22,6 @@ def rows(program: Program, style: Style, pose: Pose) -> Lowered:
     _load_row(body, place, width)
     if program.layout == "loss":
         _loss(body)
-    elif program.layout == "fake_quantise":
-        _fake_quantise(body)
     else:
         body.steps(program.steps)
     if program.reduces:
@@ -62,7 +60,7 @@ def _load_row(body: Body, place: str, width: str) -> None:
         places["full"] = f"row * {width} + {columns}"
     # Only inputs that lie like the first have its stride.
     other = fills(program)
-    if program.layout in ("loss", "fake_quantise"):
+    if program.layout == "loss":
         other = {item.name: "0.0" for item in program.inputs if item.kind == "full"}
     for item in sorted(program.inputs, key=lambda item: item.kind != "index"):
         scalar = item.kind in ("col", "index")
@@ -94,17 +92,6 @@ def _loss(body: Body) -> None:
 
 
 _LOSSES = frozenset("cross_entropy squared_error absolute_error smooth_l1 logistic hinge poisson".split())
-
-
-def _fake_quantise(body: Body) -> None:
-    _, _, after = split(body.program, "absmax_round")
-    x = body.value
-    body.add(
-        f"peak = tl.maximum(tl.max(tl.abs({x}), 0), 1e-4)",
-        f"codes = tl.floor({x} * (127.0 / peak) + 0.5)",
-    )
-    body.set("codes * (peak / 127.0)")
-    body.steps(after)
 
 
 def scatter(program: Program, style: Style, pose: Pose) -> Lowered:
