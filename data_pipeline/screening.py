@@ -66,7 +66,8 @@ def _match(benchmarks: Benchmarks, row: Row) -> str | None:
     else:
         task = row.task()
         code = row.code if row.origin != "synthetic" else ""  # our templates are like each other, and like many kernels
-        found = benchmarks.match(code, task.reference, task.entry_point, name=task.entry_point)
+        posed = "Model" if task.entry_point == "ModelNew" else task.entry_point
+        found = benchmarks.match(code, task.reference, posed, name=task.entry_point)
     return None if found is None else f"{found.item} by {found.by}, {found.similarity:.2f}"
 
 
