@@ -67,6 +67,13 @@ class DataConfig(Group):
     """Folder of programs that Inductor wrote, captured on a GPU host; null: none."""
     synthetic_tasks: NonNegative
     """Synthetic programs to propose; only those whose solution passes the sandbox are kept."""
+    max_solution_pieces: Positive
+    """Longest synthetic solution, in words, digits and symbol runs. Up to 240 all are written in one plain style that a
+    small model can learn; above, styles, tilings and prompt formats vary."""
+    synthetic_families: tuple[str, ...]
+    """Families of synthetic programs to propose; none: all."""
+    operators: tuple[Annotated[float, Field(ge=0)], ...]
+    """How often a synthetic program has one, two, … operators, as weights."""
     seed: int
     kernelbench: str | None
     """Clone of KernelBench; what is like one of its items is dropped. null: not compared."""

@@ -161,11 +161,13 @@ def sources(data: DataConfig) -> list[Source]:
     """Everything that the config asks for; of two duplicates, the one whose source stands first here stays.
 
     Raises:
-        ValueError: a held-out family is not one that any source makes.
+        ValueError: a family is not one that any source makes.
     """
-    families = {*SYNTHETIC_FAMILIES, *FAMILIES}
-    if unknown := sorted(set(data.heldout_families) - families):
-        raise ValueError(f"data.heldout_families={unknown} do not exist; there are {', '.join(sorted(families))}")
+    made, known = {*SYNTHETIC_FAMILIES}, {*SYNTHETIC_FAMILIES, *FAMILIES}
+    keys = (("synthetic_families", data.synthetic_families, made), ("heldout_families", data.heldout_families, known))
+    for key, named, families in keys:
+        if unknown := sorted(set(named) - families):
+            raise ValueError(f"data.{key}={unknown} do not exist; there are {', '.join(sorted(families))}")
     return [
         *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version)) for p in data.packages),
         *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision)) for g in data.git),

@@ -18,7 +18,7 @@ PLUMBING = frozenset(
     """
     append arange as_strided bool cat chunk clone contiguous copy_ cpu cuda detach device dim double empty empty_like
     enumerate eval expand expand_as flatten float full full_like half int int64 isinstance item items len list long
-    manual_seed new_empty new_zeros no_grad numel ones ones_like parameter permute print range register_buffer
+    manual_seed new_empty new_zeros no_grad numel ones ones_like parameter permute print randn range register_buffer
     register_parameter reshape sequential set_grad_enabled shape size split squeeze stack stride super tensor to tolist
     train transpose tuple type_as unsqueeze values view view_as zeros zeros_like zip
     """.split()

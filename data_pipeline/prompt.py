@@ -1,4 +1,5 @@
-"""Task → chat messages. Hidden cases, input generators and tolerances never reach the model.
+"""Task → chat messages, in our own way or in those of KernelBench and TritonBench (`Task.prompt_format`): what they
+show and in which order, not their sentences. Hidden cases, input generators and tolerances never reach the model.
 
 Kept short on purpose: with a 135 M model a long prompt costs more than it tells.
 """
@@ -24,17 +25,40 @@ def render_prompt(task: Task, parent: Attempt | None = None) -> list[Message]:
     Raises:
         ValueError: the task's reference does not define its entry point.
     """
-    inputs = "; ".join(_case_text(case) for case in task.cases)
-    parts = [
-        task.description,
-        f"Reference:\n```python\n{shown_reference(task.reference, task.entry_point)}```",
-        f"Cases: {inputs}",
-        f"Write `{task.entry_point}` with the same signature in Triton. All arithmetic happens in `@triton.jit` "
-        f"kernels; `{task.entry_point}` only allocates outputs and launches.",
-    ]
+    parts = {"plain": _plain, "kernelbench": _kernelbench, "tritonbench": _tritonbench}[task.prompt_format](task)
     if parent is not None:
         parts.append(_parent_text(parent, {case.name for case in task.cases}))
     return [Message(role="system", content=SYSTEM), Message(role="user", content="\n\n".join(parts))]
+
+
+def _plain(task: Task) -> list[str]:
+    return [
+        task.description,
+        f"Reference:\n```python\n{shown_reference(task.reference, task.entry_point)}```",
+        f"Cases: {'; '.join(_case_text(case) for case in task.cases)}",
+        f"Write `{task.entry_point}` with the same signature in Triton. All arithmetic happens in `@triton.jit` "
+        f"kernels; `{task.entry_point}` only allocates outputs and launches.",
+    ]
+
+
+def _kernelbench(task: Task) -> list[str]:
+    """The architecture alone says what is wanted, shapes included."""
+    return [
+        "Speed up this PyTorch architecture by replacing its operators with custom Triton kernels; fuse operators "
+        "where that helps.",
+        f"```python\n{shown_reference(task.reference, task.entry_point)}```",
+        f"Name the new architecture `{task.entry_point}`: same constructor arguments, same inputs and outputs. Give "
+        "the whole file as real code that compiles and runs, without tests.",
+    ]
+
+
+def _tritonbench(task: Task) -> list[str]:
+    """A description of a function, and no reference."""
+    return [
+        "Write the Triton kernels and the Python wrapper for this function. The wrapper must have exactly the name and "
+        "the arguments given.",
+        task.description,
+    ]
 
 
 def render_answer(code: str) -> str:

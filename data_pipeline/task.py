@@ -5,6 +5,7 @@ from typing import Literal, TypedDict
 from sandbox.types import TOLERANCES, Broken, Case, Job, Limits, Passed, Policy, Record, Rejected, Target, TimingRequest
 
 Split = Literal["train", "heldout"]
+PromptFormat = Literal["plain", "kernelbench", "tritonbench"]
 
 
 class Provenance(Record):
@@ -42,6 +43,8 @@ class Task(Record):
     difficulty: int
     """Number of operators in the program."""
     split: Split = "train"
+    prompt_format: PromptFormat = "plain"
+    """How the task is posed: in our own words, or in the way of one of the two benchmarks."""
 
     def job(
         self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits,

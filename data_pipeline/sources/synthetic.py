@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from configs.schema import DataConfig
-from data_pipeline.synthetic import propose
+from data_pipeline.synthetic import FAMILIES, propose
 from data_pipeline.task import Task
 
 SPARE_HELDOUT = 1.25
@@ -14,4 +14,6 @@ SPARE_HELDOUT = 1.25
 def synthetic(data: DataConfig) -> Iterator[tuple[Task, str]]:
     """`data.synthetic_tasks` programs with solutions."""
     wanted = math.ceil(data.heldout_tasks * SPARE_HELDOUT) + 1
-    return propose(data.synthetic_tasks, data.seed, dict.fromkeys(data.heldout_families, wanted))
+    others = set(FAMILIES) - set(data.synthetic_families or FAMILIES)
+    limits = dict.fromkeys(data.heldout_families, wanted) | dict.fromkeys(others, 0)
+    return propose(data.synthetic_tasks, data.seed, limits, data.max_solution_pieces, data.operators)

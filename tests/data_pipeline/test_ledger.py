@@ -122,6 +122,17 @@ def test_modules_are_compared_as_a_whole(tmp_path: Path) -> None:
     assert sorted(found) == [("clean", ""), ("clean", ""), ("refused", "benchmark"), ("refused", "duplicate")]
 
 
+def test_a_model_with_the_operators_of_a_benchmark_is_refused(tmp_path: Path) -> None:
+    posed = next(pair for pair in propose(60, 0, max_pieces=1200) if pair[0].entry_point == "ModelNew")
+    listed = Item("KernelBench/level1/1_Other", posed[0].reference, "Model")
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.propose([posed])
+    screen(ledger, Benchmarks([listed]))
+    (refused,) = ledger.rows("refused")
+    assert refused.refused_by == "benchmark" and "by operators" in refused.reason
+    ledger.close()
+
+
 @pytest.mark.parametrize(
     ("licence", "expected"),
     [("MIT", True), ("Apache-2.0 OR GPL-3.0", True), ("MIT AND BSD-3-Clause", True), ("MIT AND GPL-3.0", False),

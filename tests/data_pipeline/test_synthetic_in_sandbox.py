@@ -1,17 +1,25 @@
-"""The real sandbox passes the template compiler's solutions, one of each family, and refuses them once damaged."""
+"""The real sandbox passes the template compiler's solutions, of each family and in many styles, and refuses them once
+damaged. Interpreted, and one of each family compiled for a GPU.
+"""
 
 import asyncio
 
 from data_pipeline.prompt import render_answer
+from data_pipeline.quality import examine
 from data_pipeline.synthetic import FAMILIES, propose
 from data_pipeline.verify import Judging, verify
 from sandbox.local import LocalSandbox
 from sandbox.types import Passed, Rejected
 
+RICH = 1200
+
 
 def test_solutions_pass_and_damaged_ones_do_not() -> None:
-    pairs = list(propose(len(FAMILIES), seed=0))
-    assert {task.family for task, _ in pairs} == set(FAMILIES)
+    plain = list(propose(6, 0, dict.fromkeys(FAMILIES[6:], 0)))
+    rich = list(propose(3 * len(FAMILIES), 0, max_pieces=RICH))
+    assert {task.family for task, _ in rich} == set(FAMILIES)
+    pairs = [pair for pair in plain + rich if examine(pair[0]).reason is None]
+    assert len(pairs) >= len(plain + rich) - 2
 
     async def judge() -> list[object]:
         async with LocalSandbox(workers=2) as sandbox:
@@ -21,5 +29,19 @@ def test_solutions_pass_and_damaged_ones_do_not() -> None:
             return list(await asyncio.gather(*right, *wrong))
 
     verdicts = asyncio.run(judge())
-    assert all(isinstance(verdict, Passed) for verdict in verdicts[:-2]), verdicts
+    for (task, code), verdict in zip(pairs, verdicts, strict=False):
+        assert isinstance(verdict, Passed), (verdict, task.reference, code)
     assert all(isinstance(verdict, Rejected) and verdict.stage in ("launch", "numerics") for verdict in verdicts[-2:])
+
+
+def test_every_family_compiles_for_a_gpu() -> None:
+    pairs = list(propose(len(FAMILIES), 1, max_pieces=RICH))
+
+    async def judge() -> list[object]:
+        judging = Judging(targets=("sm_90",))
+        async with LocalSandbox(workers=2) as sandbox:
+            return list(await asyncio.gather(*(verify(t, render_answer(c), sandbox, judging) for t, c in pairs)))
+
+    for (task, code), verdict in zip(pairs, asyncio.run(judge()), strict=True):
+        assert isinstance(verdict, Passed) and verdict.static, (verdict, task.reference, code)
+        assert all(kernel.spills == 0 for kernel in verdict.static)
