@@ -2,7 +2,8 @@
 
 Purely syntactic: sources are parsed, never imported. A harvested kernel is SFT text (`kind="text"`): nothing here
 invents a reference for it. What the text lacks (a constant from another module, a helper imported from elsewhere)
-stays lacking; the record says where it came from, precisely enough to look.
+stays lacking; the record says where it came from, precisely enough to look. Where `pairing` made a task of a function
+that launches it, it is `paired`.
 """
 
 import ast
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.archives import Archive, download, python_sources
-from data_pipeline.task import Kernel, Provenance
+from data_pipeline.namespace import dotted_name
+from data_pipeline.pairing import Judge, Probe, settled
+from data_pipeline.task import Kernel, Provenance, Task
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -53,6 +56,22 @@ def harvest_archive(archive: Archive) -> list[Kernel]:
     return list(kernels.values())
 
 
+def harvest_pairs(archive: Archive, probe: Probe, judge: Judge) -> list[Kernel | tuple[Task, str]]:
+    """The kernels of a package, then its tasks: with a solution that passed, or with none (`""`)."""
+    proposals: list[Kernel | tuple[Task, str]] = []
+    used: set[tuple[str, str]] = set()
+    for outcome in settled(archive, probe, judge):
+        if outcome.task is not None:
+            proposals.append((outcome.task, outcome.solution))
+            used |= outcome.pair.launcher.kernels
+    kernels = harvest_archive(archive)
+    for position, kernel in enumerate(kernels):
+        module = dotted_name(kernel.source.path.rpartition(":")[0])
+        if (module, kernel.name) in used:
+            kernels[position] = kernel.model_copy(update={"kind": "paired"})
+    return [*kernels, *proposals]
+
+
 class _Scoped(NamedTuple):
     node: Function
     text: str
@@ -66,7 +85,7 @@ class _Module:
 
     def __init__(self, path: str, source: str, tree: ast.Module) -> None:
         self.path = path
-        self.dotted = path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        self.dotted = dotted_name(path)
         self.imported = _imported(tree, self.dotted, is_package=path.endswith("/__init__.py"))
         self.lines = source.splitlines(keepends=True)
         self.jit_names = _names_of_jit(tree)
