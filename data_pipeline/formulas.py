@@ -27,7 +27,8 @@ ROLES = {
 }  # fmt: skip
 """What a formula's argument may be called by a launcher."""
 NEUTRAL = {
-    "offset": "0.0", "casting_mode": "'llama'", "row_mode": "None", "in_place": "False", "gate_multiplier": "1.0", "log_target": "False",
+    "offset": "0.0", "casting_mode": "'llama'", "row_mode": "None", "in_place": "False", "gate_multiplier": "1.0",
+    "log_target": "False",
     "reduction": "'none'", "dim": "-1", "dtype": "None", "zero_centered": "False", "elementwise_affine": "True",
 }  # fmt: skip
 """Switches that a launcher may require beside them."""
@@ -65,7 +66,8 @@ FORMULAS: dict[tuple[str, ...], tuple[Formula, ...]] = {
     ("geglu",): (
         Formula(f"{F}.gelu(a, approximate='tanh') * b", _tensors(a=ROWS, b=ROWS)),
         Formula(f"{F}.gelu(a) * b", _tensors(a=ROWS, b=ROWS)),
-        Formula(f"{F}.gelu(x[..., : x.shape[-1] // 2], approximate='tanh') * x[..., x.shape[-1] // 2 :]", _tensors(x=ROWS)),
+        Formula(f"{F}.gelu(x[..., : x.shape[-1] // 2], approximate='tanh') * x[..., x.shape[-1] // 2 :]",
+        _tensors(x=ROWS)),
     ),
     ("geglu", "exact"): (Formula(f"{F}.gelu(a) * b", _tensors(a=ROWS, b=ROWS)),),
     ("geglu", "approx"): (Formula(f"{F}.gelu(a, approximate='tanh') * b", _tensors(a=ROWS, b=ROWS)),),
@@ -77,7 +79,8 @@ FORMULAS: dict[tuple[str, ...], tuple[Formula, ...]] = {
         Formula(f"{F}.rms_norm(x, x.shape[-1:], weight, eps)", (*_tensors(x=ROWS, weight=VECTOR), EPS)),
     ),
     ("layer", "norm"): (
-        Formula(f"{F}.layer_norm(x, x.shape[-1:], weight, bias, eps)", (*_tensors(x=ROWS, weight=VECTOR, bias=VECTOR), EPS)),
+        Formula(f"{F}.layer_norm(x, x.shape[-1:], weight, bias, eps)", (*_tensors(x=ROWS, weight=VECTOR,
+        bias=VECTOR), EPS)),
     ),
     ("add", "rms", "norm"): (
         Formula(
@@ -95,7 +98,8 @@ FORMULAS: dict[tuple[str, ...], tuple[Formula, ...]] = {
     ("l2norm",): (
         Formula("x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps)", (*_tensors(x=ROWS), EPS)),
     ),
-    ("dyt",): (Formula("torch.tanh(alpha * x) * weight + bias", _tensors(x=ROWS, alpha=("1",), weight=VECTOR, bias=VECTOR)),),
+    ("dyt",): (Formula("torch.tanh(alpha * x) * weight + bias", _tensors(x=ROWS, alpha=("1",), weight=VECTOR,
+    bias=VECTOR)),),
     ("softmax",): (Formula("torch.softmax(x, -1)", _tensors(x=ROWS)),),
     ("log", "softmax"): (Formula("torch.log_softmax(x, -1)", _tensors(x=ROWS)),),
     ("matmul",): (Formula("a @ b", _tensors(a=ROWS, b=("N", "P"))),),
@@ -104,17 +108,19 @@ FORMULAS: dict[tuple[str, ...], tuple[Formula, ...]] = {
     ("bmm",): (Formula("a @ b", _tensors(a=("B", "M", "N"), b=("B", "N", "P"))),),
     ("relu", "squared"): (Formula("torch.relu(x).square()", _tensors(x=ROWS)),),
     ("cross", "entropy"): (
-        Formula(f"{F}.cross_entropy(x, target, reduction='none')", (*_tensors(x=ROWS), Argument("target", "tensor", ("M",)))),
+        Formula(f"{F}.cross_entropy(x, target, reduction='none')", (*_tensors(x=ROWS), Argument("target", "tensor",
+        ("M",)))),
         Formula(f"{F}.cross_entropy(x, target)", (*_tensors(x=ROWS), Argument("target", "tensor", ("M",)))),
     ),
     ("attention",): (
         Formula(
             f"{F}.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)",
-            (*_tensors(q=HEADS, k=HEADS, v=HEADS), Argument("causal", "bool", None, "True"), Argument("scale", "float", None, "0.25")),
+            (*_tensors(q=HEADS, k=HEADS, v=HEADS), Argument("causal", "bool", None, "True"), Argument("scale",
+            "float", None, "0.25")),
         ),
         Formula(
-            f"{F}.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=causal, "
-            "scale=scale).transpose(1, 2)",
+            f"{F}.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), "
+            "is_causal=causal, scale=scale).transpose(1, 2)",
             (*_tensors(q=("B", "T", "H", "D"), k=("B", "T", "H", "D"), v=("B", "T", "H", "D")),
              Argument("causal", "bool", None, "True"), Argument("scale", "float", None, "0.25")),
         ),

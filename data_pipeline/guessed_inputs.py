@@ -19,10 +19,14 @@ MOST = 64
 """Hypotheses for one function."""
 MAINS: tuple[Shape, ...] = (("M", "N"), ("B", "C", "N"), ("B", "C", "H", "W"), ("N",), ("B", "C", "U", "H", "W"))
 """Shapes of the first tensor where nothing states one."""
-FILLS = ("normal({})", "uniform({}low=0.05, high=0.95)", "uniform({}low=1.1, high=3.0)", "integers({}low=-9, high=10)", "booleans({})")  # fmt: skip
+FILLS = (
+    "normal({})", "uniform({}low=0.05, high=0.95)", "uniform({}low=1.1, high=3.0)", "integers({}low=-9, high=10)",
+    "booleans({})",
+)  # fmt: skip
 """What floating-point tensors are drawn from: anything; where a function is defined on part of the line only, less."""
 SIZES: dict[str, tuple[int, int, int, int]] = {
-    "B": (2, 1, 2, 2), "C": (4, 6, 8, 4), "H": (4, 2, 6, 4), "W": (8, 10, 4, 8), "U": (3, 4, 2, 3), "T": (64, 32, 128, 64),
+    "B": (2, 1, 2, 2), "C": (4, 6, 8, 4), "H": (4, 2, 6, 4), "W": (8, 10, 4, 8), "U": (3, 4, 2, 3), "T": (64, 32,
+    128, 64),
     "M": (4, 7, 3, 6), "N": (64, 100, 257, 48), "P": (32, 48, 16, 40), "K": (16, 32, 64, 16), "V": (16, 32, 32, 16),
     "D": (16, 32, 64, 16), "S": (32, 64, 48, 32), "G": (2, 3, 2, 2), "E": (4, 8, 6, 4),
 }  # fmt: skip
@@ -39,12 +43,17 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "dim": ("-1", "0", "1"), "dims": ("[-1]", "[0, 1]"), "axis": ("-1", "0"), "eps": ("1e-5",), "epsilon": ("1e-5",),
     "k": ("3",), "groups": ("2",), "group": ("2",), "num_groups": ("2",), "ngroups": ("2",), "causal": ("True",),
     "is_causal": ("True",), "scale": ("0.25",), "sm_scale": ("0.25",), "min": ("-0.5",), "max": ("0.5",), "p": ("2",),
-    "exponent": ("3",), "kernel_size": ("2", "[2, 2]"), "stride": ("1", "2"), "beta": ("0.7",), "chunk_size": ("16", "64"),
-    "diagonal": ("0",), "offset": ("0",), "value": ("0.5",), "other": ("0.75",), "weight": ("0.3",), "threshold": ("0.1",),
-    "lambd": ("0.5",), "alpha": ("1.0", "0.5"), "reduction": ("1",), "num_heads": ("H",), "output_final_state": ("True",),
-    "iou_threshold": ("0.5",), "upscale_factor": ("2",), "downscale_factor": ("2",), "iters": ("4",), "num_iters": ("4",),
-    "output_size": ("[5]", "[4, 6]", "[4, 3, 5]"), "padding": ("[1, 2]", "[1, 2, 1, 1]", "[1, 1, 1, 1, 1, 1]", "1", "[1, 1]"),
-    "shifts": ("[3]",), "size": ("[-1]",), "repeats": ("3", "[2, 3]"), "axis": ("-1",), "q": ("0.3",), "input_dtype": ("torch.float32",),
+    "exponent": ("3",), "kernel_size": ("2", "[2, 2]"), "stride": ("1", "2"), "beta": ("0.7",), "chunk_size": ("16",
+    "64"),
+    "diagonal": ("0",), "offset": ("0",), "value": ("0.5",), "other": ("0.75",), "weight": ("0.3",),
+    "threshold": ("0.1",),
+    "lambd": ("0.5",), "alpha": ("1.0", "0.5"), "reduction": ("1",), "num_heads": ("H",),
+    "output_final_state": ("True",),
+    "iou_threshold": ("0.5",), "upscale_factor": ("2",), "downscale_factor": ("2",), "iters": ("4",),
+    "num_iters": ("4",),
+    "output_size": ("[5]", "[4, 6]", "[4, 3, 5]"), "padding": ("[1, 2]", "[1, 2, 1, 1]", "[1, 1, 1, 1, 1, 1]", "1",
+    "[1, 1]"),
+    "shifts": ("[3]",), "size": ("[-1]",), "repeats": ("3", "[2, 3]"), "q": ("0.3",), "input_dtype": ("torch.float32",),
     "base": ("10000.0",), "size_average": ("True",), "temperature": ("0.7",), "ignore_index": ("-100",),
 }  # fmt: skip
 

@@ -6,21 +6,24 @@ the function itself, which is what can be learned from, stays as it is.
 """
 
 import ast
+import copy
 import re
 import textwrap
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
 
 from data_pipeline.namespace import FUNCTIONS, Definition
-from data_pipeline.slicing import Slice, UnsliceableError
+from data_pipeline.rewriting import UnsliceableError
+from data_pipeline.slicing import Slice
 
 VALUES = {
-    "torch_device_fn": "torch.cuda", "autotune_cache_kwargs": "{}", "ascend_compile_kwargs": "{}", "device_torch_lib": "torch.cuda",
+    "torch_device_fn": "torch.cuda", "autotune_cache_kwargs": "{}", "ascend_compile_kwargs": "{}",
+    "device_torch_lib": "torch.cuda",
     "device_platform": "'nvidia'", "custom_device_ctx": "torch.cuda.device", "device_context": "torch.cuda.device",
-    "check_shared_mem": "lambda *args, **kwargs: True", 
+    "check_shared_mem": "lambda *args, **kwargs: True",
 }  # fmt: skip
 """Definitions that find out at run time what holds on an NVIDIA GPU."""
 OTHER_VENDOR = re.compile(r"(^|_)(hip|amd|rocm|xpu|npu|intel|cdna|rdna|musa|mlu|ascend|mps|interpreter)(_|$|\d)", re.I)
@@ -99,7 +102,8 @@ def _configurations(slice: Slice, name: str) -> str:
     if entry is None:
         raise UnsliceableError(f"no tuned configurations for {name}")
     configs = []
-    for row in yaml.safe_load(entry[1]):
+    rows: Any = OmegaConf.to_container(OmegaConf.create(entry[1]))
+    for row in rows:
         for values in _generated(row) if row.get("gen") else [row]:
             numbers = "".join(f", {key}={values[key]}" for key in ("num_warps", "num_stages") if key in values)
             configs.append(f"triton.Config({values['META']!r}{numbers})")
@@ -131,10 +135,9 @@ def _pointwise(slice: Slice, found: Definition, node: ast.FunctionDef, decorator
     slice.bind("torch", "import torch")
     slice.bind("triton", "import triton")
     slice.bind("tl", "import triton.language as tl")
-    plain = ast.FunctionDef(
-        f"{found.name}_element", node.args, node.body, [ast.parse("triton.jit", mode="eval").body], None, None,
-        lineno=node.lineno, end_lineno=node.end_lineno, col_offset=0, type_params=[],
-    )  # fmt: skip
+    plain = copy.copy(node)
+    plain.name = f"{found.name}_element"
+    plain.decorator_list = [ast.parse("triton.jit", mode="eval").body]
     slice.of(Definition(found.module, f"{found.name}_element", plain), found.name)
     tensors = [n for n, yes in zip(names, is_tensor, strict=True) if yes]
     outs = [f"out{n}" for n in range(outputs)]
@@ -147,7 +150,8 @@ def _pointwise(slice: Slice, found: Definition, node: ast.FunctionDef, decorator
         stores="\n".join(f"    tl.store({o}_ptr + offsets, {o}, mask=mask)" for o in outs),
         parameters=", ".join([*names, *(f"{o}=None" for o in outs)]),
         first=", ".join(tensors) if len(tensors) > 1 else tensors[0],
-        prepared=f"[x.contiguous() for x in torch.broadcast_tensors({', '.join(tensors)})]" if len(tensors) > 1 else f"{tensors[0]}.contiguous()",
+        prepared=f"[x.contiguous() for x in torch.broadcast_tensors({', '.join(tensors)})]"
+        if len(tensors) > 1 else f"{tensors[0]}.contiguous()",
         allocations="\n".join(
             f"    if {o} is None:\n        {o} = torch.empty({tensors[0]}.shape, dtype={d}, device={tensors[0]}.device)"
             for o, d in zip(outs, dtypes, strict=True)

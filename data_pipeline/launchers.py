@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from data_pipeline.namespace import Definition, Inside, Package, SourceModule
-from data_pipeline.slicing import is_jit
+from data_pipeline.rewriting import is_jit
 
 OTHER_VENDORS = re.compile(
     r"(^|/)_?(ascend|cambricon|aipu|arm|hygon|iluvatar|kunlunxin|metax|mthreads|nvidia|sunrise|thead|tsingmicro|amd|xpu|"
@@ -61,7 +61,8 @@ class Launchers:
 
     def kernels(self, dotted: str, name: str) -> frozenset[tuple[str, str]]:
         """Kernels that a definition uses, directly or through others of the package."""
-        found, queue, seen = set(), [(dotted, name)], set()
+        found: set[tuple[str, str]] = set()
+        queue, seen = [(dotted, name)], set()
         while queue:
             key = queue.pop()
             if key in seen:
@@ -80,7 +81,8 @@ class Launchers:
 
     def _look(self, dotted: str, name: str) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
         meaning = self.package.resolve(dotted, name)
-        kernels, uses = set(), set()
+        kernels: set[tuple[str, str]] = set()
+        uses: set[tuple[str, str]] = set()
         if not isinstance(meaning, Definition):
             return frozenset(), frozenset()
         module = meaning.module
@@ -113,5 +115,6 @@ def described(module: SourceModule, node: ast.FunctionDef, kernels: frozenset[tu
     return Launcher(
         module.dotted, node.name, node.name, f"{module.path}:{node.lineno}", positional, len(node.args.defaults),
         tuple(a.arg for a in node.args.kwonlyargs), node.args.vararg is not None,
-        f"{sentence}." if 10 < len(sentence) < SUMMARY_CHARS and not sentence.lower().startswith("arg") else "", kernels,
+        f"{sentence}." if 10 < len(sentence) < SUMMARY_CHARS and not sentence.lower().startswith("arg") else "",
+        kernels,
     )  # fmt: skip

@@ -17,8 +17,8 @@ from data_pipeline.stated_shapes import stated
 PLAIN_WORDS = frozenset("ref reference naive torch pytorch native eager golden fallback baseline".split())
 """What a reference is called."""
 HOW_WORDS = PLAIN_WORDS | frozenset(
-    "triton fused chunk chunked parallel recurrent forward fwd launcher impl fn op ops cuda kernel func simple liger flash "
-    "apply py func interface wrapper iterative vectorized".split()
+    "triton fused chunk chunked parallel recurrent forward fwd launcher impl fn op ops cuda kernel func simple liger "
+    "flash apply py func interface wrapper iterative vectorized".split()
 )
 SAME_WORDS = {
     "bwd": "backward",
@@ -30,7 +30,8 @@ SAME_WORDS = {
 REFERENCE_FILE = re.compile(r"(^|[/_])(reference|references|naive|ref|torch_ref|default)(/|_|\.py$)")
 MENTION = re.compile(r"def \w*(ref|naive|torch|native|eager|golden|fallback|baseline)", re.I)
 SAME_NAMES = {
-    "inp": "x", "input": "x", "a": "x", "hiddenstates": "x", "inputs": "x", "input_": "x", "epsilon": "eps", "w": "weight",
+    "inp": "x", "input": "x", "a": "x", "hiddenstates": "x", "inputs": "x", "input_": "x", "epsilon": "eps",
+    "w": "weight",
     "smscale": "scale", "softmaxscale": "scale", "other": "y", "b": "y", "residuals": "residual", "queries": "q",
     "query": "q", "key": "k", "value": "v", "iscausal": "causal", "h0": "initialstate",
 }  # fmt: skip
@@ -182,7 +183,7 @@ def _kind(name: str, reference: ast.FunctionDef, launcher: ast.FunctionDef, part
                     return "tensor"
                 for kind in ("int", "float", "bool"):
                     if re.search(rf"\b{kind}\b", text):
-                        return kind  # type: ignore[return-value]
+                        return kind
                 if text.startswith("str") or "dtype" in text or "Callable" in text:
                     return "other"
     default = _parameters(reference)[name] or _parameters(launcher)[partner]

@@ -7,7 +7,8 @@ from data_pipeline.guessed_inputs import Shape
 from data_pipeline.namespace import SourceModule
 
 DOCUMENTED = re.compile(
-    r"^[ \t]*[`*-]*[ ]*(?P<name>\w+)[`*]*[ ]*(?:\([^)\n]*\))?[ ]*:(?P<text>(?:(?!\n[ \t]*\w+[ ]*(?:\([^)\n]*\))?[ ]*:).){0,240}?)"
+    r"^[ \t]*[`*-]*[ ]*(?P<name>\w+)[`*]*[ ]*(?:\([^)\n]*\))?[ ]*:"
+    r"(?P<text>(?:(?!\n[ \t]*\w+[ ]*(?:\([^)\n]*\))?[ ]*:).){0,240}?)"
     r"[\[(](?P<dims>(?:\.\.\.|\w+)(?:[ ]*[,x][ ]*\w+)*,?)[\])]",
     re.M | re.S,
 )
@@ -17,10 +18,13 @@ COMMENTED = re.compile(
 """`q: torch.Tensor,  # [B, T, H, K]` in a signature."""
 SYMBOLS = {
     "batch": "B", "batch_size": "B", "bsz": "B", "bs": "B", "n_batch": "B", "seq_len": "T", "seqlen": "T", "seq": "T",
-    "l": "T", "length": "T", "s": "T", "sequence_length": "T", "q_len": "T", "seqlen_q": "T", "num_tokens": "T", "tokens": "T",
+    "l": "T", "length": "T", "s": "T", "sequence_length": "T", "q_len": "T", "seqlen_q": "T", "num_tokens": "T",
+    "tokens": "T",
     "num_heads": "H", "n_heads": "H", "nheads": "H", "heads": "H", "head": "H", "num_head": "H", "head_dim": "D",
-    "headdim": "D", "head_size": "D", "d_head": "D", "dim": "D", "dstate": "K", "hidden_size": "N", "hidden": "N", "hidden_dim": "N",
-    "d_model": "N", "vocab_size": "N", "nrows": "M", "n_rows": "M", "ncols": "N", "n_cols": "N", "bt": "M", "chunk": "16",
+    "headdim": "D", "head_size": "D", "d_head": "D", "dim": "D", "dstate": "K", "hidden_size": "N", "hidden": "N",
+    "hidden_dim": "N",
+    "d_model": "N", "vocab_size": "N", "nrows": "M", "n_rows": "M", "ncols": "N", "n_cols": "N", "bt": "M",
+    "chunk": "16",
 }  # fmt: skip
 MOST_DIMS = 5
 
