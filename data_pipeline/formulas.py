@@ -33,6 +33,7 @@ NEUTRAL = {
 }  # fmt: skip
 """Switches that a launcher may require beside them."""
 ROWS: Shape = ("M", "N")
+HALVES: Shape = ("M", "2 * P")
 VECTOR: Shape = ("N",)
 HEADS: Shape = ("B", "H", "T", "D")
 
@@ -53,15 +54,15 @@ F = "torch.nn.functional"
 FORMULAS: dict[tuple[str, ...], tuple[Formula, ...]] = {
     ("swiglu",): (
         Formula(f"{F}.silu(a) * b", _tensors(a=ROWS, b=ROWS)),
-        Formula(f"{F}.silu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=ROWS)),
+        Formula(f"{F}.silu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=HALVES)),
     ),
     ("silu", "and", "mul"): (
-        Formula(f"{F}.silu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=ROWS)),
+        Formula(f"{F}.silu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=HALVES)),
         Formula(f"{F}.silu(a) * b", _tensors(a=ROWS, b=ROWS)),
     ),
     ("gelu", "and", "mul"): (
         Formula(f"{F}.gelu(a) * b", _tensors(a=ROWS, b=ROWS)),
-        Formula(f"{F}.gelu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=ROWS)),
+        Formula(f"{F}.gelu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=HALVES)),
     ),
     ("geglu",): (
         Formula(f"{F}.gelu(a, approximate='tanh') * b", _tensors(a=ROWS, b=ROWS)),
@@ -73,7 +74,7 @@ FORMULAS: dict[tuple[str, ...], tuple[Formula, ...]] = {
     ("geglu", "approx"): (Formula(f"{F}.gelu(a, approximate='tanh') * b", _tensors(a=ROWS, b=ROWS)),),
     ("reglu",): (
         Formula("torch.relu(a) * b", _tensors(a=ROWS, b=ROWS)),
-        Formula("torch.relu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=ROWS)),
+        Formula("torch.relu(x[..., : x.shape[-1] // 2]) * x[..., x.shape[-1] // 2 :]", _tensors(x=HALVES)),
     ),
     ("rms", "norm"): (
         Formula(f"{F}.rms_norm(x, x.shape[-1:], weight, eps)", (*_tensors(x=ROWS, weight=VECTOR), EPS)),

@@ -25,7 +25,7 @@ FILLS = (
 )  # fmt: skip
 """What floating-point tensors are drawn from: anything; where a function is defined on part of the line only, less."""
 SIZES: dict[str, tuple[int, int, int, int]] = {
-    "B": (2, 1, 2, 2), "C": (4, 6, 8, 4), "H": (4, 2, 6, 4), "W": (8, 10, 4, 8), "U": (3, 4, 2, 3), "T": (64, 32,
+    "B": (2, 1, 2, 2), "C": (4, 6, 8, 4), "H": (4, 6, 8, 4), "W": (8, 10, 4, 8), "U": (3, 4, 2, 3), "T": (64, 32,
     128, 64),
     "M": (4, 7, 3, 6), "N": (64, 100, 257, 48), "P": (32, 48, 16, 40), "K": (16, 32, 64, 16), "V": (16, 32, 32, 16),
     "D": (16, 32, 64, 16), "S": (32, 64, 48, 32), "G": (2, 3, 2, 2), "E": (4, 8, 6, 4),
@@ -40,7 +40,8 @@ POSITIVE = re.compile(r"^(.*scales?|var|variance|running_var|rstd|dt|delta|.*_st
 LAST = re.compile(r"^(w|b|weight|bias|gamma|beta|.*weight|.*bias|running_.*|norm_.*|scale_b|dim_scale)$", re.I)
 RIGHT = re.compile(r"^(mat2|b|batch2|other|vec|vec2|tensor2|rhs|right|B|weight|w|tensor)$")
 SCALARS: dict[str, tuple[str, ...]] = {
-    "dim": ("-1", "0", "1"), "dims": ("[-1]", "[0, 1]"), "axis": ("-1", "0"), "eps": ("1e-5",), "epsilon": ("1e-5",),
+    "dim": ("-1", "0", "1"), "dims": ("[-1]", "[0, 1]"), "axis": ("-1", "0", "1"), "eps": ("1e-5",),
+    "epsilon": ("1e-5",),
     "k": ("3",), "groups": ("2",), "group": ("2",), "num_groups": ("2",), "ngroups": ("2",), "causal": ("True",),
     "is_causal": ("True",), "scale": ("0.25",), "sm_scale": ("0.25",), "min": ("-0.5",), "max": ("0.5",), "p": ("2",),
     "exponent": ("3",), "kernel_size": ("2", "[2, 2]"), "stride": ("1", "2"), "beta": ("0.7",), "chunk_size": ("16",
@@ -162,6 +163,8 @@ def _values(argument: Argument, main: Shape, fill: str, first: bool) -> list[str
     if name.lower() in ("normalized_shape",):
         return [f"[{main[-1]}]"]
     known = list(SCALARS.get(name.lower(), ()))
+    if argument.kind == "ints" and known and not known[0].startswith("["):
+        known = [f"[{value}]" for value in known if not value.startswith("[")] + known
     if argument.literal:
         known.append(argument.literal)
     if name in main:

@@ -60,7 +60,7 @@ class Launchers:
                     yield described(module, node, kernels)
 
     def kernels(self, dotted: str, name: str) -> frozenset[tuple[str, str]]:
-        """Kernels that a definition uses, directly or through others of the package."""
+        """Kernels that a definition uses, directly or through others of the package; their helpers too."""
         found: set[tuple[str, str]] = set()
         queue, seen = [(dotted, name)], set()
         while queue:
@@ -70,7 +70,7 @@ class Launchers:
             seen.add(key)
             kernels, uses = self._uses(*key)
             found |= kernels
-            queue += uses
+            queue += uses | kernels
         return frozenset(found)
 
     def _uses(self, dotted: str, name: str) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:

@@ -64,7 +64,7 @@ class Rewriter(ast.NodeTransformer):
             self.generic_visit(node)
             return node
         name = self.slice.need(inside.dotted, node.attr)
-        return ast.copy_location(ast.Name(name, ast.Load()), node)
+        return ast.copy_location(ast.Constant(False) if name == "False" else ast.Name(name, ast.Load()), node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         called = ast.unparse(node.func)
@@ -87,6 +87,24 @@ class Rewriter(ast.NodeTransformer):
         ordering = len(node.ops) == 1 and isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE)
         if ordering and VERSION.search(ast.unparse(node)):
             return ast.copy_location(ast.Constant(isinstance(node.ops[0], ast.Gt | ast.GtE)), node)
+        self.generic_visit(node)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        """`False and …` needs no more."""
+        first = self.visit(node.values[0])
+        if isinstance(node.op, ast.And) and isinstance(first, ast.Constant) and first.value is False:
+            return first
+        node.values = [first, *(self.visit(value) for value in node.values[1:])]
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
+        """A branch that is never taken needs nothing."""
+        node.test = self.visit(node.test)
+        if isinstance(node.test, ast.Constant) and node.test.value is False:
+            node.body = [ast.Pass()]
+            self.generic_visit(node)
+            return node.orelse or ast.copy_location(ast.Pass(), node)
         self.generic_visit(node)
         return node
 

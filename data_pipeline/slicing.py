@@ -24,7 +24,7 @@ CANDIDATE_IMPORTS = frozenset(
 REFERENCE_IMPORTS = CANDIDATE_IMPORTS - {"triton"}
 MAX_DEFINITIONS = 80
 USUAL_NAMES = {"triton.language": "tl", "torch.nn.functional": "F", "numpy": "np"}
-SWITCH = re.compile(r"^_*(is|has|use|supports?|allow|enable)_|_(available|supported|enabled)$", re.I)
+SWITCH = re.compile(r"(^|_)(is|has|use|supports?|allow|enable)_|_(available|supported|enabled)$", re.I)
 """Names of host questions that are answered with no where their definition cannot come along."""
 
 
@@ -69,6 +69,8 @@ class Slice:
             return self._define(meaning)
         if isinstance(meaning, External):
             return self._import(meaning)
+        if meaning is None and SWITCH.search(wanted.rpartition(".")[2]) and wanted.rpartition(".")[2].isupper():
+            return "False"
         raise UnsliceableError(f"nothing in the package says what {wanted} is")
 
     def bind(self, local: str, statement: str) -> str:

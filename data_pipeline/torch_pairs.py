@@ -14,7 +14,7 @@ KINDS: dict[str, Kind] = {
     "Tensor": "tensor", "Tensor?": "tensor", "Tensor[]": "tensors", "int": "int", "SymInt": "int", "float": "float",
     "Scalar": "float", "bool": "bool", "int?": "int", "SymInt?": "int", "float?": "float", "Scalar?": "float",
 }  # fmt: skip
-WANTED = frozenset({"dim", "dims", "axis"})
+WANTED = frozenset({"dim", "dims", "axis", "min", "max"})
 """Optional arguments that make another operator of it: given a value although they have one."""
 
 
@@ -75,7 +75,7 @@ def _agreement(launcher: Launcher, operator: Operator) -> int | None:
     for mine, theirs in zip(launcher.positional, schema, strict=False):
         if theirs.type.startswith("Tensor"):
             continue
-        if _plain(mine) != _plain(theirs.name):
+        if not _plain(mine).startswith(_plain(theirs.name)):  # `mini` is a min that shadows no builtin
             return None
         score += 2
     return score
