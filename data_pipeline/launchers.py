@@ -21,8 +21,6 @@ class Launcher(NamedTuple):
 
     dotted: str
     name: str
-    qualified: str
-    """The name, or `Class.apply` of an autograd function."""
     where: str
     """Path and line."""
     positional: tuple[str, ...]
@@ -113,7 +111,7 @@ def described(module: SourceModule, node: ast.FunctionDef, kernels: frozenset[tu
     sentence = " ".join(text.split()).split(". ")[0].rstrip(".")
     positional = tuple(a.arg for a in [*node.args.posonlyargs, *node.args.args])
     return Launcher(
-        module.dotted, node.name, node.name, f"{module.path}:{node.lineno}", positional, len(node.args.defaults),
+        module.dotted, node.name, f"{module.path}:{node.lineno}", positional, len(node.args.defaults),
         tuple(a.arg for a in node.args.kwonlyargs), node.args.vararg is not None,
         f"{sentence}." if 10 < len(sentence) < SUMMARY_CHARS and not sentence.lower().startswith("arg") else "",
         kernels,

@@ -102,7 +102,7 @@ class SourceModule:
                         self.stars.append(self.import_names(_unstarred(node))["_"][0])
                 case ast.If():
                     first, second = node.body, node.orelse
-                    if ELSEWHERE.search(ast.unparse(node.test)):
+                    if ELSEWHERE.search(re.sub(r"\bnot [\w.]+", "", ast.unparse(node.test))):
                         first, second = second, first
                     self._read(first, weak)
                     self._read(second, weak=True)

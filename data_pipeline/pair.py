@@ -35,21 +35,20 @@ def candidate_files(
     given: Sequence[tuple[str | None, str]], picks: bool,
 ) -> tuple[str, ...]:  # fmt: skip
     """Candidate files that define `entry(*names)`; `given`: (parameter of the launcher, name) for each."""
-    direct = launcher.name == entry and launcher.name == launcher.qualified
     in_order = all(
         p is None or (i < len(launcher.positional) and launcher.positional[i] == p) for i, (p, _) in enumerate(given)
     )
-    direct = direct and [n for _, n in given] == list(names)
+    direct = launcher.name == entry and [n for _, n in given] == list(names)
     found = []
     for pick in (None, 0) if picks else (None,):
         plain = direct and in_order and pick is None
         slice = Slice(package, CANDIDATE_IMPORTS, written_out, table_entry, () if plain else (entry,))
-        local = slice.need(launcher.dotted, launcher.qualified.split(".")[0])
+        local = slice.need(launcher.dotted, launcher.name)
         if not plain:
-            call = local + launcher.qualified[len(launcher.qualified.split(".")[0]) :]
             inside = ", ".join(n if in_order or p is None else f"{p}={n}" for p, n in given)
             slice.statements.append(
-                f"def {entry}({', '.join(names)}):\n    return {call}({inside})" + ("" if pick is None else f"[{pick}]")
+                f"def {entry}({', '.join(names)}):\n    return {local}({inside})"
+                + ("" if pick is None else f"[{pick}]")
             )
         found.append(slice.text())
     return tuple(found)

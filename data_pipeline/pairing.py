@@ -106,7 +106,7 @@ def settled(archive: Archive, probe: Probe, judge: Judge) -> Iterator[Outcome]:
 
 
 def _sibling_pairs(package: Package, match: Match) -> Iterator[Pair]:
-    """One for the reference as it is, one for its first output alone."""
+    """One for the reference as it is, and one for its first output where it returns several."""
     launcher, reference = match.launcher, match.reference
     names = identifiers([name for _, name in match.given])
     entry = "_".join(key(launcher.name))
@@ -120,7 +120,7 @@ def _sibling_pairs(package: Package, match: Match) -> Iterator[Pair]:
     arguments = tuple(
         tuple(a._replace(name=n) for a, n in zip(belief, names, strict=True)) for belief in match.arguments
     )
-    for pick in ("", "[0]"):
+    for pick in ("", "[0]") if match.several else ("",):
         try:
             file = reference_file(package, reference.dotted, reference.name, entry, names, f"{{}}({calls}){pick}")
         except UnsliceableError as error:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from data_pipeline.guessed_inputs import Argument, Kind, Shape
 from data_pipeline.launchers import Launcher, Launchers, described
 from data_pipeline.namespace import Package, SourceModule
+from data_pipeline.parameters import kind_of, parameters
 from data_pipeline.stated_shapes import stated
 
 PLAIN_WORDS = frozenset("ref reference naive torch pytorch native eager golden fallback baseline".split())
@@ -58,8 +59,8 @@ class Match(NamedTuple):
     """(parameter of the launcher, parameter of the reference) for each argument."""
     arguments: tuple[tuple[Argument, ...], ...]
     """The arguments under different beliefs about their shapes, best first."""
-    tuples: bool
-    """One of the two may return more than the other."""
+    several: bool
+    """The reference may return more than the launcher: its first output is worth a try."""
 
 
 def key(name: str) -> tuple[str, ...]:
@@ -104,47 +105,49 @@ def _distance(launcher: Launcher, reference: Launcher) -> tuple[int, int]:
 
 
 def _match(package: Package, launcher: Launcher, reference: Reference) -> Iterator[Match]:
-    node = package.module(launcher.dotted).definitions[launcher.name]
+    """With the optional tensors that both take, and without."""
+    module = package.module(launcher.dotted)
+    node = module.definitions[launcher.name]
     assert isinstance(node, ast.FunctionDef)
-    mine, theirs = _parameters(node), _parameters(reference.node)
-    by_name = {_same(name): name for name in mine}
-    places = list(mine)
-    pairs: dict[str, str] = {}
-    for position, name in enumerate(theirs):
-        partner = name if name in mine else by_name.get(_same(name))
-        if partner is None and theirs[name] is None and position < len(places) and len(mine) == len(theirs):
-            partner = places[position]
-        if partner is not None and partner not in pairs.values():
-            pairs[name] = partner
-    if any(default is None and name not in pairs for name, default in theirs.items()):
+    mine, theirs = parameters(node), parameters(reference.node)
+    partners = _partners(mine, theirs)
+    if partners is None:
         return
-    if any(default is None and name not in pairs.values() for name, default in mine.items()):
-        return
-    shapes = [stated(launcher_node_module(package, launcher), node), stated(reference.module, reference.node)]
+    shapes = [stated(module, node), stated(reference.module, reference.node)]
     tried = set()
     for optional in (True, False):
         chosen = []
-        for name, partner in pairs.items():
-            kind = _kind(name, reference.node, node, partner)
+        for name, partner in partners.items():
+            kind = kind_of(name, reference.node, node, partner)
             required = theirs[name] is None or mine[partner] is None
             if required or (optional and kind == "tensor" and not NEVER.match(name) and not NEVER.match(partner)):
                 chosen.append((name, partner, kind))
         names = tuple(name for name, _, _ in chosen)
-        if names in tried or not any(kind == "tensor" for _, _, kind in chosen):
-            continue
-        tried.add(names)
-        alternatives = _alternatives(chosen, shapes, theirs, mine)
-        tuples = any(
-            "Tuple" in type(n.value).__name__ or isinstance(n.value, ast.Tuple)
-            for f in (node, reference.node)
-            for n in ast.walk(f)
-            if isinstance(n, ast.Return) and n.value
-        )
-        yield Match(launcher, reference.described, tuple((p, n) for n, p, _ in chosen), alternatives, tuples or True)
+        if names not in tried and any(kind == "tensor" for _, _, kind in chosen):
+            tried.add(names)
+            given = tuple((partner, name) for name, partner, _ in chosen)
+            believed = _alternatives(chosen, shapes, theirs, mine)
+            yield Match(launcher, reference.described, given, believed, _returns_several(reference.node))
 
 
-def launcher_node_module(package: Package, launcher: Launcher) -> SourceModule:
-    return package.module(launcher.dotted)
+def _partners(mine: dict[str, str | None], theirs: dict[str, str | None]) -> dict[str, str] | None:
+    """Parameter of the reference → parameter of the launcher; None if either requires more."""
+    by_name = {_same(name): name for name in mine}
+    places = list(mine)
+    found: dict[str, str] = {}
+    for position, name in enumerate(theirs):
+        partner = name if name in mine else by_name.get(_same(name))
+        if partner is None and theirs[name] is None and len(mine) == len(theirs):
+            partner = places[position]
+        if partner is not None and partner not in found.values():
+            found[name] = partner
+    missing = any(default is None and name not in found for name, default in theirs.items())
+    unused = any(default is None and name not in found.values() for name, default in mine.items())
+    return None if missing or unused else found
+
+
+def _returns_several(node: ast.FunctionDef) -> bool:
+    return any(isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple) for n in ast.walk(node))
 
 
 def _alternatives(
@@ -160,58 +163,6 @@ def _alternatives(
             arguments.append(Argument(name, kind, belief.get(name), literal if literal not in ("None", "...") else ""))
         found.append(tuple(arguments))
     return tuple(dict.fromkeys(found))
-
-
-def _parameters(node: ast.FunctionDef) -> dict[str, str | None]:
-    """Parameter → its default as text, None if it is required."""
-    positional = [*node.args.posonlyargs, *node.args.args]
-    defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults)) + list(node.args.defaults)
-    found = {a.arg: None if d is None else ast.unparse(d) for a, d in zip(positional, defaults, strict=True)}
-    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        found[argument.arg] = None if default is None else ast.unparse(default)
-    return found
-
-
-def _kind(name: str, reference: ast.FunctionDef, launcher: ast.FunctionDef, partner: str) -> Kind:
-    for node, wanted in ((reference, name), (launcher, partner)):
-        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-            if argument.arg == wanted and argument.annotation is not None:
-                text = ast.unparse(argument.annotation)
-                if re.search(r"[Ll]ist\[.*Tensor", text):
-                    return "tensors"
-                if "Tensor" in text:
-                    return "tensor"
-                for kind in ("int", "float", "bool"):
-                    if re.search(rf"\b{kind}\b", text):
-                        return kind
-                if text.startswith("str") or "dtype" in text or "Callable" in text:
-                    return "other"
-    default = _parameters(reference)[name] or _parameters(launcher)[partner]
-    if default is not None and default != "None":
-        if default in ("True", "False"):
-            return "bool"
-        return (
-            "float"
-            if re.fullmatch(r"-?[\d.]+(e-?\d+)?", default) and not default.lstrip("-").isdigit()
-            else "int"
-            if default.lstrip("-").isdigit()
-            else "other"
-        )
-    if re.match(
-        r"^(eps|epsilon|scale|sm_scale|softmax_scale|temperature|p|dropout_p|.*_scale_value|limit|alpha)$", name
-    ):
-        return "float" if not _used_as_tensor(name, reference) else "tensor"
-    if re.match(
-        r"^(dim|axis|num_.*|n_.*|.*_size|.*_len|causal|is_.*|use_.*|reverse|k|chunk|groups?|head_first|topk)$", name
-    ) and not _used_as_tensor(name, reference):
-        return "bool" if re.match(r"causal|is_|use_|reverse|head_first", name) else "int"
-    return "tensor"
-
-
-def _used_as_tensor(name: str, node: ast.FunctionDef) -> bool:
-    return any(
-        isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == name for n in ast.walk(node)
-    )
 
 
 def _same(name: str) -> str:
