@@ -3,7 +3,7 @@
 Purely syntactic: sources are parsed, never imported. A harvested kernel is SFT text (`kind="text"`): nothing here
 invents a reference for it. What the text lacks (a constant from another module, a helper imported from elsewhere)
 stays lacking; the record says where it came from, precisely enough to look. Where `pairing` made a task of a function
-that launches it, it is `paired`.
+that launches it, and the sandbox passed it, it is `paired`.
 """
 
 import ast
@@ -63,6 +63,7 @@ def harvest_pairs(archive: Archive, probe: Probe, judge: Judge) -> list[Kernel |
     for outcome in settled(archive, probe, judge):
         if outcome.task is not None:
             proposals.append((outcome.task, outcome.solution))
+        if outcome.solution:  # else nothing shows that the kernel computes what the task asks for
             used |= outcome.pair.launcher.kernels
     kernels = harvest_archive(archive)
     for position, kernel in enumerate(kernels):
