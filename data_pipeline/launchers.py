@@ -43,7 +43,7 @@ class Launchers:
         self._direct: dict[tuple[str, str], tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]] = {}
 
     def all(self) -> Iterator[Launcher]:
-        """By path and line; not those of other vendors, nor private ones."""
+        """By path and line; not those of other vendors, nor those that change an argument (`…_`, `…_out`)."""
         for dotted in sorted(self.package):
             if "triton" not in self.package.text(dotted) and "kernel" not in self.package.text(dotted):
                 continue
