@@ -57,6 +57,9 @@ class HubConfig(Group):
 class DataConfig(Group):
     packages: tuple[PackageConfig, ...]
     """Packages to harvest, downloaded by name and version from the package index; nothing of them is executed."""
+    pairing: bool
+    """Look for PyTorch code beside harvested kernels, and make tasks of both; isolated references and the sandbox are
+    run for it."""
     git: tuple[GitConfig, ...]
     """Repositories to harvest, likewise."""
     hub: tuple[HubConfig, ...]

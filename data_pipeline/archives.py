@@ -20,20 +20,20 @@ LICENCE_IN_TAR = r"^[^/]*/(LICEN[SC]E|COPYING)[^/]*$"
 """Source distributions and tars of repositories have one root folder."""
 
 
-def python_sources(path: Path) -> Iterator[tuple[str, str]]:
+def python_sources(path: Path, suffix: str = ".py") -> Iterator[tuple[str, str]]:
     """(path inside the archive, text) of every Python file that is UTF-8 and not huge, by path; those in a
-    tar lose their root.
+    tar lose their root. Another `suffix` gives other text files.
     """
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as archive:
             for info in sorted(archive.infolist(), key=lambda info: info.filename):
-                if info.filename.endswith(".py") and info.file_size <= MAX_SOURCE_BYTES:
+                if info.filename.endswith(suffix) and info.file_size <= MAX_SOURCE_BYTES:
                     yield from _decoded(info.filename, archive.read(info))
         return
     with tarfile.open(path) as archive:
         for member in sorted(archive, key=lambda member: member.name):
             file = archive.extractfile(member) if member.isfile() else None
-            if file is not None and member.name.endswith(".py") and member.size <= MAX_SOURCE_BYTES:
+            if file is not None and member.name.endswith(suffix) and member.size <= MAX_SOURCE_BYTES:
                 yield from _decoded(member.name.split("/", 1)[-1], file.read())
 
 

@@ -3,9 +3,11 @@
 Everything goes through the ledger, so a run that was killed goes on where it was, and ends in the same data set.
 """
 
+import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -17,12 +19,13 @@ from configs.stages import claim
 from configs.stamp import write_json
 from data_pipeline.admit import Admitter
 from data_pipeline.card import write_card
+from data_pipeline.checks import checks
 from data_pipeline.contamination import Benchmarks, kernelbench, tritonbench
 from data_pipeline.families import FAMILIES
 from data_pipeline.ledger import Ledger, Row
 from data_pipeline.probe import Probe, Prober
 from data_pipeline.screening import screen
-from data_pipeline.sources import Proposal, Source
+from data_pipeline.sources import Checks, Proposal, Source
 from data_pipeline.sources.git import git
 from data_pipeline.sources.hub import hub
 from data_pipeline.sources.inductor import inductor
@@ -103,23 +106,23 @@ async def build(
     if done is not None and not done["broken"]:
         return Summary.model_validate(done).model_copy(update={"judged_now": 0})
     benchmarks = _benchmarks(config.data)
-    chosen = sources(config.data)
-    workers = config.sandbox.workers or cores()
+    workers, judging = config.sandbox.workers or cores(), Judging.from_config(config.sandbox)
     with ExitStack() as stack:
+        probe = probe or stack.enter_context(Prober(workers))
+        asked = checks(asyncio.get_running_loop(), probe, sandbox, judging, workers)
+        chosen = sources(config.data, asked)
         ledger = Ledger(folder / "ledger.sqlite")
         stack.callback(ledger.close)
         progress = _Progress(ledger, watch)
         for source in chosen:
             if not ledger.finished(source.name):
-                for batch in _batches(source.proposals()):
+                async for batch in _batches(source.proposals):
                     ledger.propose(batch)
                     progress.found(len(batch))
                 ledger.finish(source.name)
         progress.read()
         screen(ledger, benchmarks, progress.advance)
-        probe = probe or stack.enter_context(Prober(workers))
         concurrency = 2 * workers  # one judged, one queued: workers never wait
-        judging = Judging.from_config(config.sandbox)
         judged = await Admitter(ledger, sandbox, judging, concurrency, probe, progress.advance).run()
         summary = _export(config, ledger, judged, benchmarks is not None, started)
     write_json(folder / "summary.json", summary.model_dump(mode="json"))
@@ -157,7 +160,7 @@ def settings(config: Config) -> dict[str, Any]:
     }
 
 
-def sources(data: DataConfig) -> list[Source]:
+def sources(data: DataConfig, checks: Checks) -> list[Source]:
     """Everything that the config asks for; of two duplicates, the one whose source stands first here stays.
 
     Raises:
@@ -168,19 +171,23 @@ def sources(data: DataConfig) -> list[Source]:
     for key, named, families in keys:
         if unknown := sorted(set(named) - families):
             raise ValueError(f"data.{key}={unknown} do not exist; there are {', '.join(sorted(families))}")
+    asked = checks if data.pairing else None
     return [
-        *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version)) for p in data.packages),
-        *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision)) for g in data.git),
+        *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version, asked)) for p in data.packages),
+        *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision, asked)) for g in data.git),
         Source("synthetic", partial(synthetic, data)),
         *([Source(f"inductor:{data.inductor}", partial(inductor, Path(data.inductor)))] if data.inductor else ()),
         *(Source(f"hub:{h.name}@{h.revision}/{h.split}", partial(hub, h)) for h in data.hub),
     ]
 
 
-def _batches(proposals: Iterable[Proposal]) -> Iterator[list[Proposal]]:
-    stream = iter(proposals)
-    while batch := list(islice(stream, TOGETHER)):
-        yield batch
+async def _batches(proposals: Callable[[], Iterable[Proposal]]) -> AsyncIterator[list[Proposal]]:
+    """Made in a thread of their own: a source may wait for answers that come through this event loop."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="source") as thread:
+        stream = await loop.run_in_executor(thread, lambda: iter(proposals()))
+        while batch := await loop.run_in_executor(thread, lambda: list(islice(stream, TOGETHER))):
+            yield batch
 
 
 def _benchmarks(data: DataConfig) -> Benchmarks | None:

@@ -1,6 +1,8 @@
-"""Operator families of references from elsewhere, by the operators they apply: what a split holds out, it must hold out
-wherever it comes from.
+"""Operator families of references from elsewhere, by operators or by name: what a split holds out,
+it must hold out wherever it comes from, so a family is called as in `data_pipeline.synthetic`.
 """
+
+import re
 
 from data_pipeline.operators import Operators
 
@@ -40,10 +42,34 @@ BY_OPERATOR: dict[str, frozenset[str]] = {
     ),
 }
 """A reference is of the first family that has one of its operators; `elementwise` if none has."""
-FAMILIES = (*BY_OPERATOR, "elementwise")
+BY_NAME = (
+    (r"attn|attention|mla|sdpa|delta|gla|retention|rwkv|mamba|ssd|titans|ttt|hgrn|nsa|based|abc|comba|kda|gsa|path",
+    "attention"),
+    (r"softmax|logsumexp|sinkhorn|sparsemax", "softmax"),
+    (r"norm|dyt", "normalisation"),
+    (r"loss|entropy|kl_?div|jsd|tvd|nll|dpo|grpo", "loss"),
+    (r"rope|rotary", "rotary"),
+    (r"quant|fp8|int8|int4|w8|w4|awq", "quantised"),
+    (r"(^|_)conv\w*(_|$)|im2col|unfold", "convolution"),
+    (r"(^|_)(b?mm|addmm|matmul|gemm|mv|addmv|dot|vdot|outer|addr|baddbmm|linear|kron)(_|$)", "matmul"),
+    (r"pool|upsample|pad\d?d?|pixel|interpolate", "image"),
+    (r"cum|scan", "scan"),
+    (r"sort|topk|kthvalue|unique", "sort"),
+    (r"sum|mean|amax|amin|max|min|argm|any|all|prod|var|std|count|trace", "reduction"),
+    (r"scatter", "scatter"),
+    (r"embed|gather|index|take", "gather"),
+    (r"where|mask|roll|flip|cat|stack|repeat|tile|slice|diag|tri[lu]|permute|copy|one_hot", "masked"),
+)  # fmt: skip
+"""Patterns of function names; the first that matches says the family."""
+FAMILIES = tuple(dict.fromkeys([*BY_OPERATOR, *(family for _, family in BY_NAME), "elementwise"]))
 
 
 def family_of(applied: Operators) -> str:
     """The family of a reference that applies these operators."""
     names = {name for name, _ in applied}
     return next((family for family, known in BY_OPERATOR.items() if names & known), "elementwise")
+
+
+def family_of_name(name: str) -> str:
+    """The family of a function that has a telling name; `elementwise` if it tells nothing else."""
+    return next((family for pattern, family in BY_NAME if re.search(pattern, name.lower())), "elementwise")

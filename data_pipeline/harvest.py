@@ -2,14 +2,20 @@
 
 Purely syntactic: sources are parsed, never imported. A harvested kernel is SFT text (`kind="text"`): nothing here
 invents a reference for it. What the text lacks (a constant from another module, a helper imported from elsewhere)
-stays lacking; the record says where it came from, precisely enough to look.
+stays lacking; the record says where it came from, precisely enough to look. Where `pairing` made a task of a function
+that launches it, and the sandbox passed it, it is `paired`.
 """
 
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from data_pipeline.archives import python_sources
+from data_pipeline.pairing.namespace import dotted_name
+from data_pipeline.pairing.settle import settled
+from data_pipeline.sources import Checks, Proposal
 from data_pipeline.task import Kernel, Provenance
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -46,6 +52,28 @@ def harvest(files: Iterable[tuple[str, str]], source: Provenance, label: str) ->
     return list(kernels.values())
 
 
+def harvest_archive(path: Path, source: Provenance, label: str, checks: Checks | None) -> list[Proposal]:
+    """The kernels of an archive, and the tasks that pairing makes of them.
+
+    Args:
+        checks: what pairing may ask; None: kernels alone.
+    """
+    kernels = harvest(python_sources(path), source, label)
+    if checks is None:
+        return list(kernels)
+    tasks: list[Proposal] = []
+    used: set[tuple[str, str]] = set()
+    for outcome in settled(path, source, f"pair-{label}", checks):
+        if outcome.task is not None:
+            tasks.append((outcome.task, outcome.solution))
+        if outcome.solution:  # else nothing shows that the kernel computes what the task asks for
+            used |= outcome.pair.launcher.kernels
+    for position, kernel in enumerate(kernels):
+        if (dotted_name(kernel.source.path.rpartition(":")[0]), kernel.name) in used:
+            kernels[position] = kernel.model_copy(update={"kind": "paired"})
+    return [*kernels, *tasks]
+
+
 class _Scoped(NamedTuple):
     node: Function
     text: str
@@ -59,7 +87,7 @@ class _Module:
 
     def __init__(self, path: str, source: str, tree: ast.Module) -> None:
         self.path = path
-        self.dotted = path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        self.dotted = dotted_name(path)
         self.imported = _imported(tree, self.dotted, is_package=path.endswith("/__init__.py"))
         self.lines = source.splitlines(keepends=True)
         self.jit_names = _names_of_jit(tree)

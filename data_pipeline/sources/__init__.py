@@ -13,6 +13,17 @@ from data_pipeline.task import Kernel, Task
 Proposal = tuple[Task, str] | Kernel
 
 
+class Checks(NamedTuple):
+    """What a source may ask about proposals that it is not sure of. Both block, and may be called from any thread."""
+
+    worth_posing: Callable[[list[Task]], list[str | None]]
+    """Of each task why it is not, None if it is; references run isolated."""
+    passes: Callable[[Task, str], str | None]
+    """Why the sandbox does not pass a solution; None if it does."""
+    threads: int
+    """From which it pays to ask at once."""
+
+
 class Source(NamedTuple):
     """One thing to collect from."""
 

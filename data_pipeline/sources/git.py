@@ -6,18 +6,19 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from data_pipeline.archives import licence, python_sources
-from data_pipeline.harvest import harvest
-from data_pipeline.sources import SourceUnavailableError
-from data_pipeline.task import Kernel, Provenance
+from data_pipeline.archives import licence
+from data_pipeline.harvest import harvest_archive
+from data_pipeline.sources import Checks, Proposal, SourceUnavailableError
+from data_pipeline.task import Provenance
 
 FETCH_SECONDS = 1800
 QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
 """A repository that asks for a password is one that cannot be had; large files are no kernels."""
 
 
-def git(url: str, revision: str) -> list[Kernel]:
-    """All Triton kernels of a repository, sorted by file and line; equal code counts once.
+def git(url: str, revision: str, checks: Checks | None = None) -> list[Proposal]:
+    """All Triton kernels of a repository, sorted by file and line; equal code counts once. Then what pairing makes of
+    them, if it may ask `checks`.
 
     Args:
         url: anything that `git fetch` understands: the folder of a clone too.
@@ -36,7 +37,7 @@ def git(url: str, revision: str) -> list[Kernel]:
         _run(url, revision, "-C", name, "archive", "--prefix=root/", f"--output={tar}", commit)
         source = Provenance(origin=f"git:{url}", version=commit, licence=licence(tar))
         label = re.sub(r"\W+", "-", url.rstrip("/").removesuffix(".git").rpartition("/")[2])
-        return harvest(python_sources(tar), source, f"git-{label}")
+        return harvest_archive(tar, source, f"git-{label}", checks)
 
 
 def _run(url: str, revision: str, *arguments: str) -> str:

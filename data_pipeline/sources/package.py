@@ -13,16 +13,17 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from data_pipeline.archives import licence, python_sources
-from data_pipeline.harvest import harvest
-from data_pipeline.sources import SourceUnavailableError
-from data_pipeline.task import Kernel, Provenance
+from data_pipeline.archives import licence
+from data_pipeline.harvest import harvest_archive
+from data_pipeline.sources import Checks, Proposal, SourceUnavailableError
+from data_pipeline.task import Provenance
 
 DOWNLOAD_SECONDS = 1800
 
 
-def package(name: str, version: str) -> list[Kernel]:
-    """All Triton kernels of NAME==VERSION, sorted by file and line; equal code counts once.
+def package(name: str, version: str, checks: Checks | None = None) -> list[Proposal]:
+    """All Triton kernels of NAME==VERSION, sorted by file and line; equal code counts once. Then what pairing makes of
+    them, if it may ask `checks`.
 
     Raises:
         SourceUnavailableError: it cannot be downloaded.
@@ -30,7 +31,7 @@ def package(name: str, version: str) -> list[Kernel]:
     with tempfile.TemporaryDirectory(prefix="kernelwright-package-") as folder:
         path = download(name, version, Path(folder))
         source = Provenance(origin=f"package:{name}", version=version, licence=licence(path))
-        return harvest(python_sources(path), source, f"pkg-{name}")
+        return harvest_archive(path, source, f"pkg-{name}", checks)
 
 
 def download(name: str, version: str, folder: Path) -> Path:

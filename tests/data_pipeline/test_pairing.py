@@ -1,18 +1,20 @@
 """Kernels with references, out of packages written here: nothing is imported, and nothing is believed unrun."""
 
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from data_pipeline.archives import Archive
-from data_pipeline.families import family
-from data_pipeline.guessed_inputs import MOST, Argument, hypotheses
-from data_pipeline.harvest import harvest_pairs
-from data_pipeline.pair import Pair
-from data_pipeline.pairing import Outcome, pairs, settle, settled
-from data_pipeline.quality import examine
-from data_pipeline.task import Kernel, Task
-from data_pipeline.torch_operators import operators
+from data_pipeline.families import family_of_name
+from data_pipeline.harvest import harvest_archive
+from data_pipeline.pairing.guessed_inputs import MOST, Argument, hypotheses
+from data_pipeline.pairing.pair import Pair
+from data_pipeline.pairing.settle import Outcome, pairs, settle, settled
+from data_pipeline.pairing.torch_operators import operators
+from data_pipeline.probe import Prober
+from data_pipeline.sources import Checks
+from data_pipeline.task import Kernel, Provenance, Task
 from data_pipeline.verify import Judging
 from sandbox.local import LocalSandbox
 from sandbox.screen import screen
@@ -131,7 +133,7 @@ def activate(a, b):
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("wheel") / "demo-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("demo/__init__.py", "")
@@ -140,30 +142,32 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
         wheel.writestr("demo/ops/references.py", REFERENCES)
         wheel.writestr("demo/ops/wrong.py", WRONG)
         wheel.writestr("demo/ops/generated.py", GENERATED)
-    return Archive(name="demo", version="1.0", path=path, licence="MIT")
+    return path
 
 
 @pytest.fixture(scope="module")
-def found(archive: Archive) -> dict[str, Pair]:
+def found(archive: Path) -> dict[str, Pair]:
     return {pair.launcher.name: pair for pair in reversed(list(pairs(archive)))}
 
 
-def probe(tasks: list[Task]) -> list[str | None]:
-    return [examine(task).reason for task in tasks]
+SOURCE = Provenance(origin="package:demo", version="1.0", licence="MIT")
+EASY = Checks(lambda tasks: [None] * len(tasks), lambda task, solution: None, 1)
+"""Believes everything."""
 
 
-class Judge:
-    """The session's sandbox."""
+@pytest.fixture(scope="module")
+def real(sandbox: LocalSandbox) -> Iterator[Checks]:
+    """The isolated quality process and the session's sandbox."""
 
-    def __init__(self, sandbox: LocalSandbox) -> None:
-        self.sandbox = sandbox
-
-    def __call__(self, task: Task, solution: str) -> str | None:
+    def passes(task: Task, solution: str) -> str | None:
         judging = Judging()
         job = task.job(solution, policy=judging.policy, targets=(), limits=judging.limits, timing=None)
-        verdict = self.sandbox.judge(job)
+        verdict = sandbox.judge(job)
         assert isinstance(verdict, Passed | Rejected), verdict
         return None if isinstance(verdict, Passed) else verdict.reason
+
+    with Prober(2) as prober:
+        yield Checks(lambda tasks: [prober.examine(task).reason for task in tasks], passes, 2)
 
 
 def test_each_mechanism_finds_its_pair_and_no_other(found: dict[str, Pair]) -> None:
@@ -178,7 +182,7 @@ def test_a_launcher_that_needs_what_a_candidate_may_not_have_is_named(found: dic
     assert found["exp"].solutions == () and found["exp"].unsliceable == "needs requests"
 
 
-def test_a_candidate_stands_alone_and_keeps_comments(archive: Archive, found: dict[str, Pair]) -> None:
+def test_a_candidate_stands_alone_and_keeps_comments(found: dict[str, Pair]) -> None:
     (code, _) = found["softcap"].solutions
     for part in (
         "# odd in x",
@@ -189,7 +193,7 @@ def test_a_candidate_stands_alone_and_keeps_comments(archive: Archive, found: di
         assert part in code
     for part in ("demo", "logger", "guard", "environ", "subprocess"):
         assert part not in code
-    (task,) = [t for t, _ in [_first(archive, found["softcap"])]]
+    task, _ = _first(found["softcap"])
     job = task.job(code, policy="triton_only", targets=(), limits=Judging().limits, timing=None)
     assert not isinstance(screen(job), Rejected)
 
@@ -200,8 +204,8 @@ def test_a_generated_launcher_is_written_out(found: dict[str, Pair]) -> None:
     assert "blend_kernel[" in code and "torch.result_type(a, b)" in code
 
 
-def test_pairs_become_verified_tasks(archive: Archive, sandbox: LocalSandbox) -> None:
-    outcomes = {o.pair.launcher.name: o for o in settled(archive, probe, Judge(sandbox))}
+def test_pairs_become_verified_tasks(archive: Path, real: Checks) -> None:
+    outcomes = {o.pair.launcher.name: o for o in settled(archive, SOURCE, "demo", real)}
     solved = {name for name, outcome in outcomes.items() if outcome.solution}
     assert solved == {"softcap", "lerp", "swiglu_forward"}, {n: o.reason for n, o in outcomes.items()}
     task = outcomes["softcap"].task
@@ -211,23 +215,20 @@ def test_pairs_become_verified_tasks(archive: Archive, sandbox: LocalSandbox) ->
     assert "SCALE = 1.0" in task.reference and task.hidden_cases
 
 
-def test_a_kernel_that_is_wrong_leaves_a_task_without_solution(
-    archive: Archive, found: dict[str, Pair], sandbox: LocalSandbox
-) -> None:
-    outcome = settle(archive, found["halve"], probe, Judge(sandbox))
+def test_a_kernel_that_is_wrong_leaves_a_task_without_solution(found: dict[str, Pair], real: Checks) -> None:
+    outcome = settle(found["halve"], SOURCE, "demo", real)
     assert outcome.task is not None and outcome.solution == "" and "relative L2 error" in outcome.reason
 
 
-def test_a_reference_that_quality_refuses_on_every_guess_makes_no_task(
-    found: dict[str, Pair], archive: Archive
-) -> None:
+def test_a_reference_that_quality_refuses_on_every_guess_makes_no_task(found: dict[str, Pair], real: Checks) -> None:
     constant = found["halve"]._replace(reference="import torch\n\ndef halve(x):\n    return torch.zeros_like(x)\n")
-    outcome = settle(archive, constant, probe, lambda task, solution: None)
+    outcome = settle(constant, SOURCE, "demo", real)
     assert outcome.task is None and "zero passes" in outcome.reason
 
 
-def test_harvest_gives_kernels_and_tasks(archive: Archive) -> None:
-    proposals = harvest_pairs(archive, lambda tasks: [None] * len(tasks), lambda task, solution: None)
+def test_harvest_gives_kernels_and_tasks(archive: Path) -> None:
+    assert all(isinstance(p, Kernel) and p.kind == "text" for p in harvest_archive(archive, SOURCE, "demo", None))
+    proposals = harvest_archive(archive, SOURCE, "demo", EASY)
     kernels = {p.name: p.kind for p in proposals if isinstance(p, Kernel)}
     assert kernels["_softcap_kernel"] == kernels["squashed"] == "paired"
     tasks = {p[0].entry_point: p[1] for p in proposals if isinstance(p, tuple)}
@@ -256,10 +257,10 @@ def test_operators_of_torch_are_read_with_their_arguments() -> None:
      ("addmm", "matmul"), ("cross_entropy_loss", "loss")],
 )  # fmt: skip
 def test_families(name: str, expected: str) -> None:
-    assert family(name) == expected
+    assert family_of_name(name) == expected
 
 
-def _first(archive: Archive, pair: Pair) -> tuple[Task, str]:
-    outcome: Outcome = settle(archive, pair, lambda tasks: [None] * len(tasks), lambda task, solution: None)
+def _first(pair: Pair) -> tuple[Task, str]:
+    outcome: Outcome = settle(pair, SOURCE, "demo", EASY)
     assert outcome.task is not None
     return outcome.task, outcome.solution

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from data_pipeline.guessed_inputs import Argument, Kind
-from data_pipeline.launchers import Launcher
-from data_pipeline.namespace import Package
-from data_pipeline.pair import Pair, candidate_files, identifiers
-from data_pipeline.rewriting import UnsliceableError
-from data_pipeline.torch_operators import Operator, SchemaArgument, operators
+from data_pipeline.pairing.guessed_inputs import Argument, Kind
+from data_pipeline.pairing.launchers import Launcher
+from data_pipeline.pairing.namespace import Package
+from data_pipeline.pairing.pair import Pair, candidate_files, identifiers
+from data_pipeline.pairing.rewriting import UnsliceableError
+from data_pipeline.pairing.torch_operators import Operator, SchemaArgument, operators
 
 KINDS: dict[str, Kind] = {
     "Tensor": "tensor", "Tensor?": "tensor", "Tensor[]": "tensors", "int": "int", "SymInt": "int", "float": "float",

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from data_pipeline.guessed_inputs import Kind
+from data_pipeline.pairing.guessed_inputs import Kind
 
 KINDS: tuple[tuple[str, Kind], ...] = (
     (r"[Ll]ist\[.*Tensor", "tensors"), (r"Tensor", "tensor"), (r"\bint\b", "int"), (r"\bfloat\b", "float"),

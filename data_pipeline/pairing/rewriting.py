@@ -6,10 +6,10 @@ import copy
 import re
 from typing import TYPE_CHECKING
 
-from data_pipeline.namespace import FUNCTIONS, External, Inside, Meaning, Package, SourceModule
+from data_pipeline.pairing.namespace import FUNCTIONS, External, Inside, Meaning, Package, SourceModule
 
 if TYPE_CHECKING:
-    from data_pipeline.slicing import Slice
+    from data_pipeline.pairing.slicing import Slice
 
 KEPT_DECORATORS = re.compile(
     r"^(staticmethod|classmethod|property|(dataclasses\.)?dataclass\b|(functools\.)?(lru_)?cache\b)"

@@ -15,9 +15,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from data_pipeline.namespace import FUNCTIONS, Definition
-from data_pipeline.rewriting import UnsliceableError
-from data_pipeline.slicing import Slice
+from data_pipeline.pairing.namespace import FUNCTIONS, Definition
+from data_pipeline.pairing.rewriting import UnsliceableError
+from data_pipeline.pairing.slicing import Slice
 
 VALUES = {
     "torch_device_fn": "torch.cuda", "autotune_cache_kwargs": "{}", "ascend_compile_kwargs": "{}",

@@ -12,26 +12,26 @@ it; a right reference whose candidate does not pass or cannot stand alone is a t
 import hashlib
 import keyword
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.archives import Archive, python_sources
-from data_pipeline.families import family
-from data_pipeline.formulas import readings
-from data_pipeline.guessed_inputs import Inputs, hypotheses
-from data_pipeline.launchers import Launcher, Launchers
-from data_pipeline.namespace import Package
-from data_pipeline.pair import Pair, candidate_files, identifiers, reference_file
-from data_pipeline.rewriting import UnsliceableError
-from data_pipeline.siblings import Match, key, matches
+from data_pipeline.archives import python_sources
+from data_pipeline.families import family_of_name
+from data_pipeline.pairing.formulas import readings
+from data_pipeline.pairing.guessed_inputs import Inputs, hypotheses
+from data_pipeline.pairing.launchers import Launcher, Launchers
+from data_pipeline.pairing.namespace import Package
+from data_pipeline.pairing.pair import Pair, candidate_files, identifiers, reference_file
+from data_pipeline.pairing.rewriting import UnsliceableError
+from data_pipeline.pairing.siblings import Match, key, matches
+from data_pipeline.pairing.torch_pairs import torch_pairs
+from data_pipeline.sources import Checks
 from data_pipeline.task import Provenance, Task
-from data_pipeline.torch_pairs import torch_pairs
 
-Probe = Callable[[list[Task]], list[str | None]]
-"""Says of each task why it is not worth posing, None if it is. Runs third-party references: isolated."""
-Judge = Callable[[Task, str], str | None]
-"""Says why a solution does not pass on a task, None if it does."""
 TOGETHER = 6
 """Hypotheses examined at once."""
 ACCEPTED = 3
@@ -50,9 +50,9 @@ class Outcome(NamedTuple):
     """Why there is no task, or no solution."""
 
 
-def pairs(archive: Archive) -> Iterator[Pair]:
-    """All launchers of a package for which a reference was found, in the order of paths and lines; nothing is run."""
-    package = Package(python_sources(archive.path), python_sources(archive.path, ".yaml"))
+def pairs(path: Path) -> Iterator[Pair]:
+    """All launchers of an archive for which a reference was found, in the order of paths and lines; nothing is run."""
+    package = Package(python_sources(path), python_sources(path, ".yaml"))
     launchers = Launchers(package)
     for launcher in launchers.all():
         yield from torch_pairs(package, launcher)
@@ -61,15 +61,15 @@ def pairs(archive: Archive) -> Iterator[Pair]:
         yield from _sibling_pairs(package, match)
 
 
-def settle(archive: Archive, pair: Pair, probe: Probe, judge: Judge) -> Outcome:
+def settle(pair: Pair, source: Provenance, label: str, checks: Checks) -> Outcome:
     """Find inputs on which the reference makes a task, then a solution that passes on it."""
     accepted: list[Task] = []
     reason = pair.unsliceable or "no tensor among its arguments"
     for arguments in pair.arguments:
-        proposed = (_task(archive, pair, inputs) for inputs in hypotheses(arguments))
+        proposed = (_task(pair, source, label, inputs) for inputs in hypotheses(arguments))
         good: list[Task] = []
         while not good and (batch := list(islice(proposed, TOGETHER))):
-            answers = probe(batch)
+            answers = checks.worth_posing(batch)
             good = [task for task, answer in zip(batch, answers, strict=True) if answer is None]
             reason = answers[0] or reason
         accepted += good[: ACCEPTED - len(accepted)] if len(pair.arguments) == 1 else good[:2]
@@ -78,31 +78,41 @@ def settle(archive: Archive, pair: Pair, probe: Probe, judge: Judge) -> Outcome:
     failed = pair.unsliceable
     for solution in pair.solutions:
         for task in accepted:
-            rejection = judge(task, solution)
+            rejection = checks.passes(task, solution)
             if rejection is None:
                 return Outcome(pair, task, solution, "")
             failed = failed or rejection
     return Outcome(pair, accepted[0], "", failed)
 
 
-def settled(archive: Archive, probe: Probe, judge: Judge) -> Iterator[Outcome]:
-    """One outcome for each reference with its arguments: the first launcher that passes, else the first task, else why
-    there is none.
+def settled(path: Path, source: Provenance, label: str, checks: Checks) -> Iterator[Outcome]:
+    """One outcome for each reference with its arguments, in order: the first launcher that passes, else the first task,
+    else why there is none.
+
+    Args:
+        path: of the archive.
+        source: where it is from; `path` is filled in here.
+        label: what the ids of the tasks begin with.
+        checks: asked from `checks.threads` threads at once.
     """
     groups: dict[tuple[str, tuple[str, ...]], list[Pair]] = {}
-    for pair in pairs(archive):
+    for pair in pairs(path):
         names = tuple(argument.name for belief in pair.arguments[:1] for argument in belief)
         groups.setdefault((pair.where, names), []).append(pair)
-    for group in groups.values():
-        best: Outcome | None = None
-        for pair in group:
-            outcome = settle(archive, pair, probe, judge)
-            if best is None or (outcome.task is not None and (best.task is None or outcome.solution)):
-                best = outcome
-            if best.solution:
-                break
-        assert best is not None
-        yield best
+    with ThreadPoolExecutor(checks.threads, thread_name_prefix="pairing") as threads:
+        yield from threads.map(partial(_best, source=source, label=label, checks=checks), groups.values())
+
+
+def _best(group: list[Pair], source: Provenance, label: str, checks: Checks) -> Outcome:
+    best: Outcome | None = None
+    for pair in group:
+        outcome = settle(pair, source, label, checks)
+        if best is None or (outcome.task is not None and (best.task is None or outcome.solution)):
+            best = outcome
+        if best.solution:
+            break
+    assert best is not None
+    return best
 
 
 def _sibling_pairs(package: Package, match: Match) -> Iterator[Pair]:
@@ -148,16 +158,13 @@ def _formula_pairs(package: Package, launcher: Launcher) -> Iterator[Pair]:
         )
 
 
-def _task(archive: Archive, pair: Pair, inputs: Inputs) -> Task:
+def _task(pair: Pair, source: Provenance, label: str, inputs: Inputs) -> Task:
     reference = f"{pair.reference.rstrip()}\n\n\n{inputs.source}"
     digest = hashlib.sha256((reference + pair.launcher.where).encode()).hexdigest()[:16]
     return Task(
-        id=f"pair-{archive.name}-{digest}",
-        family=family(pair.entry_point),
-        source=Provenance(
-            origin=f"package:{archive.name}", version=archive.version, licence=archive.licence,
-            path=f"{pair.launcher.where} with {pair.where}",
-        ),
+        id=f"{label}-{digest}",
+        family=family_of_name(pair.entry_point),
+        source=source.model_copy(update={"path": f"{pair.launcher.where} with {pair.where}"}),
         description=pair.launcher.summary or f"`{pair.entry_point}`, as `{pair.where}` computes it.",
         reference=reference,
         entry_point=pair.entry_point,

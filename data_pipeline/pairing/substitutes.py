@@ -1,6 +1,6 @@
 """Small things of modules that a candidate may not import, written out."""
 
-from data_pipeline.namespace import External
+from data_pipeline.pairing.namespace import External
 
 REARRANGE = '''
 def {name}(tensor, pattern, **sizes):

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from data_pipeline.guessed_inputs import Argument
-from data_pipeline.idioms import table_entry, written_out
-from data_pipeline.launchers import Launcher
-from data_pipeline.namespace import Package
-from data_pipeline.slicing import CANDIDATE_IMPORTS, REFERENCE_IMPORTS, Slice
+from data_pipeline.pairing.guessed_inputs import Argument
+from data_pipeline.pairing.idioms import table_entry, written_out
+from data_pipeline.pairing.launchers import Launcher
+from data_pipeline.pairing.namespace import Package
+from data_pipeline.pairing.slicing import CANDIDATE_IMPORTS, REFERENCE_IMPORTS, Slice
 
 Mechanism = Literal["torch", "sibling", "formula"]
 

@@ -3,8 +3,8 @@
 import ast
 import re
 
-from data_pipeline.guessed_inputs import Shape
-from data_pipeline.namespace import SourceModule
+from data_pipeline.pairing.guessed_inputs import Shape
+from data_pipeline.pairing.namespace import SourceModule
 
 DOCUMENTED = re.compile(
     r"^[ \t]*[`*-]*[ ]*(?P<name>\w+)[`*]*[ ]*(?:\([^)\n]*\))?[ ]*:"

@@ -13,9 +13,9 @@ import copy
 import re
 from collections.abc import Callable, Iterable
 
-from data_pipeline.namespace import FUNCTIONS, Definition, External, Meaning, Package
-from data_pipeline.rewriting import Rewriter, UnsliceableError
-from data_pipeline.substitutes import SUBSTITUTES
+from data_pipeline.pairing.namespace import FUNCTIONS, Definition, External, Meaning, Package
+from data_pipeline.pairing.rewriting import Rewriter, UnsliceableError
+from data_pipeline.pairing.substitutes import SUBSTITUTES
 
 CANDIDATE_IMPORTS = frozenset(
     ["torch", "triton", "math", "typing", "functools", "dataclasses", "collections", "itertools", "numpy", "__future__"]

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from data_pipeline.namespace import Definition, Inside, Package, SourceModule
-from data_pipeline.rewriting import is_jit
+from data_pipeline.pairing.namespace import Definition, Inside, Package, SourceModule
+from data_pipeline.pairing.rewriting import is_jit
 
 OTHER_VENDORS = re.compile(
     r"(^|/)_?(ascend|cambricon|aipu|arm|hygon|iluvatar|kunlunxin|metax|mthreads|nvidia|sunrise|thead|tsingmicro|amd|xpu|"

@@ -8,9 +8,9 @@ package computes; the sandbox decides whether the kernel agrees.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from data_pipeline.guessed_inputs import Argument, Shape
-from data_pipeline.launchers import Launcher
-from data_pipeline.siblings import key
+from data_pipeline.pairing.guessed_inputs import Argument, Shape
+from data_pipeline.pairing.launchers import Launcher
+from data_pipeline.pairing.siblings import key
 
 ROLES = {
     "x": "x input inp X a A hidden_states _input input_ logits scores S h",

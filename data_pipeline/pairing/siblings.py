@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from data_pipeline.guessed_inputs import Argument, Kind, Shape
-from data_pipeline.launchers import Launcher, Launchers, described
-from data_pipeline.namespace import Package, SourceModule
-from data_pipeline.parameters import kind_of, parameters
-from data_pipeline.stated_shapes import stated
+from data_pipeline.pairing.guessed_inputs import Argument, Kind, Shape
+from data_pipeline.pairing.launchers import Launcher, Launchers, described
+from data_pipeline.pairing.namespace import Package, SourceModule
+from data_pipeline.pairing.parameters import kind_of, parameters
+from data_pipeline.pairing.stated_shapes import stated
 
 PLAIN_WORDS = frozenset("ref reference naive torch pytorch native eager golden fallback baseline".split())
 """What a reference is called."""

@@ -1,0 +1,1 @@
+"""Harvested kernels beside PyTorch code for the same: `settle` finds tasks and solutions, the rest reads and slices."""
