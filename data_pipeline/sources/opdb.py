@@ -5,8 +5,8 @@ OpInfo's samples say how an operator is called; their tensors are tiny, so shape
 """
 
 import hashlib
-import itertools
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +17,7 @@ from data_pipeline.quality import examine
 from data_pipeline.sources.opdb_programs import Program, programs
 from data_pipeline.sources.opdb_render import public, summary
 from data_pipeline.sources.opdb_tables import DIFFICULTY, NO_INTEGERS, key, listed, skipped
-from data_pipeline.sources.opdb_template import Dim, Template, concrete
+from data_pipeline.sources.opdb_template import STEP, Dim, Template, concrete
 from data_pipeline.sources.opdb_values import Values, draw_text, dtype_text, words
 from data_pipeline.task import Provenance, Task
 from sandbox.types import Case, Distribution
@@ -159,10 +159,9 @@ def _sizes(template: Template, rng: random.Random, ragged: bool) -> Sizes | None
     """
     for attempt in range(DRAWS):
         sizes = {name: _size(template, name, rng, ragged, attempt) for name in template.sizes}
-        outputs = template.fits(sizes)
-        shapes = [concrete(shape, sizes) for shape in template.shapes]
-        total = sum(torch.Size(shape).numel() for shape in shapes) + sum(out.numel() for out in outputs or ())
-        if outputs is not None and total <= MOST_ELEMENTS:
+        total = sum(math.prod(concrete(shape, sizes)) for shape in template.shapes)
+        outputs = template.fits(sizes) if total <= MOST_ELEMENTS else None
+        if outputs is not None and total + sum(out.numel() for out in outputs) <= MOST_ELEMENTS:
             return sizes
     return None
 
@@ -173,13 +172,12 @@ def _size(template: Template, name: str, rng: random.Random, ragged: bool, attem
         for shape in sorted(template.shapes, key=len, reverse=True)
         if name in shape
     )
-    rank = min(len(shape), 5)
-    axis = max(axis - (len(shape) - rank), 0)
+    rank = len(shape)
     if rank == 1 and max(len(other) for other in template.shapes) > 1:
         rank, axis = 2, 0
     shrink = 1 + attempt // 8
-    if attempt % 2:
-        return template.sizes[name] + 12 * rng.randrange(1, 6) // shrink if shrink < 3 else template.sizes[name] + 12
+    if attempt % 2 and rng.random() < 0.7:
+        return template.sizes[name] + STEP * rng.randrange(RAGGED[rank][axis][1] // STEP // shrink + 1)
     if ragged:
         low, high = RAGGED[rank][axis]
         return rng.randrange(low | 1, max(high // shrink, low + 4), 2)

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from data_pipeline.sources.opdb_render import Text, holes, parameters, public, simplified, write
-from data_pipeline.sources.opdb_render import REVERSED
+from data_pipeline.sources.opdb_render import SWAPPED, Text, holes, parameters, public, simplified, write
 from data_pipeline.sources.opdb_tables import PERMUTED, family, key, listed, wanted
-from data_pipeline.sources.opdb_template import REFUSALS, Call, Hole, Template, Trailing, generalise, leaves
+from data_pipeline.sources.opdb_template import AXES, REFUSALS, Call, Hole, Template, Trailing, generalise, leaves
 from data_pipeline.sources.opdb_values import Values, of_range
 
 MOST = 10
@@ -145,12 +144,13 @@ def _taken_apart(op: Any, sample: Any) -> tuple[Call, list[torch.Tensor]]:
             return float(f"{value:.{DIGITS}g}")
         return torch.float32 if value is torch.float64 else value
 
-    args = [hollow(value) for value in (sample.input, *sample.args)]
+    given = [sample.input, *sample.args]
+    if op.name in SWAPPED:
+        given[:2] = given[1::-1]
+    args = [hollow(value) for value in given]
     kwargs = {name: hollow(value) for name, value in sample.kwargs.items()}
     if op.name in ("nn.functional.layer_norm", "nn.functional.rms_norm"):
         args[1] = Trailing(len(args[1]))
-    if op.name in REVERSED:
-        args.reverse()
     found = public(op.name)
     return Call(op.op if found is None else found[1], tuple(args), kwargs), tensors
 
@@ -159,7 +159,7 @@ def _fit(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> bool:
     """Whether there is something to compute on: no scalars alone, nothing empty, nothing complex."""
     return (
         bool(tensors)
-        and max(t.dim() for t in tensors) > 0
+        and 0 < max(t.dim() for t in tensors) <= len(AXES)
         and tensors[0].dim() > 0
         and all(t.numel() and not t.is_complex() and not t.is_sparse for t in tensors)
         and any(t.dtype == dtype for t in tensors)

@@ -14,8 +14,8 @@ from data_pipeline.sources.opdb_template import Call, Hole, Trailing
 NAMES = {"input": "x", "self": "x", "other": "y", "tensor": "x", "tensors": "x", "lambda": "lambd"}
 LETTERS = "abcdefgh"
 MAX_NAME = 44
-REVERSED = ("einsum", "polygamma")
-"""OpInfo passes their two arguments the other way round than they are called."""
+SWAPPED = ("einsum", "polygamma", "where", "nn.functional.embedding")
+"""OpInfo passes their first two arguments the other way round than they are called."""
 
 
 class Parameter(NamedTuple):

@@ -31,6 +31,7 @@ SKIPPED: dict[str, str] = {
         argwhere bincount masked_select nonzero nonzero_static repeat_interleave unique unique_consecutive
         nn.functional.one_hot
     """,
+    "the result is float64": "float_power",
     "no tensor comes out": "allclose broadcast_shapes equal item",
     "complex numbers": """
         angle cdouble cfloat chalf complex imag isreal nn.functional.silu/complex polar sgn view_as_complex view_as_real
@@ -51,7 +52,7 @@ SKIPPED: dict[str, str] = {
         torch.ops.aten._efficient_attention_forward bmm/triton_optimized nn.functional.batch_norm/without_cudnn
     """,
     "internal: the public operator is here too": """
-        _batch_norm_with_update _chunk_cat _native_batch_norm_legit _segment_reduce _softmax_backward_data
+        _batch_norm_with_update _chunk_cat _native_batch_norm_legit _segment_reduce/* _softmax_backward_data
         _unsafe_masked_index _unsafe_masked_index_put_accumulate _upsample_bilinear2d_aa addmm/decomposed
         constant_pad_nd grid_sampler_* hash_tensor max_pool2d_with_indices_backward native_batch_norm
         native_group_norm native_layer_norm torch.ops.aten.*
@@ -61,7 +62,7 @@ SKIPPED: dict[str, str] = {
         nn.functional.upsample_* norm norm/* rsub softmax/with_dtype special.polygamma trapz
         var/unbiased std/unbiased var_mean/unbiased std_mean/unbiased
         nn.functional.max_unpool1d/grad nn.functional.max_unpool2d/grad nn.functional.max_unpool3d/grad
-        linspace/* logspace/* round/decimals_0 squeeze/* meshgrid/list_of_tensors split/list_args
+        linspace/* logspace/* repeat round/decimals_0 squeeze/* meshgrid/list_of_tensors split/list_args
     """,
     "only NaN tells it from another operator": "isnan nanmean nanmedian nanquantile nansum",
     "ties decide, and devices break them differently": "mode",
@@ -113,7 +114,7 @@ FAMILIES: dict[str, str] = {
     "copy": """
         block_diag cat column_stack diag diag_embed diagflat dstack flip fliplr flipud hstack meshgrid
         meshgrid/* nn.functional.channel_shuffle nn.functional.pad/* nn.functional.pixel_shuffle
-        nn.functional.pixel_unshuffle nn.functional.unfold permute_copy repeat roll rot90 stack t_copy tile
+        nn.functional.pixel_unshuffle nn.functional.unfold permute_copy roll rot90 stack t_copy tile
         transpose_copy tril triu unfold_copy vstack
     """,
 }  # fmt: skip
@@ -135,7 +136,7 @@ INPUTS: dict[str, dict[str, str]] = {
     "bitwise_left_shift bitwise_right_shift": {"y": "whole 0 8"},
     "floor_divide fmod remainder div/*": {"y": "uniform 0.5 9"},
     "ldexp": {"y": "whole -6 7"},
-    "pow float_power": {"x": "uniform 0.1 3", "y": "uniform -2 2"},
+    "pow": {"x": "uniform 0.1 3", "y": "uniform -2 2"},
     "nn.functional.soft_margin_loss nn.functional.margin_ranking_loss nn.functional.hinge_embedding_loss "
     "nn.functional.cosine_embedding_loss": {"target": "sign"},
     "nn.functional.multilabel_soft_margin_loss": {"target": "whole 0 2"},

@@ -181,14 +181,14 @@ def _named(groups: list[set[Place]], shapes: Sequence[Shape]) -> dict[Place, str
     """The axes of the first tensor of largest rank get the usual names."""
     ranks = [len(shape) for shape in shapes]
     main = ranks.index(max(ranks))
-    usual = AXES.get(ranks[main], "")
+    usual = AXES[ranks[main]]
     names: dict[Place, str] = {}
     rest = iter(letter for letter in MORE if letter not in usual)
     for group in sorted(groups, key=lambda group: (min(number != main for number, _ in group), min(group))):
         axes = sorted(axis for number, axis in group if number == main)
         number, axis = min(group)
-        aligned = usual[axis - len(shapes[number]) :][:1]  # as broadcasting does, where the first tensor has a 1
-        name = usual[axes[0]] if axes and usual else aligned if aligned not in names.values() else next(rest)
+        aligned = usual[axis - len(shapes[number])]  # as broadcasting does, where the first tensor has a 1
+        name = usual[axes[0]] if axes else aligned if aligned not in names.values() else next(rest)
         names |= dict.fromkeys(group, name)
     return names
 
