@@ -12,7 +12,7 @@ import torch
 from data_pipeline.sources.opdb_template import Call, Hole, Trailing
 
 NAMES = {"input": "x", "self": "x", "other": "y", "tensor": "x", "tensors": "x", "lambda": "lambd"}
-LETTERS = "abcdefgh"
+OTHERS = "yzuvwabcdefgh"
 MAX_NAME = 44
 SWAPPED = ("einsum", "polygamma", "where", "nn.functional.embedding")
 """OpInfo passes their first two arguments the other way round than they are called."""
@@ -176,15 +176,12 @@ def _suffix(key: str, value: Any) -> str:
 
 def _input_names(call: Call, known: Sequence[Parameter]) -> tuple[str, ...]:
     names: dict[int, str] = {}
-    places = [p.name for p in known] + [f"x{i}" for i in range(len(known), len(call.args))]
+    places = [p.name for p in known] + ["x"] * len(call.args)
     for place, value in [*zip(places, call.args, strict=False), *call.kwargs.items()]:
-        numbers = holes(value)
-        if isinstance(value, Hole):
-            names[value.number] = NAMES.get(place, place)
-        else:
-            names |= {number: LETTERS[len(names) + i] for i, number in enumerate(numbers)}
-    if not known:
-        names |= {number: "xyzuvw"[number] for number in names if names[number].startswith("x") and number < 6}
+        wanted = [NAMES.get(place, place)] if isinstance(value, Hole) else []
+        for number in holes(value):
+            free = (name for name in [*wanted, *OTHERS] if name not in names.values())
+            names[number] = next(free)
     return tuple(names[number] for number in sorted(names))
 
 

@@ -107,20 +107,19 @@ def test_ranges_of_samples_become_domains() -> None:
     assert of_range(1.2, 8.8, integer=False) == "uniform 1.08 8.92"
 
 
-HEAD = "import torch\nimport triton\nimport triton.language as tl\n\n\n@triton.jit\ndef kernel"
-LOAD = "i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n    keep = i < n\n"
-CANDIDATES = {
-    "exp2": ("elementwise", "float16", HEAD + """(X, OUT, n, BLOCK: tl.constexpr):
+HEAD = "import torch\nimport triton\nimport triton.language as tl\n\n\n@triton.jit\n"
+FLAT = """def kernel(X, OUT, n, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(OUT + i, tl.exp2(tl.load(X + i, i < n, other=0.0).to(tl.float32)), i < n)
+    x = tl.load(X + i, i < n, other=0.0)
+    tl.store(OUT + i, VALUE, i < n)
 
 
 def ENTRY(x):
-    out = torch.empty_like(x)
+    out = torch.empty_like(x, dtype=DTYPE)
     kernel[(triton.cdiv(x.numel(), 256),)](x, out, x.numel(), BLOCK=256)
     return out
-""", "tl.exp2(", "2 * tl.exp2("),
-    "softmax": ("softmax", "float32", HEAD + """(X, OUT, n, BLOCK: tl.constexpr):
+"""
+SOFTMAX = """def kernel(X, OUT, n, BLOCK: tl.constexpr):
     i = tl.arange(0, BLOCK)
     x = tl.load(X + i, i < n, other=-float("inf"))
     e = tl.exp(x - tl.max(x, 0))
@@ -131,8 +130,8 @@ def ENTRY(x):
     out = torch.empty_like(x)
     kernel[(1,)](x, out, x.numel(), BLOCK=triton.next_power_of_2(x.numel()))
     return out
-""", "i < n, other=-float", "i < n - 1, other=-float"),
-    "dot": ("matmul", "float32", HEAD + """(X, Y, OUT, n, BLOCK: tl.constexpr):
+"""
+DOT = """def kernel(X, Y, OUT, n, BLOCK: tl.constexpr):
     i = tl.arange(0, BLOCK)
     x, y = tl.load(X + i, i < n, other=0.0), tl.load(Y + i, i < n, other=0.0)
     tl.store(OUT, tl.sum(x * y, 0))
@@ -142,18 +141,20 @@ def ENTRY(x, y):
     out = torch.empty((), dtype=x.dtype, device=x.device)
     kernel[(1,)](x, y, out, x.numel(), BLOCK=triton.next_power_of_2(x.numel()))
     return out
-""", "x * y", "x + y"),
-    "index_select": ("gather", "float32", HEAD + """(X, INDEX, OUT, m, n, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    i = tl.arange(0, BLOCK)
-    at = tl.load(INDEX + row)
-    tl.store(OUT + row * n + i, tl.load(X + at * n + i, i < n), i < n)
+"""
+SELECT = """def kernel(X, INDEX, OUT, n, k, BLOCK: tl.constexpr):
+    row, j = tl.program_id(0), tl.arange(0, BLOCK)
+    at = tl.load(INDEX + j, j < k, other=0)
+    tl.store(OUT + row * k + j, tl.load(X + row * n + at, j < k), j < k)
 
 
-def ENTRY(x, dim, index):
-    pass
-""", "", ""),
-    "flipud": ("copy", "float32", HEAD + """(X, OUT, m, rest, BLOCK: tl.constexpr):
+def ENTRY(x, index):
+    (m, n), k = x.shape, index.shape[0]
+    out = x.new_empty((m, k))
+    kernel[(m,)](x, index, out, n, k, BLOCK=triton.next_power_of_2(k))
+    return out
+"""
+FLIP = """def kernel(X, OUT, m, rest, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     for start in range(0, rest, BLOCK):
         i = start + tl.arange(0, BLOCK)
@@ -161,9 +162,38 @@ def ENTRY(x, dim, index):
 
 
 def ENTRY(x):
-    out = torch.empty_like(x)
-    m = x.shape[0]
+    out, m = torch.empty_like(x), x.shape[0]
     kernel[(m,)](x, out, m, x.numel() // m, BLOCK=128)
     return out
-""", "m - 1 - row", "row"),
+"""
+EXP2 = FLAT.replace("VALUE", "tl.exp2(x.to(tl.float32))").replace("DTYPE", "x.dtype")
+NOT = FLAT.replace("VALUE", "x == 0").replace("DTYPE", "torch.bool")
+CANDIDATES = {
+    "elementwise": ("exp2", 1, EXP2, "exp2(x", "exp2(1 + x"),
+    "comparison": ("logical_not", 0, NOT, "x == 0", "x <= 0"),
+    "softmax": ("softmax", 0, SOFTMAX, "x - tl.max(x, 0)", "x"),
+    "matmul": ("dot", 0, DOT, "x * y", "x + y"),
+    "gather": ("index_select", 0, SELECT, "row * n + at", "row * n + j"),
+    "copy": ("flipud", 0, FLIP, "m - 1 - row", "row"),
 }
+"""Family → operator, which of its tasks, a right kernel, and what to change in it so that it is wrong."""
+
+
+def test_right_kernels_pass_and_wrong_ones_do_not() -> None:
+    """The wrong softmax overflows on a hidden case with outliers."""
+
+    async def judge() -> list[object]:
+        async with LocalSandbox(workers=2) as sandbox:
+            questions = []
+            for kind, (name, which, code, right, wrong) in CANDIDATES.items():
+                number, op = next((i, op) for i, op in enumerate(op_db) if op.name == name)
+                task = list(tasks(op, number))[which]
+                assert task.family == kind and right in code
+                for text in (code, code.replace(right, wrong)):
+                    answer = render_answer(HEAD + text.replace("ENTRY", task.entry_point))
+                    questions.append(verify(task, answer, sandbox, Judging()))
+            return list(await asyncio.gather(*questions))
+
+    verdicts = asyncio.run(judge())
+    assert all(isinstance(verdict, Passed) for verdict in verdicts[::2]), verdicts[::2]
+    assert all(isinstance(verdict, Rejected) and verdict.stage == "numerics" for verdict in verdicts[1::2]), verdicts
