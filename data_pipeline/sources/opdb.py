@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
@@ -58,7 +59,7 @@ def opdb() -> Iterator[tuple[Task, str]]:
                     yield task, ""
 
 
-def tasks(op: object, number: int) -> Iterator[Task]:
+def tasks(op: Any, number: int) -> Iterator[Task]:
     """The tasks of one OpInfo; `number` decides which short float it is tried with first."""
     for position, program in enumerate(programs(op)):
         for dtype in _dtypes(op.dtypes, program, position, number):
@@ -92,11 +93,11 @@ def _task(program: Program, dtype: torch.dtype) -> Task | None:
         program = whole
     source = reference(program)
     rng = random.Random(f"{program.text.expression} {program.template.shapes} {dtype}")
-    sizes = [_sizes(program.template, rng, ragged=ragged) for ragged in (False, True, True, True)]
+    sizes = [_sizes(program, rng, ragged=ragged) for ragged in (False, True, True, True)]
     if any(found is None for found in sizes):
         return None
     name = str(dtype).removeprefix("torch.")
-    arguments = [{**(found or {}), "dtype": name} for found in sizes]
+    arguments: list[dict[str, int | float | str | bool]] = [{**(found or {}), "dtype": name} for found in sizes]
     public_cases = (Case(name="public-round", args=arguments[0]), Case(name="public-ragged", args=arguments[1]))
     task = Task(
         id="",
@@ -118,7 +119,7 @@ def _task(program: Program, dtype: torch.dtype) -> Task | None:
     return task.model_copy(update={"id": f"opdb-{task.entry_point}-{digest}", "hidden_cases": hidden})
 
 
-def _hidden(task: Task, number: int, arguments: Mapping[str, int | str]) -> Case:
+def _hidden(task: Task, number: int, arguments: Mapping[str, int | float | str | bool]) -> Case:
     """On a distribution on which the operator stays finite and accurate."""
     for distribution in HIDDEN[number]:
         case = Case(name=f"hidden-{number}", args=dict(arguments), distribution=distribution, hidden=True)
@@ -135,30 +136,36 @@ def _whole(program: Program) -> Program | None:
     dtypes = tuple(torch.int32 if dtype == program.dtype else dtype for dtype in template.dtypes)
     template = template._replace(dtypes=dtypes)
     outputs = template.fits(template.sizes)
-    if outputs is None or any(out.is_floating_point() for out in outputs):
+    infinite = any(values.kind == "infinite" for values in program.values)
+    if infinite or outputs is None or any(out.is_floating_point() for out in outputs):
         return None
     values = tuple(
-        _whole_values(values) if dtype == torch.int32 else values
+        _whole_values(values, program.family) if dtype == torch.int32 else values
         for values, dtype in zip(program.values, dtypes, strict=True)
     )
     return program._replace(template=template, values=values, dtype=torch.int32)
 
 
-def _whole_values(values: Values) -> Values:
+def _whole_values(values: Values, family: str) -> Values:
+    """Wide for reductions: of a thousand small numbers, the largest is always the same."""
     kind, *numbers = values.kind.split()
     if kind == "uniform":
         low, high = (round(float(number)) for number in numbers)
         return values._replace(kind=f"whole {low if low else 1} {max(high, low + 9)}")
-    return values._replace(kind="whole -99 100") if kind == "normal" else values
+    wide = "whole -9999 10000" if family == "reduction" else "whole -99 100"
+    return values._replace(kind=wide) if kind == "normal" else values
 
 
-def _sizes(template: Template, rng: random.Random, ragged: bool) -> Sizes | None:
+def _sizes(program: Program, rng: random.Random, ragged: bool) -> Sizes | None:
     """Sizes that the operator takes and that are large enough to mean something; None if there are none.
 
     Free choices first; operators that want multiples or a parity take the sample's sizes plus multiples of 12.
     """
+    template = program.template
     for attempt in range(DRAWS):
         sizes = {name: _size(template, name, rng, ragged, attempt) for name in template.sizes}
+        if not all(_room(values, shape, sizes) for values, shape in zip(program.values, template.shapes, strict=True)):
+            continue
         total = sum(math.prod(concrete(shape, sizes)) for shape in template.shapes)
         outputs = template.fits(sizes) if total <= MOST_ELEMENTS else None
         if outputs is not None and total + sum(out.numel() for out in outputs) <= MOST_ELEMENTS:
@@ -166,11 +173,17 @@ def _sizes(template: Template, rng: random.Random, ragged: bool) -> Sizes | None
     return None
 
 
+def _room(values: Values, shape: Sequence[Dim], sizes: Sizes) -> bool:
+    """Whether no index need be repeated, and something is left that no index names."""
+    if values.kind != "permuted":
+        return True
+    (wanted,) = concrete([shape[values.axis % len(shape)]], sizes)
+    return wanted < math.prod(concrete(values.bound, sizes))
+
+
 def _size(template: Template, name: str, rng: random.Random, ragged: bool, attempt: int) -> int:
     shape, axis = next(
-        (shape, shape.index(name))
-        for shape in sorted(template.shapes, key=len, reverse=True)
-        if name in shape
+        (shape, shape.index(name)) for shape in sorted(template.shapes, key=len, reverse=True) if name in shape
     )
     rank = len(shape)
     if rank == 1 and max(len(other) for other in template.shapes) > 1:
@@ -190,9 +203,7 @@ def reference(program: Program) -> str:
     functional = "import torch.nn.functional as F\n" if text.function.startswith("F.") else ""
     draws = [
         draw_text(values, shape, dtype_text(dtype, program.dtype))
-        for values, shape, dtype in zip(
-            program.values, program.template.shapes, program.template.dtypes, strict=True
-        )
+        for values, shape, dtype in zip(program.values, program.template.shapes, program.template.dtypes, strict=True)
     ]
     if len(draws) == 1:
         body = [f"    return ({draws[0]},)"]

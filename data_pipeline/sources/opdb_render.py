@@ -72,7 +72,9 @@ def simplified(call: Call, known: Sequence[Parameter]) -> Call:
     while args and len(known) >= len(args) and not holes(args[-1]) and len(args) > 1:
         kwargs = {known[len(args) - 1].name: args.pop()} | kwargs
     defaults = {p.name: p.default for p in known}
-    return Call(call.function, tuple(args), {n: v for n, v in kwargs.items() if not _same(defaults.get(n), v, defaults)})
+    return Call(
+        call.function, tuple(args), {n: v for n, v in kwargs.items() if not _same(defaults.get(n), v, defaults)}
+    )
 
 
 def write(name: str, call: Call, known: Sequence[Parameter]) -> Text | None:
@@ -196,7 +198,7 @@ def _takes(kind: str, value: Any) -> bool:
         return any(word in kind for word in ("int", "float", "number"))
     if isinstance(value, float):
         return "float" in kind or "number" in kind
-    return value is None and "Optional" in kind or "Tensor" not in kind
+    return (value is None and "Optional" in kind) or "Tensor" not in kind
 
 
 def _same(default: Any, value: Any, defaults: dict[str, Any]) -> bool:

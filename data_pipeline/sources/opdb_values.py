@@ -1,9 +1,9 @@
 """How the inputs of a task are drawn: a kind of values for each tensor, and the call of `draw` that makes them.
 
-Kinds: `normal` (the case's distribution applies), `uniform LOW HIGH`, `whole LOW HIGH` (integers in [LOW, HIGH), in any
-dtype), `sign` (-1 or 1), `distinct` (no two equal, so that positions are defined), `sorted` (along the last axis),
-`infinite` (some are), `mask P` (True with probability P), `index` and `permuted` (below a bound, without repetition
-along an axis).
+Kinds: `normal` (the case's distribution applies), `uniform LOW HIGH`, `whole LOW HIGH` (integers in [LOW, HIGH), in
+any dtype), `rare N` (one in N is 1, the others 0), `sign` (-1 or 1), `distinct` (no two equal, so that positions are
+defined), `sorted` (along the last axis), `infinite` (some are), `mask P` (True with probability P), `index` and
+`permuted` (below a bound; without repetition along an axis).
 """
 
 import math
@@ -56,6 +56,8 @@ def draw_text(values: Values, shape: Sequence[Dim], dtype: str) -> str:
             return f"draw.integers({before}low={numbers[0]}, high={numbers[1]}, dtype={dtype})"
         case "sign":
             return f"draw.integers({before}low=0, high=2, dtype={dtype}) * 2 - 1"
+        case "rare":
+            return f"draw.integers({before}low=0, high={numbers[0]}, dtype={dtype}) // {int(numbers[0]) - 1}"
         case "mask":
             return f"draw.booleans({before}probability={numbers[0]})"
         case "sorted":

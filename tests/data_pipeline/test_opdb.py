@@ -11,7 +11,17 @@ from torch.testing._internal.common_methods_invocations import op_db
 from data_pipeline.prompt import render_answer, render_prompt
 from data_pipeline.quality import examine
 from data_pipeline.sources.opdb import opdb, tasks
-from data_pipeline.sources.opdb_tables import DIFFICULTY, FAMILIES, INPUTS, PERMUTED, SKIPPED, family, key, listed, skipped
+from data_pipeline.sources.opdb_tables import (
+    DIFFICULTY,
+    FAMILIES,
+    INPUTS,
+    PERMUTED,
+    SKIPPED,
+    family,
+    key,
+    listed,
+    skipped,
+)
 from data_pipeline.sources.opdb_template import Call, Hole, generalise
 from data_pipeline.sources.opdb_values import of_range
 from data_pipeline.synthetic import FAMILIES as SYNTHETIC
@@ -78,7 +88,7 @@ TIES = {
     "a size of 1": (torch.add, (X, Y), [(5, 1), (5,)], [("m", 1), ("n",)]),
     "three at once": (torch.addcmul, (X, Y, Z), [(5, 5)] * 3, [("m", "n")] * 3),
     "a literal": (torch.nn.functional.layer_norm, (X, (5,)), [(5, 5)], [("m", 5)]),
-    "a window": (torch.nn.functional.conv1d, (X, Y), [(3, 3, 3), (3, 3, 3)], [("b", "m", 3), ("k", "m", 3)]),
+    "channels": (torch.nn.functional.conv1d, (X, Y), [(3, 3, 9), (3, 3, 2)], [("b", "m", "n"), ("k", "m", 2)]),
     "a parity": (torch.nn.functional.glu, (X, 1), [(4, 4)], [("m", "n")]),
 }
 
