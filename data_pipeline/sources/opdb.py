@@ -17,7 +17,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 from data_pipeline.quality import examine
 from data_pipeline.sources.opdb_programs import Program, programs
 from data_pipeline.sources.opdb_render import public, summary
-from data_pipeline.sources.opdb_tables import DIFFICULTY, NO_INTEGERS, key, listed, skipped
+from data_pipeline.sources.opdb_tables import DIFFICULTY, key, skipped
 from data_pipeline.sources.opdb_template import STEP, Dim, Template, concrete
 from data_pipeline.sources.opdb_values import Values, draw_text, dtype_text, words
 from data_pipeline.task import Provenance, Task
@@ -80,7 +80,7 @@ def _dtypes(supported: set[torch.dtype], program: Program, position: int, number
         return half
     if position:
         return half if half and position % 3 else [torch.float32]
-    whole = torch.int32 in supported and program.family in WITH_INTEGERS and not listed(program.name, NO_INTEGERS)
+    whole = torch.int32 in supported and program.family in WITH_INTEGERS
     return [torch.float32, *half, *([torch.int32] if whole else [])]
 
 

@@ -11,8 +11,8 @@ import torch
 
 from data_pipeline.sources.opdb_template import Call, Hole, Trailing
 
-NAMES = {"input": "x", "self": "x", "other": "y", "tensor": "x", "tensors": "x", "lambda": "lambd"}
-OTHERS = "yzuvwabcdefgh"
+NAMES = {"input": "x", "self": "x", "other": "y", "tensor": "x", "tensors": "x", "indices": "index"}
+OTHERS = "xyzuvwabcdefgh"
 MAX_NAME = 44
 SWAPPED = ("einsum", "polygamma", "where", "nn.functional.embedding")
 """OpInfo passes their first two arguments the other way round than they are called."""
@@ -69,7 +69,7 @@ def simplified(call: Call, known: Sequence[Parameter]) -> Call:
     """The same call with literals as keywords where they have a name, and without those that are the default."""
     kwargs = dict(call.kwargs)
     args = list(call.args)
-    while args and len(known) >= len(args) and not holes(args[-1]) and len(args) > 1:
+    while 1 < len(args) <= len(known) and not holes(args[-1]) and known[len(args) - 1].name not in NAMES:
         kwargs = {known[len(args) - 1].name: args.pop()} | kwargs
     defaults = {p.name: p.default for p in known}
     return Call(
@@ -180,7 +180,7 @@ def _input_names(call: Call, known: Sequence[Parameter]) -> tuple[str, ...]:
     names: dict[int, str] = {}
     places = [p.name for p in known] + ["x"] * len(call.args)
     for place, value in [*zip(places, call.args, strict=False), *call.kwargs.items()]:
-        wanted = [NAMES.get(place, place)] if isinstance(value, Hole) else []
+        wanted = [NAMES.get(place, place)] if isinstance(value, Hole) or place in NAMES else []
         for number in holes(value):
             free = (name for name in [*wanted, *OTHERS] if name not in names.values())
             names[number] = next(free)

@@ -13,10 +13,12 @@ from data_pipeline.quality import examine
 from data_pipeline.sources.opdb import opdb, tasks
 from data_pipeline.sources.opdb_tables import (
     DIFFICULTY,
+    EXCLUDED,
     FAMILIES,
     INPUTS,
     PERMUTED,
     SKIPPED,
+    UNCHECKED,
     family,
     key,
     listed,
@@ -75,7 +77,7 @@ def test_the_same_every_time() -> None:
 
 
 def test_tables_name_operators_that_exist() -> None:
-    tables = [*SKIPPED.values(), *FAMILIES.values(), *INPUTS, PERMUTED]
+    tables = [*SKIPPED.values(), *FAMILIES.values(), *INPUTS, *EXCLUDED, *UNCHECKED, PERMUTED]
     for word in " ".join(tables).split():
         assert any(listed(name, word) for name in NAMES), word
     assert all(family(name, broadcast) in DIFFICULTY for name in NAMES for broadcast in (False, True))
