@@ -113,4 +113,4 @@ def _permuted(values: Values, shape: Sequence[Dim]) -> str:
         return f"draw.integers(low=0, high={bound})"
     axis = values.axis % len(shape)
     whole = ", ".join(bound if number == axis else size_text(dim) for number, dim in enumerate(shape))
-    return f"draw.uniform({whole}).argsort(dim={axis}).narrow({axis}, 0, {size_text(shape[axis])})"
+    return f"draw.uniform({whole}).argsort(dim={axis}).narrow({axis}, 0, {size_text(shape[axis])}).contiguous()"
