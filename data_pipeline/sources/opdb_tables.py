@@ -20,11 +20,11 @@ SKIPPED: dict[str, str] = {
     """,
     "a view, a copy or the identity: nothing is computed": """
         H T alias_copy as_strided as_strided_copy atleast_* broadcast_tensors broadcast_to chunk clone conj
-        conj_physical contiguous diagonal dsplit expand expand_as expand_copy flatten hsplit linalg.diagonal mH
-        mT movedim narrow narrow_copy permute positive ravel real reshape reshape_as resolve_conj resolve_neg
-        select slice split split_with_sizes split_with_sizes_copy squeeze squeeze_copy t tensor_split transpose
-        unbind unbind_copy unflatten unfold unsafe_chunk unsafe_split unsqueeze unsqueeze_copy view view_as
-        view_copy vsplit __getitem__ diagonal_copy
+        conj_physical contiguous diagonal dsplit expand expand_as expand_copy flatten hsplit linalg.diagonal
+        meshgrid/* mH mT movedim narrow narrow_copy permute positive ravel real reshape reshape_as resolve_conj
+        resolve_neg select slice split split_with_sizes split_with_sizes_copy squeeze squeeze_copy t
+        tensor_split transpose unbind unbind_copy unflatten unfold unsafe_chunk unsafe_split unsqueeze
+        unsqueeze_copy view view_as view_copy vsplit __getitem__ diagonal_copy
     """,
     "a conversion: nothing is computed": "bfloat16 bool byte char double float half int long short to",
     "changes its input": "resize_ resize_as_",
@@ -64,8 +64,7 @@ SKIPPED: dict[str, str] = {
         nn.functional.upsample_* norm norm/* rsub softmax/with_dtype special.polygamma/*
         polygamma/polygamma_n_[1-4] mvlgamma/mvlgamma_p_[35] trapz var/unbiased std/unbiased var_mean/unbiased
         std_mean/unbiased nn.functional.max_unpool1d/grad nn.functional.max_unpool2d/grad
-        nn.functional.max_unpool3d/grad linspace/* logspace/* repeat round/decimals_0 squeeze/*
-        meshgrid/list_of_tensors split/list_args
+        nn.functional.max_unpool3d/grad linspace/* logspace/* repeat round/decimals_0 squeeze/* split/list_args
     """,
     "only NaN tells it from another operator": "isnan nanmean nanmedian nanquantile nansum",
     "ties decide, and devices break them differently": "mode",
