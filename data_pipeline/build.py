@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from data_pipeline.sources import Checks, Proposal, Source
 from data_pipeline.sources.git import git
 from data_pipeline.sources.hub import hub
 from data_pipeline.sources.inductor import inductor
+from data_pipeline.sources.opdb import opdb
 from data_pipeline.sources.package import package
 from data_pipeline.sources.synthetic import synthetic
 from data_pipeline.splits import split_tasks
@@ -175,6 +177,7 @@ def sources(data: DataConfig, checks: Checks) -> list[Source]:
     return [
         *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version, asked)) for p in data.packages),
         *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision, asked)) for g in data.git),
+        *([Source(f"opdb:torch {version('torch')}", opdb)] if data.opdb else ()),
         Source("synthetic", partial(synthetic, data)),
         *([Source(f"inductor:{data.inductor}", partial(inductor, Path(data.inductor)))] if data.inductor else ()),
         *(Source(f"hub:{h.name}@{h.revision}/{h.split}", partial(hub, h)) for h in data.hub),

@@ -7,12 +7,9 @@ import re
 from data_pipeline.operators import Operators
 
 BY_OPERATOR: dict[str, frozenset[str]] = {
-    "softmax": frozenset(
-        """
-        cross_entropy gumbel_softmax log_softmax multiheadattention scaled_dot_product_attention softmax softmax2d
-        softmin
-        """.split()
-    ),
+    "attention": frozenset("multiheadattention scaled_dot_product_attention".split()),
+    "loss": frozenset("cross_entropy kl_div l1_loss l1loss mse_loss mseloss".split()),
+    "softmax": frozenset("gumbel_softmax log_softmax logsumexp softmax softmax2d softmin".split()),
     "convolution": frozenset(
         """
         conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convtranspose1d convtranspose2d
@@ -26,20 +23,18 @@ BY_OPERATOR: dict[str, frozenset[str]] = {
         local_response_norm localresponsenorm normalize rms_norm
         """.split()
     ),
-    "gather": frozenset(
+    "pooling": frozenset(
         """
-        embedding embeddingbag index index_add index_copy index_put masked_fill_ masked_select scatter scatter_
-        scatter_add scatter_add_ take_along_dim
+        adaptive_avg_pool1d adaptive_avg_pool2d adaptiveavgpool1d adaptiveavgpool2d adaptivemaxpool2d avg_pool1d
+        avg_pool2d avgpool1d avgpool2d avgpool3d max_pool1d max_pool2d maxpool1d maxpool2d maxpool3d
         """.split()
     ),
-    "reduction": frozenset(
-        """
-        adaptive_avg_pool1d adaptive_avg_pool2d adaptiveavgpool1d adaptiveavgpool2d adaptivemaxpool2d all any argmax
-        argmin avg_pool1d avg_pool2d avgpool1d avgpool2d avgpool3d count_nonzero cumprod cumsum kl_div l1_loss l1loss
-        logsumexp max max_pool1d max_pool2d maxpool1d maxpool2d maxpool3d mean median min mse_loss mseloss norm prod
-        sort std sum topk var
-        """.split()
-    ),
+    "scan": frozenset("cummax cummin cumprod cumsum".split()),
+    "sort": frozenset("argsort median sort topk".split()),
+    "scatter": frozenset("index_add index_copy index_put scatter scatter_ scatter_add scatter_add_".split()),
+    "gather": frozenset("embedding embeddingbag index take_along_dim".split()),
+    "reduction": frozenset("all any argmax argmin count_nonzero max mean min norm prod std sum var".split()),
+    "masked": frozenset("masked_fill masked_fill_ masked_select where".split()),
 }
 """A reference is of the first family that has one of its operators; `elementwise` if none has."""
 BY_NAME = (
@@ -52,13 +47,15 @@ BY_NAME = (
     (r"quant|fp8|int8|int4|w8|w4|awq", "quantised"),
     (r"(^|_)conv\w*(_|$)|im2col|unfold", "convolution"),
     (r"(^|_)(b?mm|addmm|matmul|gemm|mv|addmv|dot|vdot|outer|addr|baddbmm|linear|kron)(_|$)", "matmul"),
-    (r"pool|upsample|pad\d?d?|pixel|interpolate", "image"),
+    (r"pool", "pooling"),
+    (r"upsample|pad\d?d?|pixel|interpolate", "image"),
     (r"cum|scan", "scan"),
     (r"sort|topk|kthvalue|unique", "sort"),
     (r"sum|mean|amax|amin|max|min|argm|any|all|prod|var|std|count|trace", "reduction"),
     (r"scatter", "scatter"),
     (r"embed|gather|index|take", "gather"),
-    (r"where|mask|roll|flip|cat|stack|repeat|tile|slice|diag|tri[lu]|permute|copy|one_hot", "masked"),
+    (r"where|mask", "masked"),
+    (r"roll|flip|cat|stack|repeat|tile|slice|diag|tri[lu]|permute|copy|one_hot", "copy"),
 )  # fmt: skip
 """Patterns of function names; the first that matches says the family."""
 FAMILIES = tuple(dict.fromkeys([*BY_OPERATOR, *(family for _, family in BY_NAME), "elementwise"]))

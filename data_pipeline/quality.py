@@ -41,13 +41,17 @@ def get_inputs():
 """
 
 
-def examine(request: dict[str, Any], scratch: Path, files: list[int]) -> dict[str, Any]:
-    """`reason`: why the task is not worth posing; None if it is. In the child; `scratch` and `files` are not needed."""
-    task = Task.model_validate_json(request["task"])
+def examine(task: Task) -> str | None:
+    """Why the task is not worth posing; None if it is. Runs its reference here: elsewhere ask `data_pipeline.probe`."""
     try:
-        return {"reason": _examine(task)}
+        return _examine(task)
     except Exception as error:  # whatever a task's own code raises is the finding, not a fault of this process
-        return {"reason": f"the reference does not run: {type(error).__name__}: {error}"[:2000]}
+        return f"the reference does not run: {type(error).__name__}: {error}"[:2000]
+
+
+def answer(request: dict[str, Any], scratch: Path, files: list[int]) -> dict[str, Any]:
+    """What `examine` says of `task`, as `reason`. In the child, which needs neither `scratch` nor `files`."""
+    return {"reason": examine(Task.model_validate_json(request["task"]))}
 
 
 def _examine(task: Task) -> str | None:
@@ -142,7 +146,7 @@ def main() -> None:
     isolation.die_with_parent()
     channel = socket.socket(fileno=int(sys.argv[1]))
     warm()
-    zygote.serve(examine, channel, "run")
+    zygote.serve(answer, channel, "run")
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
 """torch's operator database as tasks without solutions: `opdb()`.
 
 OpInfo's samples say how an operator is called; their tensors are tiny, so shapes are made symbolic
-(`opdb_template`) and drawn anew for each case. Every operator is either proposed or named in `opdb_tables.SKIPPED`.
+(`data_pipeline.opdb.template`) and drawn anew for each case. Every operator is either proposed or named in `opdb.tables.SKIPPED`.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
+from data_pipeline.opdb.programs import Program, programs
+from data_pipeline.opdb.render import public, summary
+from data_pipeline.opdb.tables import DIFFICULTY, key, skipped
+from data_pipeline.opdb.template import STEP, Dim, Template, concrete
+from data_pipeline.opdb.values import Values, draw_text, dtype_text, words
 from data_pipeline.quality import examine
-from data_pipeline.sources.opdb_programs import Program, programs
-from data_pipeline.sources.opdb_render import public, summary
-from data_pipeline.sources.opdb_tables import DIFFICULTY, key, skipped
-from data_pipeline.sources.opdb_template import STEP, Dim, Template, concrete
-from data_pipeline.sources.opdb_values import Values, draw_text, dtype_text, words
 from data_pipeline.task import Provenance, Task
 from sandbox.types import Case, Distribution
 
 TOLERANCE = {torch.float32: "T32", torch.float16: "T16", torch.bfloat16: "TB"}
 HALVES = (torch.float16, torch.bfloat16)
-WITH_INTEGERS = frozenset(["elementwise", "broadcast", "comparison", "reduction", "scan", "gather", "scatter", "sort"])
+WITH_INTEGERS = frozenset(["elementwise", "broadcast", "compare", "reduction", "scan", "gather", "scatter", "sort"])
 HIDDEN: tuple[tuple[Distribution, ...], ...] = (("heavy_tailed", "large", "normal"), ("structured", "large", "normal"))
 """Of the hidden cases, the first on which the task is sound."""
 MOST_ELEMENTS = 60_000
@@ -125,7 +125,7 @@ def _hidden(task: Task, number: int, arguments: Mapping[str, int | float | str |
         case = Case(name=f"hidden-{number}", args=dict(arguments), distribution=distribution, hidden=True)
         if "draw.normal" not in task.reference:
             return case.model_copy(update={"distribution": "normal"})
-        if examine(task.model_copy(update={"cases": (case,)})).reason is None:
+        if examine(task.model_copy(update={"cases": (case,)})) is None:
             break
     return case
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from data_pipeline.sources.opdb_render import SWAPPED, Text, holes, parameters, public, simplified, write
-from data_pipeline.sources.opdb_tables import PERMUTED, UNCHECKED, excluded, family, key, listed, wanted
-from data_pipeline.sources.opdb_template import AXES, REFUSALS, Call, Hole, Template, Trailing, generalise, leaves
-from data_pipeline.sources.opdb_values import Values, of_range
+from data_pipeline.opdb.render import SWAPPED, Text, holes, parameters, public, simplified, write
+from data_pipeline.opdb.tables import PERMUTED, UNCHECKED, excluded, family, key, listed, wanted
+from data_pipeline.opdb.template import AXES, REFUSALS, Call, Hole, Template, Trailing, generalise, leaves
+from data_pipeline.opdb.values import Values, of_range
 
 MOST = 8
 """Programs of one operator: a pooling has over a thousand samples that differ in a flag."""

@@ -114,7 +114,7 @@ FAMILIES: dict[str, str] = {
         nn.functional.cross_entropy nn.functional.kl_div
     """,
     "sort": "argsort kthvalue median masked.median msort quantile sort topk",
-    "comparison": """
+    "compare": """
         eq ge gt heaviside isclose isfinite isinf isneginf isposinf le logical_* lt ne signbit where masked_fill
     """,
     "copy": """
@@ -127,7 +127,7 @@ FAMILIES: dict[str, str] = {
 """Family → operators; the first that matches. What is in none is elementwise, or broadcast if its shapes differ."""
 
 DIFFICULTY = {
-    "elementwise": 1, "broadcast": 1, "comparison": 1, "copy": 1, "gather": 2, "reduction": 2, "loss": 2, "scan": 3,
+    "elementwise": 1, "broadcast": 1, "compare": 1, "copy": 1, "gather": 2, "reduction": 2, "loss": 2, "scan": 3,
     "scatter": 3, "pooling": 3, "softmax": 3, "normalisation": 3, "matmul": 3, "sort": 4, "convolution": 4,
     "attention": 5,
 }  # fmt: skip
@@ -170,7 +170,7 @@ INPUTS: dict[str, dict[str, str]] = {
     "masked.argm*": {"x": "distinct"},
     "masked_scatter": {"mask": "mask 0.3"},
 }  # fmt: skip
-"""Operators → parameter → kind of values (`opdb_values`), where the samples do not tell."""
+"""Operators → parameter → kind of values (`values`), where the samples do not tell."""
 
 UNCHECKED: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "nn.functional.scaled_dot_product_attention": ((1, -2), (2, -2)),

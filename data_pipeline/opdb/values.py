@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from data_pipeline.sources.opdb_template import Dim
+from data_pipeline.opdb.template import Dim
 
 MARGIN = 0.01
 """Share of a domain's width that is left out at both ends, where operators may be infinite."""

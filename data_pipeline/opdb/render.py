@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from data_pipeline.sources.opdb_template import Call, Hole, Trailing
+from data_pipeline.opdb.template import Call, Hole, Trailing
 
 NAMES = {"input": "x", "self": "x", "other": "y", "tensor": "x", "tensors": "x", "indices": "index"}
 OTHERS = "xyzuvwabcdefgh"
