@@ -160,7 +160,8 @@ def summary(function: Callable[..., Any]) -> str:
         or any(mark in sentence for mark in ("\\", "`", "::", "{", "__", ".. "))
     ):
         return ""
-    return re.sub(r"\binput\b", "x", re.sub(r"\bother\b", "y", sentence)) + "."
+    renamed = re.sub(r"\binput\b", "x", re.sub(r"\bother\b", "y", sentence))
+    return renamed.replace(" x x ", " x ") + "."
 
 
 def _suffix(key: str, value: Any) -> str:

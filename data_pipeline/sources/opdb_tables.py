@@ -186,6 +186,9 @@ EXCLUDED = {
 """Operators → calls (a pattern) that are a decomposition, that do what an operator without a mask does, or that are
 undefined on inputs of ours."""
 
+WRAPPING = ("take_along_dim",)
+"""Operators that on a CPU accept any index, beyond what is documented: the bound is the size of `dim`."""
+
 PERMUTED = "scatter index_copy index_put put"
 """Operators that may not get one index twice: which of two writes stays is not defined."""
 

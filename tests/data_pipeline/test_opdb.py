@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -73,6 +74,14 @@ def test_proposals_are_well_formed(proposed: list[Task]) -> None:
         assert len(task.cases) == len(task.hidden_cases) == 2 and all(case.hidden for case in task.hidden_cases)
         assert task.source.version == torch.__version__.split("+")[0] and task.source.licence == "BSD-3-Clause"
         assert task.description in render_prompt(task)[1]["content"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_indices_stay_below_a_size(proposed: list[Task]) -> None:
+    """An integer tensor beside data of another dtype is an index, and an index is below some size."""
+    free = {task.source.path for task in proposed if re.search(r'dtype="int(32|64)"', task.reference)}
+    assert free == {"cov"}, "its weights are counts"
 
 
 def test_the_same_every_time() -> None:
