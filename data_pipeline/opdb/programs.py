@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from data_pipeline.opdb.render import SWAPPED, Text, holes, parameters, public, simplified, write
-from data_pipeline.opdb.tables import PERMUTED, UNCHECKED, excluded, family, key, listed, wanted
+from data_pipeline.opdb.tables import PERMUTED, UNCHECKED, WRAPPING, excluded, family, key, listed, wanted
 from data_pipeline.opdb.template import AXES, REFUSALS, Call, Hole, Template, Trailing, generalise, leaves
 from data_pipeline.opdb.values import Values, of_range
 
@@ -97,6 +97,9 @@ def _values(
 ) -> Values:
     """`positions`: the result says where something is, so that equal values would leave it open."""
     dtype, bound = template.dtypes[number], template.bounds[number]
+    if name in WRAPPING and dtype == torch.int64:
+        dim = template.call.kwargs.get("dim")
+        bound = template.shapes[0] if dim is None else (template.shapes[0][dim],)
     kind = wanted(name, parameter)
     if kind is not None:
         return Values(kind)

@@ -153,9 +153,15 @@ def summary(function: Callable[..., Any]) -> str:
     chosen = next((p for p in paragraphs if p and "->" not in p and not p.startswith((".. ", "See ", "Alias"))), "")
     plain = re.sub(r":\w+:`~?(?:[^`<]*<)?(?:torch\.)?([^`>]*)>?`", r"\1", chosen).replace("``", "")
     sentence = re.split(r"(?<=[a-z)\]])\.(?:\s|$)", plain)[0].strip()
-    if not sentence or len(sentence) > 260 or any(mark in sentence for mark in ("\\", "`", "::", "{", "__", ".. ")):
+    sentence = sentence.rstrip(".")
+    if (
+        not re.match(r"[A-Z][\w-]* \w", sentence)
+        or len(sentence) > 260
+        or any(mark in sentence for mark in ("\\", "`", "::", "{", "__", ".. "))
+    ):
         return ""
-    return re.sub(r"\binput\b", "x", re.sub(r"\bother\b", "y", sentence)) + "."
+    renamed = re.sub(r"\binput\b", "x", re.sub(r"\bother\b", "y", sentence))
+    return renamed.replace(" x x ", " x ") + "."
 
 
 def _suffix(key: str, value: Any) -> str:

@@ -118,7 +118,7 @@ FAMILIES: dict[str, str] = {
         eq ge gt heaviside isclose isfinite isinf isneginf isposinf le logical_* lt ne signbit where masked_fill
     """,
     "copy": """
-        block_diag cat column_stack diag diag_embed diagflat dstack flip fliplr flipud hstack meshgrid/*
+        block_diag cat column_stack diag diag_embed diagflat dstack flip fliplr flipud hstack
         nn.functional.channel_shuffle nn.functional.pad/* nn.functional.pixel_shuffle
         nn.functional.pixel_unshuffle nn.functional.unfold permute_copy roll rot90 stack t_copy tile
         transpose_copy tril triu unfold_copy vstack
@@ -185,6 +185,9 @@ EXCLUDED = {
 }
 """Operators → calls (a pattern) that are a decomposition, that do what an operator without a mask does, or that are
 undefined on inputs of ours."""
+
+WRAPPING = ("take_along_dim",)
+"""Operators that on a CPU accept any index, beyond what is documented: the bound is the size of `dim`."""
 
 PERMUTED = "scatter index_copy index_put put"
 """Operators that may not get one index twice: which of two writes stays is not defined."""

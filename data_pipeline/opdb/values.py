@@ -87,6 +87,10 @@ def words(name: str, values: Values) -> str:
     match kind:
         case "uniform":
             return f"{name} lies in [{numbers[0]}, {numbers[1]})"
+        case "whole":
+            return f"{name} holds whole numbers in [{numbers[0]}, {numbers[1]})"
+        case "rare":
+            return f"about one in {numbers[0]} values of {name} is 1, the others are 0"
         case "sign":
             return f"{name} is -1 or 1"
         case "distinct":

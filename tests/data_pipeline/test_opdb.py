@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
+from data_pipeline.families import FAMILIES as KNOWN
 from data_pipeline.opdb.tables import (
     DIFFICULTY,
     EXCLUDED,
@@ -22,11 +24,12 @@ from data_pipeline.opdb.tables import (
     listed,
     skipped,
 )
+from data_pipeline.opdb.tasks import tasks_of
 from data_pipeline.opdb.template import Call, Hole, generalise
 from data_pipeline.opdb.values import of_range
 from data_pipeline.prompt import render_answer, render_prompt
 from data_pipeline.quality import examine
-from data_pipeline.sources.opdb import opdb, tasks
+from data_pipeline.sources.opdb import opdb
 from data_pipeline.synthetic import FAMILIES as SYNTHETIC
 from data_pipeline.task import Task
 from data_pipeline.verify import Judging, verify
@@ -75,12 +78,20 @@ def test_proposals_are_well_formed(proposed: list[Task]) -> None:
         assert task.description in render_prompt(task)[1]["content"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_indices_stay_below_a_size(proposed: list[Task]) -> None:
+    """An integer tensor beside data of another dtype is an index, and an index is below some size."""
+    free = {task.source.path for task in proposed if re.search(r'dtype="int(32|64)"', task.reference)}
+    assert free == {"cov"}, "its weights are counts"
+
+
 def test_the_same_every_time() -> None:
     for name in ("softmax", "add", "gather"):
         number, op = next((i, op) for i, op in enumerate(op_db) if op.name == name)
-        first = list(tasks(op, number))
+        first = list(tasks_of(op, number))
         torch.rand(3)
-        assert list(tasks(op, number)) == first and first
+        assert list(tasks_of(op, number)) == first and first
 
 
 def test_tables_name_operators_that_exist() -> None:
@@ -88,7 +99,7 @@ def test_tables_name_operators_that_exist() -> None:
     for word in " ".join(tables).split():
         assert any(listed(name, word) for name in NAMES), word
     assert all(family(name, broadcast) in DIFFICULTY for name in NAMES for broadcast in (False, True))
-    assert set(SYNTHETIC) <= set(DIFFICULTY)
+    assert set(DIFFICULTY) <= {*SYNTHETIC, *KNOWN}, "or it could not be held out"
 
 
 TIES = {
@@ -206,7 +217,7 @@ def test_right_kernels_pass_and_wrong_ones_do_not() -> None:
             questions = []
             for kind, (name, which, code, right, wrong) in CANDIDATES.items():
                 number, op = next((i, op) for i, op in enumerate(op_db) if op.name == name)
-                task = list(tasks(op, number))[which]
+                task = list(tasks_of(op, number))[which]
                 assert task.family == kind and right in code
                 for text in (code, code.replace(right, wrong)):
                     answer = render_answer(HEAD + text.replace("ENTRY", task.entry_point))
