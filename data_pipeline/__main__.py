@@ -62,7 +62,7 @@ async def _run(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] and sys.argv[1] in ("stats", "show", "export"):
+    if sys.argv[1:2] and sys.argv[1] in ("stats", "show", "export", "report"):
         from data_pipeline import look
 
         sys.exit(look.main(sys.argv[1:]))

@@ -4,6 +4,7 @@ Everything goes through the ledger, so a run that was killed goes on where it wa
 """
 
 import asyncio
+import resource
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -43,6 +44,7 @@ from sandbox.protocol import Sandbox
 from sandbox.types import Passed, Record
 
 TOGETHER = 200
+CLOCK_SECONDS = 5.0
 Watch = Callable[[int, int], None]
 """(proposals decided, proposals known so far), of all sources."""
 
@@ -124,8 +126,10 @@ async def build(
                 ledger.finish(source.name)
         progress.read()
         screen(ledger, benchmarks, progress.advance)
+        clock = _Clock(ledger, progress)
         concurrency = 2 * workers  # one judged, one queued: workers never wait
-        judged = await Admitter(ledger, sandbox, judging, concurrency, probe, progress.advance).run()
+        judged = await Admitter(ledger, sandbox, judging, concurrency, probe, clock.judged).run()
+        clock.write()
         summary = _export(config, ledger, judged, benchmarks is not None, started)
     write_json(folder / "summary.json", summary.model_dump(mode="json"))
     return summary
@@ -151,6 +155,25 @@ class _Progress:
     def advance(self, count: int) -> None:
         self.decided += count
         self.watch(self.decided, self.known)
+
+
+class _Clock:
+    """Writes down how fast a run judges and how much memory it has needed, every few seconds: it may be killed."""
+
+    def __init__(self, ledger: Ledger, progress: _Progress) -> None:
+        self.ledger, self.progress, self.run = ledger, progress, ledger.begin_run()
+        self.count, self.started, self.written = 0, time.monotonic(), 0.0
+
+    def judged(self, count: int) -> None:
+        self.count += count
+        self.progress.advance(count)
+        if time.monotonic() > self.written + CLOCK_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        self.written = time.monotonic()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.ledger.measured(self.run, self.count, self.written - self.started, peak)
 
 
 def settings(config: Config) -> dict[str, Any]:

@@ -26,6 +26,8 @@ CREATE INDEX IF NOT EXISTS by_state ON records (state, kind, seq);
 CREATE TABLE IF NOT EXISTS sources (name TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS exact (digest TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bands (band INTEGER, value BLOB, seq INTEGER, PRIMARY KEY (band, value, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, judged INTEGER NOT NULL, seconds REAL NOT NULL, peak_rss_mib REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS signatures (seq INTEGER PRIMARY KEY, signature BLOB NOT NULL);
 """
 
@@ -116,6 +118,23 @@ class Ledger:
         """Inside or outside a transaction."""
         query = "UPDATE records SET state = ?, refused_by = ?, reason = ?, verdict = ? WHERE seq = ?"
         self.connection.execute(query, (state, refused_by, reason, verdict, seq))
+
+    def begin_run(self) -> int:
+        """A number for `measured`."""
+        return (
+            self.connection.execute("INSERT INTO runs (judged, seconds, peak_rss_mib) VALUES (0, 0, 0)").lastrowid or 0
+        )
+
+    def measured(self, run: int, judged: int, seconds: float, peak_rss_mib: float) -> None:
+        """How many tasks the run has judged so far in how long, and the most memory of its process."""
+        query = "UPDATE runs SET judged = ?, seconds = ?, peak_rss_mib = ? WHERE id = ?"
+        self.connection.execute(query, (judged, seconds, peak_rss_mib, run))
+
+    def measurements(self) -> tuple[int, float, float]:
+        """Tasks judged, seconds taken, and the largest peak in MiB, over all runs."""
+        query = "SELECT TOTAL(judged), TOTAL(seconds), MAX(peak_rss_mib) FROM runs"
+        judged, seconds, peak = self.connection.execute(query).fetchone()
+        return int(judged), seconds, peak or 0.0
 
     def count(self, *columns: str, **where: str) -> dict[tuple[str, ...], int]:
         """Rows by the values of `columns`, among those whose columns have the values in `where`."""

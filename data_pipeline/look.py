@@ -1,4 +1,4 @@
-"""`python -m data_pipeline stats|show|export`: look at what a data stage made, without running anything."""
+"""`python -m data_pipeline stats|show|export|report`: look at what a data stage made, without running anything."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from data_pipeline.card import by_origin
 from data_pipeline.ledger import Ledger
+from data_pipeline.report import write_report
 
 FILES = ("tasks.parquet", "kernels.parquet", "README.md", "histograms.png", "summary.json", "settings.json")
 
@@ -24,15 +25,20 @@ def main(arguments: list[str]) -> int:
     show.add_argument("id", help="of a task or a kernel; its beginning is enough")
     export = commands.add_parser("export", help="copy the finished data set with its card")
     export.add_argument("to", type=Path, help="a folder; made if need be")
-    for command in (stats, show, export):
+    report = commands.add_parser("report", help="what was found, admitted and refused, as JSON")
+    report.add_argument("to", type=Path, help="the file, for example docs/results/data_report.json")
+    for command in (stats, show, export, report):
         command.add_argument("--out", type=Path, default=Path("outputs/default"), help="of the run")
     chosen = parser.parse_args(arguments)
     folder, console = chosen.out / "data", Console()
     if not (folder / "ledger.sqlite").exists():
         console.print(f"[red]{folder} holds no ledger.sqlite; run python -m data_pipeline out={chosen.out} first[/red]")
         return 1
-    if chosen.command == "export":
-        return _export(folder, chosen.to, console)
+    if chosen.command in ("export", "report"):
+        if not (folder / "summary.json").exists():
+            console.print(f"[red]{folder} is not finished; run python -m data_pipeline again, it goes on[/red]")
+            return 1
+        return (_export if chosen.command == "export" else _report)(chosen.out, chosen.to, console)
     ledger = Ledger(folder / "ledger.sqlite")
     try:
         return _stats(ledger, console) if chosen.command == "stats" else _show(ledger, chosen.id, console)
@@ -67,14 +73,14 @@ def _show(ledger: Ledger, identity: str, console: Console) -> int:
     return 0
 
 
-def _export(folder: Path, to: Path, console: Console) -> int:
-    if not (folder / "summary.json").exists():
-        console.print(
-            f"[red]{folder} is not finished; run python -m data_pipeline again, it goes on where it was[/red]"
-        )
-        return 1
+def _report(out: Path, to: Path, console: Console) -> int:
+    console.print(write_report(out, to), f"→ {to}")
+    return 0
+
+
+def _export(out: Path, to: Path, console: Console) -> int:
     to.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        shutil.copyfile(folder / name, to / name)
+        shutil.copyfile(out / "data" / name, to / name)
     console.print(f"{', '.join(FILES)} → {to}", highlight=False)
     return 0
