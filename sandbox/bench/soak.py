@@ -31,8 +31,8 @@ HONEST = ("plain_softmax.py", "matmul_dot.py", "heuristics_layernorm.py", "atomi
 WRONG = ("c_nothing_written.py", "c_half_the_rows.py", "c_tanh_gelu.py", "d_no_kernel.py", "a_forbidden_imports.py")
 SAMPLES = 20
 FAULT_FAMILY = "E"
-WARMING = 6
-"""Times that each sentinel is judged in a rest."""
+WARMING = 20
+"""Times that each sentinel is judged in a rest, so that every process has had every one of them."""
 SLACK_MIB = 64.0
 """Growth of GPU memory that is no leak: a context takes memory in steps."""
 
