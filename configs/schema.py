@@ -34,6 +34,9 @@ class ModelConfig(Group):
 class PackageConfig(Group):
     name: str
     version: str
+    pairing: bool = True
+    """Look for PyTorch code beside its kernels, and make tasks of both. That takes about ten seconds a kernel with such
+    a partner: inputs are guessed, and isolated references and the sandbox decide."""
 
 
 class GitConfig(Group):
@@ -41,6 +44,8 @@ class GitConfig(Group):
     """Anything that `git fetch` understands: the folder of a clone too."""
     revision: str
     """A branch, a tag or a full commit."""
+    pairing: bool = True
+    """As of a package."""
 
 
 class HubConfig(Group):
@@ -57,9 +62,6 @@ class HubConfig(Group):
 class DataConfig(Group):
     packages: tuple[PackageConfig, ...]
     """Packages to harvest, downloaded by name and version from the package index; nothing of them is executed."""
-    pairing: bool
-    """Look for PyTorch code beside harvested kernels, and make tasks of both; isolated references and the sandbox are
-    run for it."""
     git: tuple[GitConfig, ...]
     """Repositories to harvest, likewise."""
     hub: tuple[HubConfig, ...]

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from configs.schema import Config, DataConfig
+from configs.schema import Config, DataConfig, GitConfig, PackageConfig
 from configs.stages import claim
 from configs.stamp import write_json
 from data_pipeline.admit import Admitter
@@ -196,10 +196,16 @@ def sources(data: DataConfig, checks: Checks) -> list[Source]:
     for key, named, families in keys:
         if unknown := sorted(set(named) - families):
             raise ValueError(f"data.{key}={unknown} do not exist; there are {', '.join(sorted(families))}")
-    asked = checks if data.pairing else None
+
+    def asked(one: PackageConfig | GitConfig) -> Checks | None:
+        return checks if one.pairing else None
+
     return [
-        *(Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version, asked)) for p in data.packages),
-        *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision, asked)) for g in data.git),
+        *(
+            Source(f"package:{p.name}=={p.version}", partial(package, p.name, p.version, asked(p)))
+            for p in data.packages
+        ),
+        *(Source(f"git:{g.url}@{g.revision}", partial(git, g.url, g.revision, asked(g))) for g in data.git),
         *([Source(f"opdb:torch {version('torch')}", opdb)] if data.opdb else ()),
         Source("synthetic", partial(synthetic, data)),
         *([Source(f"inductor:{data.inductor}", partial(inductor, Path(data.inductor)))] if data.inductor else ()),
