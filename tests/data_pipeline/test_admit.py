@@ -9,6 +9,7 @@ import pytest
 
 from configs.schema import Config, GitConfig, HubConfig
 from configs.stages import OtherSettingsError
+from configs.stamp import stamp, write_json
 from data_pipeline import look
 from data_pipeline.admit import Admitter, SandboxBrokenError
 from data_pipeline.build import build
@@ -193,6 +194,12 @@ def test_what_was_made_can_be_looked_at(tmp_path: Path, config: Config, capsys: 
     assert look.main(["export", str(tmp_path / "copy"), "--out", str(tmp_path)]) == 0
     card = (tmp_path / "copy" / "README.md").read_text()
     assert "| task | synthetic | refused | numerics | 1 |" in card and "histograms.png" in card
+    write_json(tmp_path / "data" / "stamp.json", stamp())  # as the command does before it builds
+    assert look.main(["report", str(tmp_path / "report.json"), "--out", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["summary"]["synthetic_admitted"] == 23 and report["summary"]["refused_by_reason"]["numerics"] == 1
+    assert report["summary"]["pairs_per_second"] > 0 and report["summary"]["peak_rss_mib"] > 10
+    assert [(row["origin"], row["proposed"], row["admitted"]) for row in report["sources"]] == [("synthetic", 24, 23)]
     assert load_tasks(tmp_path / "copy") == load_tasks(tmp_path / "data")
 
 
@@ -220,7 +227,7 @@ def test_every_source_is_collected_counted_and_watched(tmp_path: Path, config: C
     assert summary.refused_by_source == {f"hub:{rows}": {"licence": 1}}
     kept = {name: {task.source.origin: task.family for task in load_tasks(tmp_path / "data", name)}
             for name in ("train", "heldout")}  # fmt: skip
-    assert kept["train"][f"hub:{rows}"] == "reduction", "softmax is held out, wherever it comes from"
+    assert kept["train"][f"hub:{rows}"] == "scan", "softmax is held out, wherever it comes from"
     assert summary.without_solution == 1, "of the held-out family, two others came first"
     assert summary.with_solution == len(load_pairs(tmp_path / "data", None)) == sum(summary.splits.values()) - 1
     assert seen[-1] == (28, 28) and seen == sorted(seen)

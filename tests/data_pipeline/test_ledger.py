@@ -47,9 +47,10 @@ async def worthy(tasks):
     await asyncio.sleep(0.01)
     return [Quality(task_id=t.id, reason="dull" if t.difficulty == 3 else None) for t in tasks]
 
-build.package = lambda name, version: kernels()
+build.package = lambda name, version, checks: kernels()
 with initialize_config_dir(sys.argv[2], version_base="1.3"):
-    config = validate(compose("config", ["experiment=quickstart", f"out={sys.argv[3]}", "data.synthetic_tasks=150"]))
+    size = f"data.synthetic_tasks={sys.argv[4]}"
+    config = validate(compose("config", ["experiment=quickstart", f"out={sys.argv[3]}", size]))
 asyncio.run(build.build(config, Quick(), probe=worthy))
 """
 
@@ -155,16 +156,30 @@ def test_known_proposals_stay_as_they_are(tmp_path: Path) -> None:
     reopened.close()
 
 
+def start(out: Path, size: int = 150) -> "subprocess.Popen[bytes]":
+    """A run of `size` synthetic tasks in a process of its own."""
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", RUN, str(here), str(here.parents[1] / "configs"), str(out), str(size)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(here.parents[1])})
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_as_the_run_grows_tenfold(tmp_path: Path) -> None:
+    peaks = []
+    for size in (150, 1500):
+        assert start(tmp_path / str(size), size).wait() == 0
+        ledger = Ledger(tmp_path / str(size) / "data" / "ledger.sqlite")
+        judged, seconds, peak = ledger.measurements()
+        ledger.close()
+        assert judged > size / 2 and seconds > 0
+        peaks.append(peak)
+    assert peaks[1] < peaks[0] + 40, peaks
+
+
 @pytest.mark.slow
 def test_killed_twenty_times_ends_in_the_same_data_set(tmp_path: Path) -> None:
     """Only the sandbox and the package index are replaced; processes die by SIGKILL at random moments."""
-    here, chance = Path(__file__).parent, random.Random(3)
-    environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
-
-    def start(out: Path) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-c", RUN, str(here), str(here.parents[1] / "configs"), str(out)]
-        return subprocess.Popen(command, env=environment)
-
+    chance = random.Random(3)
     began = time.monotonic()
     assert start(tmp_path / "quiet").wait() == 0
     seconds, done = time.monotonic() - began, tmp_path / "killed" / "data" / "summary.json"
