@@ -45,6 +45,8 @@ from sandbox.types import Passed, Record
 
 TOGETHER = 200
 CLOCK_SECONDS = 5.0
+GUESS_SECONDS = 8.0
+"""Wall-clock of an examination that a source asks for: there are dozens for each pair, and most guesses are wrong."""
 Watch = Callable[[int, int], None]
 """(proposals decided, proposals known so far), of all sources."""
 
@@ -112,8 +114,9 @@ async def build(
     benchmarks = _benchmarks(config.data)
     workers, judging = config.sandbox.workers or cores(), Judging.from_config(config.sandbox)
     with ExitStack() as stack:
+        guesses = probe or stack.enter_context(Prober(workers, GUESS_SECONDS))
+        asked = checks(asyncio.get_running_loop(), guesses, sandbox, judging, workers)
         probe = probe or stack.enter_context(Prober(workers))
-        asked = checks(asyncio.get_running_loop(), probe, sandbox, judging, workers)
         chosen = sources(config.data, asked)
         ledger = Ledger(folder / "ledger.sqlite")
         stack.callback(ledger.close)

@@ -25,9 +25,7 @@ def matmul(program: Program, style: Style, pose: Pose) -> Lowered:
     """Style variants: one or two dimensions of programs, tile shapes, strides as arguments, exact float32."""
     _, _, after = split(program, *MATMUL)
     left, right = program.inputs[:2]
-    tall, wide, deep = ((16, 16, 32), (32, 32, 16), (32, 16, 32), (16, 32, 16), (32, 32, 32), (16, 64, 32))[
-        style.variant
-    ]
+    tall, wide, deep = SHAPES[style.variant]
     names = ("BLOCK_M", "BLOCK_N", "BLOCK_K") if style.block_name == "BLOCK" else ("BM", "BN", "BK")
     taken: dict[str, str] = {}
     loads = []
