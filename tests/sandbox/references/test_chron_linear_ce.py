@@ -72,7 +72,7 @@ def test_softmax_is_a_measurable_part_of_the_weight_gradient() -> None:
 def test_expert_is_right_with_many_slices(sandbox: LocalSandbox) -> None:
     """At sizes for an interpreter it would use one slice of the vocabulary."""
     task = load(NAME, "cpu")
-    many = task.expert.replace("SCRATCH_BYTES = 100_000_000", "SCRATCH_BYTES = 1")
+    many = task.expert.replace("SCRATCH_BYTES = 80_000_000", "SCRATCH_BYTES = 1")
     one_configuration = re.sub(r"_CONFIGS = \[.*\]", "_CONFIGS = [PAIR]", many)
     assert len({task.expert, many, one_configuration}) == 3
     job = Job(
