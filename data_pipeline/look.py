@@ -34,11 +34,11 @@ def main(arguments: list[str]) -> int:
     if not (folder / "ledger.sqlite").exists():
         console.print(f"[red]{folder} holds no ledger.sqlite; run python -m data_pipeline out={chosen.out} first[/red]")
         return 1
-    if chosen.command in ("export", "report"):
-        if not (folder / "summary.json").exists():
-            console.print(f"[red]{folder} is not finished; run python -m data_pipeline again, it goes on[/red]")
-            return 1
-        return (_export if chosen.command == "export" else _report)(chosen.out, chosen.to, console)
+    if chosen.command == "export":
+        return _export(folder, chosen.to, console)
+    if chosen.command == "report":
+        console.print(write_report(chosen.out, chosen.to), f"→ {chosen.to}")
+        return 0
     ledger = Ledger(folder / "ledger.sqlite")
     try:
         return _stats(ledger, console) if chosen.command == "stats" else _show(ledger, chosen.id, console)
@@ -73,14 +73,14 @@ def _show(ledger: Ledger, identity: str, console: Console) -> int:
     return 0
 
 
-def _report(out: Path, to: Path, console: Console) -> int:
-    console.print(write_report(out, to), f"→ {to}")
-    return 0
-
-
-def _export(out: Path, to: Path, console: Console) -> int:
+def _export(folder: Path, to: Path, console: Console) -> int:
+    if not (folder / "summary.json").exists():
+        console.print(
+            f"[red]{folder} is not finished; run python -m data_pipeline again, it goes on where it was[/red]"
+        )
+        return 1
     to.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        shutil.copyfile(out / "data" / name, to / name)
+        shutil.copyfile(folder / name, to / name)
     console.print(f"{', '.join(FILES)} → {to}", highlight=False)
     return 0

@@ -1,12 +1,16 @@
-"""`python -m data_pipeline report`: what a run found, admitted and refused, as one JSON file with the run's stamp."""
+"""`python -m data_pipeline report`: what a run found, admitted and refused, as one JSON file with the run's stamp.
+
+Made from the ledger alone, so a run that is not finished has one too: it says so, and how much is undecided.
+"""
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from configs.stamp import write_json
-from data_pipeline.build import Summary
 from data_pipeline.ledger import Ledger
 
 NEAREST = 200
@@ -14,46 +18,51 @@ NEAREST = 200
 
 
 def write_report(out: Path, to: Path) -> dict[str, Any]:
-    """Write the report of the finished data stage in `<out>/data` to `to`; returns its summary.
-
-    Raises:
-        FileNotFoundError: the stage has not finished there.
-    """
+    """Write the report of the data stage in `<out>/data` to `to`; returns its summary."""
     folder = out / "data"
-    stage = Summary.model_validate_json((folder / "summary.json").read_text())
     ledger = Ledger(folder / "ledger.sqlite")
     try:
-        summary = summarise(ledger)
-        sources = by_source(ledger)
-        benchmark = [
-            {"id": row.id, "origin": row.origin, "why": row.reason}
-            for row in ledger.rows("refused") if row.refused_by == "benchmark"
-        ]  # fmt: skip
-        paired = sum(row.kernel().kind == "paired" for row in ledger.rows("admitted", "kernel"))
+        report = {
+            "stamp": json.loads((folder / "stamp.json").read_text()),
+            "settings": json.loads((folder / "settings.json").read_text())["data"],
+            "summary": summarise(ledger),
+            "kernels_paired": sum(row.kernel().kind == "paired" for row in ledger.rows("admitted", "kernel")),
+            "tasks_with_solution": sum(bool(row.code) for row in ledger.rows("admitted", "task")),
+            "families": _plain(ledger.count("family", kind="task", state="admitted")),
+            "licences": _plain(ledger.count("licence", kind="kernel")),
+            "sources": by_source(ledger),
+            "contaminated": list(islice(_contaminated(ledger), NEAREST)),
+        }
     finally:
         ledger.close()
-    report = {
-        "stamp": json.loads((folder / "stamp.json").read_text()),
-        "settings": json.loads((folder / "settings.json").read_text())["data"],
-        "summary": summary,
-        "kernels_paired": paired, "with_solution": stage.with_solution, "without_solution": stage.without_solution,
-        "splits": stage.splits, "families": stage.families, "licences": stage.licences, "sources": sources,
-        "contaminated": benchmark[:NEAREST],
-    }  # fmt: skip
     for clone in ("kernelbench", "tritonbench"):  # a path of one machine tells nobody anything
         report["settings"][clone] = report["settings"][clone] is not None
     write_json(to, report)
+    summary: dict[str, Any] = report["summary"]
     return summary
+
+
+def _plain(counts: dict[tuple[str, ...], int]) -> dict[str, int]:
+    return {key: count for (key,), count in counts.items()}
+
+
+def _contaminated(ledger: Ledger) -> Iterator[dict[str, str]]:
+    """What was dropped, and which item of a benchmark it is like."""
+    for row in ledger.rows("refused"):
+        if row.refused_by == "benchmark":
+            yield {"id": row.id, "origin": row.origin, "why": row.reason}
 
 
 def summarise(ledger: Ledger) -> dict[str, Any]:
     """The figures to quote."""
     kernels = ledger.count("state", "refused_by", kind="kernel")
-    tasks = {origin: n for (origin,), n in ledger.count("origin", kind="task", state="admitted").items()}
-    refused = {by: n for (by,), n in ledger.count("refused_by", state="refused").items()}
+    undecided = sum(n for (state,), n in ledger.count("state", kind="task").items() if state in ("proposed", "clean"))
+    tasks = _plain(ledger.count("origin", kind="task", state="admitted"))
+    refused = _plain(ledger.count("refused_by", state="refused"))
     origins = {origin for (origin,) in ledger.count("origin")}
     judged, seconds, peak = ledger.measurements()
     return {
+        "finished": not undecided, "tasks_undecided": undecided,
         "packages": sum(origin.startswith("package:") for origin in origins),
         "kernels_found": sum(kernels.values()),
         "kernels_distinct": sum(n for (_, by), n in kernels.items() if by != "duplicate"),
@@ -76,7 +85,8 @@ def by_source(ledger: Ledger) -> list[dict[str, Any]]:
         {
             "origin": origin, "kind": kind, "proposed": sum(counts.values()), "admitted": counts.get("admitted", 0),
             "admission_rate": round(counts.get("admitted", 0) / sum(counts.values()), 4),
-            "refused": {by: n for by, n in counts.items() if by != "admitted"},
+            "undecided": counts.get("proposed", 0) + counts.get("clean", 0),
+            "refused": {by: n for by, n in counts.items() if by not in ("admitted", "proposed", "clean")},
         }
         for (origin, kind), counts in sorted(found.items())
     ]  # fmt: skip
