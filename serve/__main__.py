@@ -16,14 +16,15 @@ from omegaconf import DictConfig
 from configs.main import start, validate
 from configs.schema import Config
 from configs.stages import trained_model
-from serve.vllm_command import adapter_rank, choose_engine, vllm_arguments
+from serve.vllm_command import adapter_rank, choose_engine, vllm_arguments, write_tokenizer
 
 
 def served_weights(config: Config) -> Path | None:
     """Folder of the weights to serve; None: those that `config.model` names.
 
     Raises:
-        SystemExit: there are none; the message says how to make them.
+        SystemExit: the training stage has not written them.
+        ValueError: the folder of the checkpoint or of the adapter holds none.
     """
     if config.serve.adapter:
         adapter_rank(Path(config.serve.adapter))
@@ -39,13 +40,10 @@ def served_weights(config: Config) -> Path | None:
 
 def serve_vllm(config: Config, weights: Path | None) -> None:
     """Replace this process by vLLM's server."""
-    from configs.models import load_tokenizer, weights_location
+    from configs.models import weights_location
 
-    location = weights_location(config.model, weights)
-    tokenizer = config.out_dir / "serve" / "tokenizer"
-    load_tokenizer(config.model).save_pretrained(tokenizer)
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", *vllm_arguments(config, location, tokenizer)]
-    os.execv(sys.executable, command)
+    arguments = vllm_arguments(config, weights_location(config.model, weights), write_tokenizer(config))
+    os.execv(sys.executable, [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", *arguments])
 
 
 def serve_transformers(config: Config, weights: Path | None) -> None:
@@ -57,7 +55,7 @@ def serve_transformers(config: Config, weights: Path | None) -> None:
 
     adapter = Path(config.serve.adapter) if config.serve.adapter else None
     app = make_app(load_transformers(config, weights, config.serve.batch_size, adapter), config)
-    print(f"serving {config.model.name} at http://{config.serve.host}:{config.serve.port}/v1", flush=True)
+    print(f"starting {config.model.name} at http://{config.serve.host}:{config.serve.port}/v1", flush=True)
     uvicorn.run(app, host=config.serve.host, port=config.serve.port, log_level="warning")
 
 

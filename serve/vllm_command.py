@@ -26,7 +26,7 @@ def choose_engine(config: Config, *, vllm_installed: bool, gpu: bool) -> Literal
         return "vllm" if able else "transformers"
     if wanted == "vllm" and not vllm_installed:
         raise ValueError(
-            "serve.engine=vllm, but vLLM is not installed: pip install 'kernelwright[gpu]', or set "
+            "serve.engine=vllm, but vLLM is not installed: pip install -e '.[gpu]', or set "
             "serve.engine=transformers (slow; for small models)"
         )
     if wanted == "vllm" and not gpu:
@@ -49,12 +49,21 @@ def adapter_rank(adapter: Path) -> int:
     return int(json.loads(path.read_text())["r"])
 
 
+def write_tokenizer(config: Config) -> Path:
+    """Folder `<out>/serve/tokenizer`, with `chat_template.jinja` in it."""
+    from configs.models import load_tokenizer
+
+    folder = config.out_dir / "serve" / "tokenizer"
+    load_tokenizer(config.model).save_pretrained(folder)
+    return folder
+
+
 def vllm_arguments(config: Config, weights: str, tokenizer: Path) -> list[str]:
     """Arguments of `vllm serve`. With an adapter, `model.name` answers with it, and `<model.name>-base` without.
 
     Args:
         weights: folder or hub name.
-        tokenizer: folder of the tokenizer, `chat_template.jinja` in it.
+        tokenizer: what `write_tokenizer` wrote.
     """
     serve, name = config.serve, config.model.name
     sampling = {"temperature": serve.temperature, "top_p": serve.top_p, "max_new_tokens": serve.max_completion_tokens}

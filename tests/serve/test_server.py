@@ -4,12 +4,13 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
-from serving import config_of, running_server
+from peft import LoraConfig, get_peft_model
+from serving import checkpoint, config_of, running_server
 
-from eval.endpoint import OpenAIEngine
 from eval.generate import TransformersEngine, load_transformers
 
 CHAT = [{"role": "user", "content": "Write a softmax."}]
@@ -17,8 +18,14 @@ LONG = [{"role": "system", "content": "You write kernels. " * 20}, *CHAT]
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("serve"), "serve.max_completion_tokens=24", "serve.wait_ms=50") as url:
+def weights(tmp_path_factory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory, weights) -> Iterator[str]:
+    overrides = [f"serve.model={weights}", "serve.max_completion_tokens=24", "serve.wait_ms=50"]
+    with running_server(tmp_path_factory.mktemp("serve"), *overrides) as url:
         yield url
 
 
@@ -29,8 +36,8 @@ def client(url) -> Iterator[OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> TransformersEngine:
-    return load_transformers(config_of(tmp_path_factory.mktemp("engine")), None, 4)
+def engine(weights) -> TransformersEngine:
+    return load_transformers(config_of(weights), weights, 4)
 
 
 def ask(client: OpenAI, messages=CHAT, **options):
@@ -65,11 +72,12 @@ def test_a_seed_fixes_every_choice_whoever_shares_the_batch(client):
 
 def test_stop_strings_and_nucleus(client):
     whole = ask(client, temperature=0, max_tokens=24).choices[0].message.content
-    stop = whole[len(whole) // 2 :][:3]
+    stop = whole[len(whole) // 2 :][:5]  # may begin and end inside tokens
     answer = ask(client, temperature=0, max_tokens=24, stop=["never written", stop])
     assert answer.choices[0].message.content == whole[: whole.index(stop)]
     assert answer.choices[0].finish_reason == "stop"
-    assert answer.usage.completion_tokens < 24
+    assert whole.index(stop) > 0
+    assert 1 < answer.usage.completion_tokens < 24
     assert ask(client, top_p=1e-6, temperature=2, max_tokens=24).choices[0].message.content == whole
 
 
@@ -108,24 +116,11 @@ def test_other_models_and_bodies_that_are_no_json(client, url):
     assert "JSON" in json.load(failure.value)["error"]["message"]
 
 
-def test_engine_openai_asks_for_samples_with_seeds_of_their_own(url, tmp_path):
-    config = config_of(tmp_path, f"eval.endpoint.url={url}", "eval.engine=openai", "eval.endpoint.concurrency=3")
-    engine, seen = OpenAIEngine(config.eval.endpoint), []
-    answers = engine.generate([CHAT, LONG], 3, 10, 1.0, 5, seen.append)
-    assert [len(row) for row in answers] == [3, 3]
-    assert sum(seen) == 6
-    assert len({completion.seed for row in answers for completion in row}) == 6
-    assert len({completion.text for row in answers for completion in row}) == 6
-    assert engine.generate([CHAT, LONG], 3, 10, 1.0, 5) == answers
-    with OpenAI(base_url=url, api_key="none") as client:
-        again = ask(client, LONG, seed=answers[1][2].seed, temperature=1.0, max_tokens=10)
-    assert again.choices[0].message.content == answers[1][2].text, "the stored settings reproduce a sample"
-
-
-def test_an_endpoint_that_is_not_there_or_wants_a_key(tmp_path, monkeypatch):
-    nowhere = config_of(tmp_path, "eval.endpoint.url=http://127.0.0.1:9/v1", "eval.endpoint.retries=0").eval.endpoint
-    with pytest.raises(ConnectionError, match=r"eval\.endpoint\.url"):
-        OpenAIEngine(nowhere).generate([CHAT], 1, 4, 1.0, 0)
-    monkeypatch.delenv("SOME_KEY", raising=False)
-    with pytest.raises(ValueError, match="SOME_KEY"):
-        OpenAIEngine(nowhere.model_copy(update={"key_variable": "SOME_KEY"}))
+def test_a_lora_adapter_is_served(tmp_path, engine, weights):
+    lora = LoraConfig(init_lora_weights=False, lora_alpha=256)
+    adapted = get_peft_model(load_transformers(config_of(tmp_path), weights, 4).model, lora)
+    adapted.save_pretrained(tmp_path / "adapter")
+    answer = TransformersEngine(adapted, engine.tokenizer, 4).generate([CHAT], 1, 12, 0, 0)
+    assert answer != engine.generate([CHAT], 1, 12, 0, 0)
+    served = load_transformers(config_of(tmp_path), weights, 4, tmp_path / "adapter")
+    assert served.generate([CHAT], 1, 12, 0, 0) == answer

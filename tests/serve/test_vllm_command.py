@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from serving import ROOT, config_of
+from transformers import AutoTokenizer
 
-from serve.vllm_command import choose_engine, vllm_arguments
+from configs.models import chat_tokens, load_tokenizer
+from serve.vllm_command import choose_engine, vllm_arguments, write_tokenizer
 
 
 def options(arguments: list[str]) -> dict[str, str]:
@@ -45,6 +47,17 @@ def test_arguments_come_from_the_config(tmp_path):
         "--chat-template": "/run/tokenizer/chat_template.jinja",
         "--generation-config": "vllm",
     }
+
+
+def test_the_tokenizer_for_vllm_carries_template_and_end(tmp_path):
+    config = config_of(tmp_path)
+    folder = write_tokenizer(config)
+    ours, theirs = load_tokenizer(config.model), AutoTokenizer.from_pretrained(folder)
+    template = (folder / "chat_template.jinja").read_text()
+    assert template == ours.chat_template
+    assert theirs.eos_token_id == ours.eos_token_id
+    chat = [{"role": "user", "content": "Write a softmax."}]
+    assert chat_tokens(theirs, chat, to_answer=True) == chat_tokens(ours, chat, to_answer=True)
 
 
 def test_an_adapter_answers_to_the_name_of_the_model(tmp_path):

@@ -8,18 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from hydra import compose, initialize_config_module
 from openai import APIConnectionError, OpenAI
 
 from configs.main import validate
+from configs.models import load_model
 from configs.schema import Config
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 def config_of(out: Path, *overrides: str) -> Config:
     with initialize_config_module(version_base=None, config_module="configs"):
         return validate(compose("config", [f"out={out}", "model=tiny", "device=cpu", *overrides]))
+
+
+def checkpoint(folder: Path) -> Path:
+    """The tiny model with larger random weights: at its own, its greedy answers repeat one token."""
+    model = load_model(config_of(folder).model, "cpu")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for name, weight in model.named_parameters():
+            if "layers" in name and weight.ndim == 2:
+                torch.nn.init.normal_(weight, std=0.3)
+    model.save_pretrained(folder)
+    return folder
 
 
 def free_port() -> int:
