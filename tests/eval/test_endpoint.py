@@ -41,6 +41,7 @@ def test_engine_openai_asks_for_samples_with_seeds_of_their_own(url, tmp_path):
     assert again.choices[0].message.content == answers[1][2].text, "the stored settings reproduce a sample"
 
 
+@pytest.mark.slow
 def test_evaluating_an_endpoint_and_resuming_without_it(url, tmp_path):
     tasks = [make_task(n, "softmax", "heldout") for n in range(2)]
     write_tasks(tmp_path / "data", ((task, Solution(task_id=task.id, code="", verdict=PASSED)) for task in tasks))
