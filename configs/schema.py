@@ -181,6 +181,21 @@ class RlConfig(Group):
         return self
 
 
+class EndpointConfig(Group):
+    url: str
+    """Base URL of an OpenAI-compatible API, with its /v1."""
+    model: str
+    """The name under which the endpoint serves it."""
+    key_variable: str | None
+    """Environment variable that holds the API key; null: the endpoint asks for none."""
+    concurrency: Positive
+    """Requests under way at the same time."""
+    timeout_seconds: Annotated[float, Field(gt=0)]
+    """For one request, its time in the endpoint's queue included."""
+    retries: NonNegative
+    """Of one request, after a lost connection, a full queue or a fault of the server; with growing pauses."""
+
+
 class EvalConfig(Group):
     model: Literal["base", "sft", "rl"]
     """Which stage's weights to evaluate: the untouched model, `<out>/sft/model` or `<out>/rl/model`."""
@@ -191,7 +206,9 @@ class EvalConfig(Group):
     temperature: Annotated[float, Field(gt=0)]
     max_completion_tokens: Positive
     batch_size: Positive
-    engine: Literal["transformers", "vllm"]
+    engine: Literal["transformers", "vllm", "openai"]
+    """`openai`: what `endpoint` serves is evaluated, whatever `model` says."""
+    endpoint: EndpointConfig
     tasks: NonNegative
     """At most this many held-out tasks; 0 means all."""
     seed: int = 0
@@ -201,6 +218,33 @@ class EvalConfig(Group):
         if max(self.pass_k) > self.samples:
             raise ValueError(f"eval.pass_k={self.pass_k} needs eval.samples >= {max(self.pass_k)}, not {self.samples}")
         return self
+
+    @property
+    def subject(self) -> Literal["base", "sft", "rl", "endpoint"]:
+        """What is evaluated; the name of its folder."""
+        return "endpoint" if self.engine == "openai" else self.model
+
+
+class ServeConfig(Group):
+    engine: Literal["auto", "vllm", "transformers"]
+    """`auto`: vLLM where it is installed and there is a GPU, else transformers."""
+    model: str
+    """`base`, `sft` or `rl` as of eval.model, or the folder of a checkpoint."""
+    adapter: str | None
+    """Folder of a LoRA adapter (PEFT) for these weights; null: none."""
+    host: str
+    port: Annotated[int, Field(gt=0, lt=65536)]
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    """Of requests that name none; likewise `top_p`."""
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    max_completion_tokens: Positive
+    """Of requests that name no limit, and the most that any request gets."""
+    tensor_parallel: Positive
+    """GPUs that hold one model together (vLLM)."""
+    batch_size: Positive
+    """Completions written together (transformers); vLLM batches continuously."""
+    wait_ms: NonNegative
+    """How long the first request of a batch waits for others (transformers)."""
 
 
 class Config(Group):
@@ -216,6 +260,7 @@ class Config(Group):
     sft: SftConfig
     rl: RlConfig
     eval: EvalConfig
+    serve: ServeConfig
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -229,8 +274,10 @@ class Config(Group):
             raise ValueError(
                 f"sft.max_length={self.sft.max_length} exceeds model.context_tokens={self.model.context_tokens}"
             )
-        if self.device == "cpu" and "vllm" in (self.rl.engine, self.eval.engine):
-            raise ValueError("device=cpu cannot use engine=vllm; set rl.engine and eval.engine to transformers")
+        if self.device == "cpu" and "vllm" in (self.rl.engine, self.eval.engine, self.serve.engine):
+            raise ValueError(
+                "device=cpu cannot use engine=vllm; set rl.engine, eval.engine and serve.engine to transformers"
+            )
         return self
 
     @property

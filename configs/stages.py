@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from configs.stamp import write_json
 
 Settings = dict[str, Any]
 """Everything that decides what a stage produces, as JSON: parts of the config and digests of its input files."""
+
+
+MADE_BY = {"sft": "python -m sft", "rl": "python -m rl"}
 
 
 class OtherSettingsError(RuntimeError):
@@ -27,6 +31,18 @@ def digest(path: Path) -> str:
         return "absent"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def trained_model(out: Path, stage: str) -> Path:
+    """Folder of the weights that a finished training stage, `sft` or `rl`, left.
+
+    Raises:
+        SystemExit: it has not; the message says how to make them.
+    """
+    folder = out / stage / "model"
+    if not (folder / "config.json").exists():
+        sys.exit(f"{folder} holds no model; make it with: {MADE_BY[stage]} (and the same experiment=… and out=…)")
+    return folder
 
 
 def claim(folder: Path, settings: Settings) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """`python -m eval experiment=quickstart eval.model=base|sft|rl`: pass@k on held-out tasks, judged by our own sandbox.
 
-Writes `<out>/eval/<model>/samples.jsonl` and `metrics.json`. Started again, it goes on where it stopped; verdicts
-that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
+`eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`.
+Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`. Started again, it goes on where it
+stopped; verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
 """
 
 import asyncio
@@ -17,23 +18,17 @@ from rich.table import Table
 
 from configs.main import start, validate
 from configs.schema import Config
-
-MADE_BY = {"sft": "python -m sft", "rl": "python -m rl"}
+from configs.stages import trained_model
 
 
 def checkpoint(config: Config) -> Path | None:
-    """The weights to evaluate; None: those that `config.model` names.
+    """The weights to evaluate; None: those that `config.model` names, or an endpoint's.
 
     Raises:
         SystemExit: the training stage has not written them.
     """
-    model = config.eval.model
-    if model == "base":
-        return None
-    folder = config.out_dir / model / "model"
-    if not (folder / "config.json").exists():
-        sys.exit(f"{folder} holds no model; make it with: {MADE_BY[model]} (and the same experiment=… and out=…)")
-    return folder
+    subject = config.eval.subject
+    return trained_model(config.out_dir, subject) if subject in ("sft", "rl") else None
 
 
 def run(config: Config) -> Any:
@@ -47,7 +42,7 @@ def run(config: Config) -> Any:
     from sandbox.local import LocalSandbox
 
     weights = checkpoint(config)
-    folder = config.out_dir / "eval" / config.eval.model
+    folder = config.out_dir / "eval" / config.eval.subject
     tasks = evaluate.heldout_tasks(config.out_dir / "data", config.eval.tasks)
     judging = Judging.from_config(config.sandbox)
     evaluate.prepare(folder, evaluate.generation_origin(config, weights), judging.model_dump(mode="json"))
@@ -62,7 +57,7 @@ def run(config: Config) -> Any:
     found = read_samples(path)
     families = {task.id: task.family for task in tasks}
     samples = [found[key] for key in evaluate.wanted(tasks, config.eval.samples)]
-    metrics = measure(config.eval.model, samples, families, config.eval.pass_k)
+    metrics = measure(config.eval.subject, samples, families, config.eval.pass_k)
     write_json(folder / "metrics.json", metrics.model_dump(mode="json"))
     return metrics
 
@@ -87,7 +82,7 @@ def main(cfg: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     config = validate(cfg)
     checkpoint(config)
-    config = start(cfg, f"eval/{config.eval.model}")
+    config = start(cfg, f"eval/{config.eval.subject}")
     metrics = run(config)
     show(metrics, Console())
     if not metrics.judged:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,13 @@ from data_pipeline.store import append_record, load_tasks
 from data_pipeline.task import Message, Task
 from data_pipeline.verify import Judging, verify
 from eval.generate import Completion, Engine
-from eval.samples import Key, Sample, read_samples, write_samples
+from eval.samples import Key, Sample, Sampling, read_samples, write_samples
 from sandbox.protocol import Sandbox
 from sandbox.types import PROTOCOL_VERSION, Broken
 
 logger = logging.getLogger(__name__)
 
-SAVE_EVERY_BATCHES = {"transformers": 2, "vllm": 64}
+SAVE_EVERY_BATCHES = {"transformers": 2, "vllm": 64, "openai": 8}
 """Batches of eval.batch_size that are generated between two writes to disk."""
 
 
@@ -84,6 +84,7 @@ def generate_missing(path: Path, tasks: Sequence[Task], engine: Callable[[], Eng
     total = sum(map(len, missing.values()))
     if not total:
         return 0
+    _keep_prompts(path.with_name("prompts.json"), prompts.values())
     rows = SAVE_EVERY_BATCHES[settings.engine] * settings.batch_size
     with _progress() as progress:
         bar = progress.add_task("loading the model", total=total)
@@ -101,7 +102,7 @@ def generate_missing(path: Path, tasks: Sequence[Task], engine: Callable[[], Eng
             )
             for task, row in zip(ids, answers, strict=True):
                 for index, answer in zip(indices, row, strict=True):
-                    append_record(path, _sample(task, index, prompts[task], answer))
+                    append_record(path, _sample(task, index, prompts[task], answer, config))
     return total
 
 
@@ -136,9 +137,12 @@ def wanted(tasks: Sequence[Task], samples: int) -> list[Key]:
 
 def generation_origin(config: Config, weights: Path | None) -> dict[str, Any]:
     """What a sample depends on besides its prompt. The number of samples and tasks is not in it: both may grow."""
-    return {
-        "model": config.model.model_dump(mode="json"),
-        "weights": weights_digest(weights) if weights else "untouched",
+    if config.eval.engine == "openai":
+        source = config.eval.endpoint.model_dump(mode="json", include={"url", "model"})
+    else:
+        digests = weights_digest(weights) if weights else "untouched"
+        source = {"model": config.model.model_dump(mode="json"), "weights": digests}
+    return source | {
         "engine": config.eval.engine,
         "temperature": config.eval.temperature,
         "max_completion_tokens": config.eval.max_completion_tokens,
@@ -162,7 +166,8 @@ def weights_digest(folder: Path) -> str:
     return _digest(json.dumps([digest(file) for file in files]))
 
 
-def _sample(task: str, index: int, prompt: list[Message], answer: Completion) -> Sample:
+def _sample(task: str, index: int, prompt: list[Message], answer: Completion, config: Config) -> Sample:
+    settings = config.eval
     return Sample(
         task_id=task,
         index=index,
@@ -170,7 +175,16 @@ def _sample(task: str, index: int, prompt: list[Message], answer: Completion) ->
         completion=answer.text,
         truncated=answer.truncated,
         tokens=answer.tokens,
+        sampling=Sampling(
+            seed=answer.seed, temperature=settings.temperature, max_tokens=settings.max_completion_tokens
+        ),
     )
+
+
+def _keep_prompts(path: Path, prompts: Iterable[list[Message]]) -> None:
+    """Add these to the text of all prompts, by digest."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    write_json(path, known | {prompt_digest(prompt): prompt for prompt in prompts})
 
 
 def _chunks(missing: dict[str, list[int]], rows: int) -> list[list[str]]:

@@ -1,4 +1,6 @@
-"""Generation engines behind one call. `transformers` runs anywhere; `vllm` is for GPU hosts, imported only when asked.
+"""Generation engines behind one call. `transformers` runs anywhere; `vllm` is for GPU hosts; `openai` asks an endpoint.
+
+The last two are imported only when asked for.
 
 Differs from `pipeline("text-generation")`: every sample of every prompt is one row, rows are sorted by prompt length
 so that left padding wastes little, the end of a sample is known exactly, and the caller's random state is left alone.
@@ -28,6 +30,8 @@ class Completion(Record):
     """Stopped by `max_tokens`, not by its own end-of-sequence token."""
     tokens: int
     """Generated tokens, the end-of-sequence token included."""
+    seed: int
+    """Of the random generator: one for a call of `transformers` and `vllm`, one a sample of `openai`."""
 
 
 class Engine(Protocol):
@@ -50,19 +54,37 @@ def load_engine(config: Config, checkpoint: Path | None) -> Engine:
     """The engine that `config.eval.engine` names, with the weights of `checkpoint` or, for None, the untouched model.
 
     Raises:
-        ValueError: vLLM cannot load this model; the message says what to set.
+        ValueError: vLLM cannot load this model, or an endpoint's key is missing; the message says what to set.
         OSError: weights cannot be reached.
     """
-    tokenizer = load_tokenizer(config.model)
+    if config.eval.engine == "openai":
+        from eval.endpoint import OpenAIEngine
+
+        return OpenAIEngine(config.eval.endpoint)
     if config.eval.engine == "vllm":
-        return VllmEngine(weights_location(config.model, checkpoint), tokenizer, config)
+        return VllmEngine(weights_location(config.model, checkpoint), load_tokenizer(config.model), config)
+    return load_transformers(config, checkpoint, config.eval.batch_size)
+
+
+def load_transformers(
+    config: Config, checkpoint: Path | None, batch_size: int, adapter: Path | None = None
+) -> "TransformersEngine":
+    """The engine `transformers`, with a LoRA adapter merged into the weights where one is given.
+
+    Raises:
+        OSError: weights cannot be reached.
+    """
     device = resolve_device(config.device)
     model = load_model(config.model, device, checkpoint)
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     if mixed_precision(config.model, device):
         # A CPU gets float32 weights, which training needs. Generation reads all weights for every token, so where the
         # processor has bfloat16 instructions the config's own dtype is faster.
         torch.nn.Module.to(model, torch.bfloat16)
-    return TransformersEngine(model, tokenizer, config.eval.batch_size)
+    return TransformersEngine(model, load_tokenizer(config.model), batch_size)
 
 
 class TransformersEngine:
@@ -85,7 +107,7 @@ class TransformersEngine:
         seed: int,
         advance: Advance | None = None,
     ) -> list[list[Completion]]:
-        tokens = [_prompt_tokens(self.tokenizer, prompt) for prompt in prompts]
+        tokens = [prompt_tokens(self.tokenizer, prompt) for prompt in prompts]
         _check_context(tokens, max_tokens, self.model.config.max_position_embeddings)
         # Longest first: if memory runs out, it does so at once.
         rows = sorted((p for p in range(len(prompts)) for _ in range(samples)), key=lambda p: -len(tokens[p]))
@@ -95,36 +117,38 @@ class TransformersEngine:
             torch.manual_seed(seed)
             for start in range(0, len(rows), self.batch_size):
                 batch = rows[start : start + self.batch_size]
-                completions = self._sample([tokens[p] for p in batch], max_tokens, temperature)
-                for p, completion in zip(batch, completions, strict=True):
-                    done[p].append(completion)
+                written = self.continuations([tokens[p] for p in batch], max_tokens, temperature)
+                for p, row in zip(batch, written, strict=True):
+                    done[p].append(self.completion(row, seed))
                 if advance:
                     advance(len(batch))
         return done
 
-    def _sample(self, prompts: list[list[int]], max_tokens: int, temperature: float) -> list[Completion]:
+    def continuations(
+        self, prompts: list[list[int]], max_tokens: int, temperature: float, **hooks: Any
+    ) -> list[list[int]]:
+        """Tokens after each prompt, padding after an end too; greedy at temperature 0. `hooks` go to `generate`."""
         inputs = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers does not type it
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            top_p=1.0,
+            **({"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}),
             max_new_tokens=max_tokens,
             eos_token_id=self.stops,
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
         )
         generate: Any = self.model.generate  # its mixin is typed as a Tensor attribute
-        out = generate(**inputs.to(self.model.device), generation_config=config)
+        out = generate(**inputs.to(self.model.device), generation_config=config, **hooks)
         width = inputs["input_ids"].shape[1]
-        return [self._completion(row) for row in out[:, width:].tolist()]
+        rows: list[list[int]] = out[:, width:].tolist()
+        return rows
 
-    def _completion(self, generated: list[int]) -> Completion:
+    def completion(self, generated: list[int], seed: int) -> Completion:
+        """What a row of `continuations` says, up to its end-of-sequence token."""
         end = next((i for i, token in enumerate(generated) if token in self.stops), None)
         ended = end is not None
         kept = generated[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        return Completion(text=str(text), truncated=not ended, tokens=len(kept) + ended)
+        return Completion(text=str(text), truncated=not ended, tokens=len(kept) + ended, seed=seed)
 
 
 class VllmEngine:
@@ -154,7 +178,7 @@ class VllmEngine:
     ) -> list[list[Completion]]:
         from vllm import SamplingParams
 
-        tokens = [_prompt_tokens(self.tokenizer, prompt) for prompt in prompts]
+        tokens = [prompt_tokens(self.tokenizer, prompt) for prompt in prompts]
         _check_context(tokens, max_tokens, self.context_tokens)
         sampling = SamplingParams(
             n=samples,
@@ -168,14 +192,16 @@ class VllmEngine:
         answers = self.llm.generate(inputs, sampling, use_tqdm=False)
         if advance:
             advance(len(prompts) * samples)
-        return [[self._completion(output) for output in answer.outputs] for answer in answers]
+        return [[self._completion(output, seed) for output in answer.outputs] for answer in answers]
 
-    def _completion(self, output: Any) -> Completion:
+    def _completion(self, output: Any, seed: int) -> Completion:
         text = self.tokenizer.decode(list(output.token_ids), skip_special_tokens=True)
-        return Completion(text=str(text), truncated=output.finish_reason == "length", tokens=len(output.token_ids))
+        truncated = output.finish_reason == "length"
+        return Completion(text=str(text), truncated=truncated, tokens=len(output.token_ids), seed=seed)
 
 
-def _prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: list[Message]) -> list[int]:
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: list[Message]) -> list[int]:
+    """Token ids of a conversation under the chat template, up to where the answer begins."""
     text = tokenizer.apply_chat_template(
         [{"role": m["role"], "content": m["content"]} for m in prompt], tokenize=False, add_generation_prompt=True
     )

@@ -14,6 +14,14 @@ Key = tuple[str, int]
 """(task id, index of the sample)."""
 
 
+class Sampling(Record):
+    """How a completion was drawn."""
+
+    seed: int
+    temperature: float
+    max_tokens: int
+
+
 class Sample(Record):
     """One completion for one held-out task, and what the sandbox said of it."""
 
@@ -21,12 +29,14 @@ class Sample(Record):
     index: int
     """0 … eval.samples - 1 within the task."""
     prompt: str
-    """Digest of the rendered prompt: a sample for another prompt is stale."""
+    """Digest of the rendered prompt, whose text is in `prompts.json`: a sample for another prompt is stale."""
     completion: str
     truncated: bool
     """Ran into eval.max_completion_tokens before it ended."""
     tokens: int
     """Generated tokens, the end-of-sequence token included."""
+    sampling: Sampling | None = None
+    """None: no model wrote it."""
     verdict: Verdict | None = None
     """None: not judged yet."""
 

@@ -67,7 +67,7 @@ def test_unknown_key_is_refused_by_hydra() -> None:
         load("rl.group_sise=4")
 
 
-@pytest.mark.parametrize("module", ["data_pipeline", "sft", "rl", "eval"])
+@pytest.mark.parametrize("module", ["data_pipeline", "sft", "rl", "eval", "serve"])
 def test_main_fails_before_heavy_imports(module: str, tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", module, f"out={tmp_path}", "rl.group_size=1"]
     started = time.monotonic()

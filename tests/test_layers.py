@@ -14,10 +14,15 @@ ALLOWED = {
     "sft": {"configs", "data_pipeline", "sandbox"},
     "rl": {"configs", "data_pipeline", "rewards", "sandbox"},
     "eval": {"configs", "data_pipeline", "sandbox"},
+    "serve": {"configs", "data_pipeline", "eval", "sandbox"},
 }
-"""Nothing imports sft or rl; eval never imports rewards: we do not grade with what we optimised."""
+"""Nothing imports sft, rl or serve; eval never imports rewards: we do not grade with what we optimised."""
 
-NARROW = {"rewards": {"sandbox": {"sandbox.types"}}, "sandbox": {"configs": {"configs.schema", "configs.stamp"}}}
+NARROW = {
+    "rewards": {"sandbox": {"sandbox.types"}},
+    "sandbox": {"configs": {"configs.schema", "configs.stamp"}},
+    "serve": {"eval": {"eval.generate"}},
+}
 """Where only one module of a package may be imported."""
 
 NO_TORCH = """

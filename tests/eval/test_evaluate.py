@@ -1,6 +1,7 @@
 """Resuming an evaluation: what is kept, what is generated again, what is judged again. A real (tiny, random) model."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from make_run import PASSED, make_task
 
 from configs.main import validate
 from configs.schema import Config
+from data_pipeline.prompt import render_prompt
 from data_pipeline.store import write_tasks
 from data_pipeline.task import Solution
 from data_pipeline.verify import Judging
 from eval import evaluate
 from eval.__main__ import checkpoint
 from eval.generate import Completion, Engine, load_engine
-from eval.samples import read_samples, write_samples
+from eval.samples import Sampling, read_samples, write_samples
 from sandbox.types import Broken, Job, Passed, Rejected
 
 TASKS = [make_task(n, "softmax", "heldout") for n in range(3)]
@@ -83,6 +85,10 @@ def test_generation_goes_on_where_it_stopped(tmp_path, engine):
     assert evaluate.generate_missing(path, TASKS, lambda: counting, config) == 2
     assert counting.asked == 2
     assert first.items() <= read_samples(path).items()
+    prompts = json.loads((tmp_path / "prompts.json").read_text())
+    for sample in read_samples(path).values():
+        assert sample.sampling == Sampling(seed=sample.sampling.seed, temperature=0.8, max_tokens=8)
+        assert prompts[sample.prompt] == render_prompt(next(t for t in TASKS if t.id == sample.task_id), None)
     assert set(read_samples(path)) == set(evaluate.wanted(TASKS, 2))
 
     def no_model() -> Engine:
