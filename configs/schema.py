@@ -191,10 +191,25 @@ class EvalConfig(Group):
     temperature: Annotated[float, Field(gt=0)]
     max_completion_tokens: Positive
     batch_size: Positive
-    engine: Literal["transformers", "vllm"]
+    engine: Literal["transformers", "vllm", "files"]
+    """`files`: no model is asked; the answers of `answers` are judged."""
     tasks: NonNegative
-    """At most this many held-out tasks; 0 means all."""
+    """At most this many tasks; 0 means all."""
+    benchmark: Literal["heldout", "kernelbench"]
+    """Whose tasks: the data stage's held-out ones, or KernelBench's levels 1 to 3."""
+    root: str | None
+    """Clone of the benchmark, or the name of its data set on the hub; null: its data set under its own name."""
+    answers: str | None
+    """With engine=files: the folder of a run in KernelBench's layout (`level_1_problem_2_sample_0_kernel.py`, …)."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _files_have_answers(self) -> Self:
+        if (self.engine == "files") != (self.answers is not None):
+            raise ValueError("eval.engine=files and eval.answers=FOLDER belong together; set both or neither")
+        if self.benchmark == "heldout" and (self.answers is not None or self.root is not None):
+            raise ValueError("eval.answers and eval.root need a benchmark; set eval.benchmark=kernelbench")
+        return self
 
     @model_validator(mode="after")
     def _k_within_samples(self) -> Self:

@@ -1,7 +1,11 @@
 """`python -m eval experiment=quickstart eval.model=base|sft|rl`: pass@k on held-out tasks, judged by our own sandbox.
 
-Writes `<out>/eval/<model>/samples.jsonl` and `metrics.json`. Started again, it goes on where it stopped; verdicts
-that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
+`eval.benchmark=kernelbench eval.root=CLONE` poses KernelBench's items instead, under our protocol: hidden inputs beside
+upstream's. With `eval.engine=files eval.answers=FOLDER` no model is asked, and the files of one of its runs are judged.
+
+Writes `<out>/eval/<model>/samples.jsonl` and `metrics.json`; of a benchmark into `<out>/eval/kernelbench/<model>` (or
+`…/files`), with `left_out.json`: items that were not posed, and why. Started again, it goes on where it stopped;
+verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
 """
 
 import asyncio
@@ -28,12 +32,18 @@ def checkpoint(config: Config) -> Path | None:
         SystemExit: the training stage has not written them.
     """
     model = config.eval.model
-    if model == "base":
+    if model == "base" or config.eval.engine == "files":
         return None
     folder = config.out_dir / model / "model"
     if not (folder / "config.json").exists():
         sys.exit(f"{folder} holds no model; make it with: {MADE_BY[model]} (and the same experiment=… and out=…)")
     return folder
+
+
+def stage(config: Config) -> str:
+    """Where in the run's folder this evaluation writes."""
+    who = "files" if config.eval.engine == "files" else config.eval.model
+    return f"eval/{who}" if config.eval.benchmark == "heldout" else f"eval/{config.eval.benchmark}/{who}"
 
 
 def run(config: Config) -> Any:
@@ -43,33 +53,39 @@ def run(config: Config) -> Any:
     from eval import evaluate
     from eval.generate import load_engine
     from eval.metrics import measure
+    from eval.posed import posed, take_answers
     from eval.samples import read_samples
     from sandbox.local import LocalSandbox
 
     weights = checkpoint(config)
-    folder = config.out_dir / "eval" / config.eval.model
-    tasks = evaluate.heldout_tasks(config.out_dir / "data", config.eval.tasks)
+    folder = config.out_dir / stage(config)
+    tasks, groups, left_out, answers = posed(config)
     judging = Judging.from_config(config.sandbox)
     evaluate.prepare(folder, evaluate.generation_origin(config, weights), judging.model_dump(mode="json"))
     path = folder / "samples.jsonl"
-    evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
+    count = config.eval.samples
+    if answers is None:
+        evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
+    else:
+        count = take_answers(path, answers, tasks)
 
     async def judge() -> None:
         async with LocalSandbox.from_config(config.sandbox) as sandbox:
-            await evaluate.judge_missing(path, tasks, config.eval.samples, sandbox, judging)
+            await evaluate.judge_missing(path, tasks, count, sandbox, judging)
 
     asyncio.run(judge())
     found = read_samples(path)
-    families = {task.id: task.family for task in tasks}
-    samples = [found[key] for key in evaluate.wanted(tasks, config.eval.samples)]
-    metrics = measure(config.eval.model, samples, families, config.eval.pass_k)
+    samples = [found[key] for key in evaluate.wanted(tasks, count) if answers is None or key in found]
+    metrics = measure(stage(config).rpartition("/")[2], samples, groups, config.eval.pass_k)
+    if config.eval.benchmark != "heldout":
+        write_json(folder / "left_out.json", left_out)
     write_json(folder / "metrics.json", metrics.model_dump(mode="json"))
     return metrics
 
 
 def show(metrics: Any, console: Console) -> None:
     """pass@k with its interval, and where the rejected samples stopped."""
-    title = f"{metrics.model}: {len(metrics.tasks)} held-out tasks, {metrics.judged} samples judged"
+    title = f"{metrics.model}: {len(metrics.tasks)} tasks, {metrics.judged} samples judged"
     table = Table("what", "value", "95 % interval / most frequent reason", title=title, title_justify="left")
     for k, found in metrics.pass_at_k.items():
         table.add_row(f"pass@{k}", f"{found.value:.1%}", f"{found.low:.1%} to {found.high:.1%}")
@@ -87,7 +103,7 @@ def main(cfg: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     config = validate(cfg)
     checkpoint(config)
-    config = start(cfg, f"eval/{config.eval.model}")
+    config = start(cfg, stage(config))
     metrics = run(config)
     show(metrics, Console())
     if not metrics.judged:

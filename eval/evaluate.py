@@ -140,6 +140,7 @@ def generation_origin(config: Config, weights: Path | None) -> dict[str, Any]:
         "model": config.model.model_dump(mode="json"),
         "weights": weights_digest(weights) if weights else "untouched",
         "engine": config.eval.engine,
+        **({} if config.eval.answers is None else {"answers": config.eval.answers}),
         "temperature": config.eval.temperature,
         "max_completion_tokens": config.eval.max_completion_tokens,
         "seed": config.eval.seed,
