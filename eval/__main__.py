@@ -4,8 +4,9 @@
 upstream's. With `eval.engine=files eval.answers=FOLDER` no model is asked, and the files of one of its runs are judged.
 
 Writes `<out>/eval/<model>/samples.jsonl` and `metrics.json`; of a benchmark into `<out>/eval/kernelbench/<model>` (or
-`…/files`), with `left_out.json`: items that were not posed, and why. Started again, it goes on where it stopped;
-verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
+`…/files`), with its own scores in `scores.json`, and in `left_out.json` which items were not posed, and why. Started
+again, it goes on where it stopped; verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could
+be judged.
 """
 
 import asyncio
@@ -59,7 +60,8 @@ def run(config: Config) -> Any:
 
     weights = checkpoint(config)
     folder = config.out_dir / stage(config)
-    tasks, groups, left_out, answers = posed(config)
+    asked = posed(config)
+    tasks, answers = asked.tasks, asked.answers
     judging = Judging.from_config(config.sandbox)
     evaluate.prepare(folder, evaluate.generation_origin(config, weights), judging.model_dump(mode="json"))
     path = folder / "samples.jsonl"
@@ -76,9 +78,11 @@ def run(config: Config) -> Any:
     asyncio.run(judge())
     found = read_samples(path)
     samples = [found[key] for key in evaluate.wanted(tasks, count) if answers is None or key in found]
-    metrics = measure(stage(config).rpartition("/")[2], samples, groups, config.eval.pass_k)
+    metrics = measure(stage(config).rpartition("/")[2], samples, asked.groups, config.eval.pass_k)
     if config.eval.benchmark != "heldout":
-        write_json(folder / "left_out.json", left_out)
+        write_json(folder / "left_out.json", asked.left_out)
+        scored = asked.scores(samples)
+        write_json(folder / "scores.json", {name: score.model_dump(mode="json") for name, score in scored.items()})
     write_json(folder / "metrics.json", metrics.model_dump(mode="json"))
     return metrics
 

@@ -10,11 +10,16 @@ from data_pipeline.probe import Prober
 from data_pipeline.task import Task
 from eval.benchmarks import kernelbench
 from eval.benchmarks.answers import Answers, read_run
+from eval.benchmarks.kernelbench import KernelBenchItem
+from eval.benchmarks.scores import Score, scores
 from eval.evaluate import heldout_tasks
-from eval.samples import read_samples, write_samples
+from eval.samples import Sample, read_samples, write_samples
 from sandbox.gpu_pool import visible_gpus
 
 logger = logging.getLogger(__name__)
+
+UNANSWERED = "no file answers it"
+"""Counts as wrong; whatever else is left out counts for nothing."""
 
 
 class Posed(NamedTuple):
@@ -25,8 +30,14 @@ class Posed(NamedTuple):
     """By task id: what results are broken down by, the family or the benchmark's level."""
     left_out: dict[str, str]
     """By task id: why a benchmark's item is not posed."""
+    items: list[KernelBenchItem]
+    """All of the benchmark's; [] for held-out tasks."""
     answers: Answers | None = None
     """What files say; None: a model is asked."""
+
+    def scores(self, samples: list[Sample]) -> dict[str, Score]:
+        """The benchmark's own scores; {} for held-out tasks."""
+        return scores(self.items, samples, [task for task, reason in self.left_out.items() if reason == UNANSWERED])
 
 
 def posed(config: Config) -> Posed:
@@ -42,14 +53,15 @@ def posed(config: Config) -> Posed:
     settings = config.eval
     if settings.benchmark == "heldout":
         tasks = heldout_tasks(config.out_dir / "data", settings.tasks)
-        return Posed(tasks, {task.id: task.family for task in tasks}, {})
+        return Posed(tasks, {task.id: task.family for task in tasks}, {}, [])
     items = kernelbench.load(settings.root)
     answers = None if settings.answers is None else read_run(Path(settings.answers), items)
+    items = items[: settings.tasks or None]
     answered = None if answers is None else {sample.task_id for sample in answers.samples}
     left_out = {item.id: item.needs() for item in items if item.needs()}
     if answered is not None:
-        left_out |= {item.id: "no file answers it" for item in items if item.id not in answered}
-    tasks = [item.task for item in items if item.id not in left_out][: settings.tasks or None]
+        left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
+    tasks = [item.task for item in items if item.id not in left_out]
     if config.sandbox.gpus == 0 or not visible_gpus():
         left_out |= _unfit(tasks, config.sandbox.workers)
     tasks = [task for task in tasks if task.id not in left_out]
@@ -60,7 +72,7 @@ def posed(config: Config) -> Posed:
         )
     if left_out:
         logger.warning("%d of %d items of KernelBench are left out; left_out.json says why", len(left_out), len(items))
-    return Posed(tasks, {item.id: f"level{item.level}" for item in items}, left_out, answers)
+    return Posed(tasks, {item.id: f"level{item.level}" for item in items}, left_out, items, answers)
 
 
 def take_answers(path: Path, answers: Answers, tasks: list[Task]) -> int:

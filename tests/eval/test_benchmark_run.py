@@ -44,6 +44,10 @@ def test_answers_in_files_are_judged_under_our_protocol(tmp_path: Path) -> None:
     assert left_out["KernelBench/level1/19_ReLU"] == "no file answers it"
     assert "somebody/some-model" in left_out["KernelBench/level4/1_Hub"]
 
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["level1"] == {"problems": 3, "right": 1, "speed": {}}, "19 and 23 are unanswered, 10 is not posed"
+    assert scores["level1 without marked"]["problems"] == 1 and "level4" not in scores
+
     before = (out / "samples.jsonl").read_bytes()
     assert run(config) == metrics and (out / "samples.jsonl").read_bytes() == before
 

@@ -1,6 +1,10 @@
 """The benchmarks' scores at hand-computed values."""
 
+from pathlib import Path
+
+import clones
 import pytest
+from make_run import PASSED
 
 from eval.benchmarks.formulas import (
     Measurement,
@@ -16,6 +20,10 @@ from eval.benchmarks.formulas import (
     speedup,
     summarise,
 )
+from eval.benchmarks.kernelbench import load
+from eval.benchmarks.scores import scores
+from eval.samples import Sample
+from sandbox.types import Baseline, Broken, Passed, Rejected, Timing, Verdict
 
 
 def rows(*values: tuple[int, float, float, float]) -> list[Measurement]:
@@ -90,3 +98,42 @@ def test_accuracy_is_a_percentage_with_two_decimals() -> None:
     assert accuracy(1, 3) == 33.33 and accuracy(0, 184) == 0.0 and accuracy(166, 166) == 100.0
     with pytest.raises(ValueError, match="at least one"):
         accuracy(0, 0)
+
+
+def timed(*ratios: tuple[str, Baseline, float]) -> Passed:
+    timings = tuple(
+        Timing(
+            case=case, baseline=baseline, candidate_ms=1.0, baseline_ms=ratio, ratio=ratio, ratio_low=ratio,
+            ratio_high=ratio, candidate_peak_mib=0, baseline_peak_mib=0, roofline_ms=0.1, limited_by="bytes",
+            clock="events", samples=30, stamp={},
+        )
+        for case, baseline, ratio in ratios
+    )  # fmt: skip
+    return PASSED.model_copy(update={"timings": timings})
+
+
+def test_kernelbench_scores_count_unanswered_but_not_broken(tmp_path: Path) -> None:
+    items = load(str(clones.kernelbench(tmp_path)))
+
+    def sample(name: str, verdict: Verdict, index: int = 0) -> Sample:
+        return Sample(
+            task_id=f"KernelBench/{name}", index=index, prompt="", completion="", truncated=False, tokens=0,
+            verdict=verdict,
+        )  # fmt: skip
+
+    samples = [
+        sample("level1/2_HalfReLU", timed(("a", "eager", 4.0), ("b", "eager", 1.0), ("a", "compile", 0.5))),
+        sample("level1/2_HalfReLU", Rejected(stage="screen", reason="only the first sample counts"), 1),
+        sample("level1/10_Other", PASSED, 3),
+        sample("level1/19_ReLU", Rejected(stage="numerics", reason="wrong")),
+        sample("level2/9_Matmul", Broken(reason="ours")),
+        sample("level3/1_MLP", PASSED),
+    ]
+    found = scores(items, samples, ["KernelBench/level1/23_Softmax"])
+    assert list(found) == ["level1", "level1 without marked", "level3", "level3 without marked"]
+    level = found["level1"]
+    assert (level.problems, level.right, found["level1 without marked"].problems) == (4, 2, 2)
+    assert level.speed["eager"].problems == 3 and level.speed["eager"].geometric_mean_speedup == pytest.approx(2.0)
+    assert level.speed["eager"].fast_p[1.5] == pytest.approx(1 / 3) and level.speed["eager"].fast_p[4.0] == 0
+    assert level.speed["compile"].fast_p[0.0] == pytest.approx(1 / 3) and level.speed["compile"].fast_p[0.5] == 0
+    assert found["level3"].right == 1 and found["level3"].speed == {}
