@@ -47,7 +47,7 @@ class KernelBenchItem(Item):
     marks: frozenset[Mark]
 
     def messages(self, way: str = "") -> list[Message]:
-        """What upstream shows, in our words: its own prompts are made of examples that are not ours to give."""
+        """What upstream shows, in our words: without the worked example that its prompts begin with."""
         if way:
             raise KeyError(f"KernelBench is asked in one way only, not in {way!r}")
         return render_prompt(self.task)
