@@ -206,12 +206,27 @@ class EvalConfig(Group):
     temperature: Annotated[float, Field(gt=0)]
     max_completion_tokens: Positive
     batch_size: Positive
-    engine: Literal["transformers", "vllm", "openai"]
-    """`openai`: what `endpoint` serves is evaluated, whatever `model` says."""
+    engine: Literal["transformers", "vllm", "openai", "files"]
+    """`openai`: what `endpoint` serves is evaluated, whatever `model` says. `files`: no model is asked; the answers of
+    `answers` are judged."""
     endpoint: EndpointConfig
     tasks: NonNegative
-    """At most this many held-out tasks; 0 means all."""
+    """At most this many tasks; 0 means all."""
+    benchmark: Literal["heldout", "kernelbench"]
+    """Whose tasks: the data stage's held-out ones, or KernelBench's levels 1 to 3."""
+    root: str | None
+    """Clone of the benchmark, or the name of its data set on the hub; null: its data set under its own name."""
+    answers: str | None
+    """With engine=files: the folder of a run in KernelBench's layout (`level_1_problem_2_sample_0_kernel.py`, …)."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _files_have_answers(self) -> Self:
+        if (self.engine == "files") != (self.answers is not None):
+            raise ValueError("eval.engine=files and eval.answers=FOLDER belong together; set both or neither")
+        if self.benchmark == "heldout" and (self.answers is not None or self.root is not None):
+            raise ValueError("eval.answers and eval.root need a benchmark; set eval.benchmark=kernelbench")
+        return self
 
     @model_validator(mode="after")
     def _k_within_samples(self) -> Self:
@@ -220,9 +235,11 @@ class EvalConfig(Group):
         return self
 
     @property
-    def subject(self) -> Literal["base", "sft", "rl", "endpoint"]:
+    def subject(self) -> Literal["base", "sft", "rl", "endpoint", "files"]:
         """What is evaluated; the name of its folder."""
-        return "endpoint" if self.engine == "openai" else self.model
+        if self.engine == "openai":
+            return "endpoint"
+        return "files" if self.engine == "files" else self.model
 
 
 class ServeConfig(Group):

@@ -1,8 +1,13 @@
 """`python -m eval experiment=quickstart eval.model=base|sft|rl`: pass@k on held-out tasks, judged by our own sandbox.
 
-`eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`.
-Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`. Started again, it goes on where it
-stopped; verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
+`eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`. `eval.benchmark=kernelbench
+eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own.
+With `eval.engine=files eval.answers=FOLDER` no model is asked, and the files of one of its runs are judged.
+
+Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`; of a benchmark into
+`<out>/eval/kernelbench/<model>` (or `…/files`), with its own scores in `scores.json`; `left_out.json` says which items
+were not posed, and why. Started again, it goes on where it stopped; verdicts that were our fault (Broken) are judged
+again. Exit code 2 if nothing could be judged.
 """
 
 import asyncio
@@ -31,6 +36,12 @@ def checkpoint(config: Config) -> Path | None:
     return trained_model(config.out_dir, subject) if subject in ("sft", "rl") else None
 
 
+def stage(config: Config) -> str:
+    """Where in the run's folder this evaluation writes."""
+    who = config.eval.subject
+    return f"eval/{who}" if config.eval.benchmark == "heldout" else f"eval/{config.eval.benchmark}/{who}"
+
+
 def run(config: Config) -> Any:
     """Generate, judge and measure; returns `eval.metrics.Metrics`."""
     from configs.stamp import write_json
@@ -38,33 +49,42 @@ def run(config: Config) -> Any:
     from eval import evaluate
     from eval.generate import load_engine
     from eval.metrics import measure
+    from eval.posed import posed, take_answers
     from eval.samples import read_samples
     from sandbox.local import LocalSandbox
 
     weights = checkpoint(config)
-    folder = config.out_dir / "eval" / config.eval.subject
-    tasks = evaluate.heldout_tasks(config.out_dir / "data", config.eval.tasks)
+    folder = config.out_dir / stage(config)
+    asked = posed(config)
+    tasks, answers = asked.tasks, asked.answers
     judging = Judging.from_config(config.sandbox)
     evaluate.prepare(folder, evaluate.generation_origin(config, weights), judging.model_dump(mode="json"))
     path = folder / "samples.jsonl"
-    evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
+    count = config.eval.samples
+    if answers is None:
+        evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
+    else:
+        count = take_answers(path, answers, tasks)
 
     async def judge() -> None:
         async with LocalSandbox.from_config(config.sandbox) as sandbox:
-            await evaluate.judge_missing(path, tasks, config.eval.samples, sandbox, judging)
+            await evaluate.judge_missing(path, tasks, count, sandbox, judging)
 
     asyncio.run(judge())
     found = read_samples(path)
-    families = {task.id: task.family for task in tasks}
-    samples = [found[key] for key in evaluate.wanted(tasks, config.eval.samples)]
-    metrics = measure(config.eval.subject, samples, families, config.eval.pass_k)
+    samples = [found[key] for key in evaluate.wanted(tasks, count) if answers is None or key in found]
+    metrics = measure(config.eval.subject, samples, asked.groups, config.eval.pass_k)
+    if config.eval.benchmark != "heldout":
+        write_json(folder / "left_out.json", asked.left_out)
+        scored = asked.scores(samples)
+        write_json(folder / "scores.json", {name: score.model_dump(mode="json") for name, score in scored.items()})
     write_json(folder / "metrics.json", metrics.model_dump(mode="json"))
     return metrics
 
 
 def show(metrics: Any, console: Console) -> None:
     """pass@k with its interval, and where the rejected samples stopped."""
-    title = f"{metrics.model}: {len(metrics.tasks)} held-out tasks, {metrics.judged} samples judged"
+    title = f"{metrics.model}: {len(metrics.tasks)} tasks, {metrics.judged} samples judged"
     table = Table("what", "value", "95 % interval / most frequent reason", title=title, title_justify="left")
     for k, found in metrics.pass_at_k.items():
         table.add_row(f"pass@{k}", f"{found.value:.1%}", f"{found.low:.1%} to {found.high:.1%}")
@@ -82,7 +102,7 @@ def main(cfg: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     config = validate(cfg)
     checkpoint(config)
-    config = start(cfg, f"eval/{config.eval.subject}")
+    config = start(cfg, stage(config))
     metrics = run(config)
     show(metrics, Console())
     if not metrics.judged:

@@ -144,6 +144,7 @@ def generation_origin(config: Config, weights: Path | None) -> dict[str, Any]:
         source = {"model": config.model.model_dump(mode="json"), "weights": digests}
     return source | {
         "engine": config.eval.engine,
+        **({} if config.eval.answers is None else {"answers": config.eval.answers}),
         "temperature": config.eval.temperature,
         "max_completion_tokens": config.eval.max_completion_tokens,
         "seed": config.eval.seed,

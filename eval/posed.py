@@ -1,0 +1,100 @@
+"""Which tasks an evaluation poses: held-out ones of the data stage, or a benchmark's."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from configs.schema import Config
+from data_pipeline.probe import Prober
+from data_pipeline.task import Task
+from eval.benchmarks import kernelbench
+from eval.benchmarks.answers import Answers, read_run
+from eval.benchmarks.kernelbench import KernelBenchItem
+from eval.benchmarks.scores import Score, scores
+from eval.evaluate import heldout_tasks
+from eval.samples import Sample, read_samples, write_samples
+from sandbox.gpu_pool import visible_gpus
+
+logger = logging.getLogger(__name__)
+
+UNANSWERED = "no file answers it"
+"""Counts as wrong; whatever else is left out counts for nothing."""
+
+
+class Posed(NamedTuple):
+    """What is to be answered and judged."""
+
+    tasks: list[Task]
+    groups: dict[str, str]
+    """By task id: what results are broken down by, the family or the benchmark's level."""
+    left_out: dict[str, str]
+    """By task id: why a benchmark's item is not posed."""
+    items: list[KernelBenchItem]
+    """All of the benchmark's; [] for held-out tasks."""
+    answers: Answers | None = None
+    """What files say; None: a model is asked."""
+
+    def scores(self, samples: list[Sample]) -> dict[str, Score]:
+        """The benchmark's own scores; {} for held-out tasks."""
+        return scores(self.items, samples, [task for task, reason in self.left_out.items() if reason == UNANSWERED])
+
+
+def posed(config: Config) -> Posed:
+    """The tasks that `config.eval` names.
+
+    Of KernelBench, an item is left out where its reference needs a model from the hub, where `engine=files` has no
+    answer to it, and, without a GPU, where `data_pipeline.quality` finds that its reference does not fit the CPU budget
+    or that a cheap answer would pass. At upstream's sizes few items fit.
+
+    Raises:
+        FileNotFoundError, ValueError: as `heldout_tasks`; a clone or a run folder is missing; or nothing is left.
+    """
+    settings = config.eval
+    if settings.benchmark == "heldout":
+        tasks = heldout_tasks(config.out_dir / "data", settings.tasks)
+        return Posed(tasks, {task.id: task.family for task in tasks}, {}, [])
+    items = kernelbench.load(settings.root)
+    answers = None if settings.answers is None else read_run(Path(settings.answers), items)
+    items = items[: settings.tasks or None]
+    answered = None if answers is None else {sample.task_id for sample in answers.samples}
+    left_out = {item.id: item.needs() for item in items if item.needs()}
+    if answered is not None:
+        left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
+    tasks = [item.task for item in items if item.id not in left_out]
+    if config.sandbox.gpus == 0 or not visible_gpus():
+        left_out |= _unfit(tasks, config.sandbox.workers)
+    tasks = [task for task in tasks if task.id not in left_out]
+    if not tasks:
+        reasons = "; ".join(f"{task}: {reason}" for task, reason in list(left_out.items())[:3])
+        raise ValueError(
+            f"no item of KernelBench can be posed here, for example {reasons}; a GPU (sandbox.gpus=-1) helps"
+        )
+    if left_out:
+        logger.warning("%d of %d items of KernelBench are left out; left_out.json says why", len(left_out), len(items))
+    return Posed(tasks, {item.id: f"level{item.level}" for item in items}, left_out, items, answers)
+
+
+def take_answers(path: Path, answers: Answers, tasks: list[Task]) -> int:
+    """Put the answers to `tasks` into the file of samples; returns the number of samples of the largest task.
+
+    A verdict stays with a sample that has not changed.
+    """
+    wanted = {task.id for task in tasks}
+    known = read_samples(path)
+    samples = []
+    for sample in answers.samples:
+        if sample.task_id in wanted:
+            before = known.get(sample.key)
+            same = before is not None and before.completion == sample.completion
+            samples.append(before if before is not None and same else sample)
+    write_samples(path, samples)
+    if answers.unmatched:
+        logger.warning("%d files answer no item: %s", len(answers.unmatched), ", ".join(answers.unmatched[:10]))
+    return 1 + max(sample.index for sample in samples)
+
+
+def _unfit(tasks: list[Task], workers: int) -> dict[str, str]:
+    with Prober(workers or 1) as probe:
+        found = asyncio.run(probe(tasks))
+    return {quality.task_id: quality.reason for quality in found if quality.reason is not None}
