@@ -43,6 +43,8 @@ def extract_kernel(completion: str, entry_point: str) -> str | Rejected:
         return _rejected("the answer is truncated inside its <think> section and holds no code")
     if not text.strip():
         return _rejected("the answer is empty")
+    if defines(text, entry_point):
+        return _tidy(text.split("\n"))  # bare code; fences in it are part of a docstring
     blocks = _fenced_blocks(text, entry_point)
     if not blocks:
         bare = _bare_code(text, entry_point)
@@ -132,9 +134,7 @@ def _closes(fence: re.Match[str], opener: re.Match[str]) -> bool:
 
 
 def _bare_code(text: str, entry_point: str) -> str | None:
-    """An answer without fences: the whole text, or what is left of it once prose before and after is dropped."""
-    if defines(text, entry_point):
-        return _tidy(text.split("\n"))
+    """An answer without fences: what is left of it once prose before and after is dropped."""
     lines = text.split("\n")
     start = next((i for i, line in enumerate(lines) if CODE_START.match(line)), None)
     if start is None:

@@ -35,6 +35,7 @@ def fenced(code: str, language: str = "python") -> str:
 
 FOUND = {
     "one block": (fenced(KERNEL), KERNEL),
+    "bare code with a fence in its docstring": (DOCSTRING, DOCSTRING),
     "triton fence": (fenced(KERNEL, "triton"), KERNEL),
     "no language": (fenced(KERNEL, ""), KERNEL),
     "prose around": ("Sure! Here it is:\n\n" + fenced(KERNEL) + "\nIt loads `x` and stores it.", KERNEL),
