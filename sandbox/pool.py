@@ -52,7 +52,7 @@ class Helper:
         folder: temporary folder of the process; whoever made it removes it.
         interpret: Triton's interpreter instead of its compiler.
         gpu: the one GPU that the process may use, as CUDA_VISIBLE_DEVICES names it; none by default.
-        compiled: where `torch.compile` keeps what it has made; below `folder` by default.
+        compiled: where `torch.compile` keeps what it has made, of a judge on a GPU; below `folder` by default.
         """
         self.starter = starter
         self.folder, self.module, self.arguments, self.interpret = folder, module, arguments, interpret
@@ -219,9 +219,10 @@ def _environment(folder: Path, interpret: bool, gpu: str | None, compiled: Path 
         "PYTHONPATH": path,
         "CUDA_VISIBLE_DEVICES": gpu or "",
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",
-        "TORCHINDUCTOR_CACHE_DIR": str(compiled or folder / "inductor"),
-        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, len(os.sched_getaffinity(0)) // COMPILING)),
+        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, len(os.sched_getaffinity(0)) // COMPILING) if gpu else 1),
         "TRITON_DEFAULT_FP_FUSION": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    if compiled is not None:  # never in a jail: torch makes the folder when it is imported, and may not there
+        fixed["TORCHINDUCTOR_CACHE_DIR"] = str(compiled)
     return {**kept, **threads, **fixed, **({"TRITON_INTERPRET": "1"} if interpret else {})}
