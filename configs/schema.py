@@ -35,8 +35,7 @@ class PackageConfig(Group):
     name: str
     version: str
     pairing: bool = True
-    """Look for PyTorch code beside its kernels, and make tasks of both. That takes about ten seconds a kernel with such
-    a partner: inputs are guessed, and isolated references and the sandbox decide."""
+    """Look for PyTorch code beside its kernels, and make tasks of both; takes seconds for each pair."""
 
 
 class GitConfig(Group):
@@ -207,8 +206,7 @@ class EvalConfig(Group):
     max_completion_tokens: Positive
     batch_size: Positive
     engine: Literal["transformers", "vllm", "openai", "files"]
-    """`openai`: what `endpoint` serves is evaluated, whatever `model` says. `files`: no model is asked; the answers of
-    `answers` are judged."""
+    """`openai`: what `endpoint` serves is evaluated, whatever `model` says. `files`: the answers of `answers` are."""
     endpoint: EndpointConfig
     tasks: NonNegative
     """At most this many tasks; 0 means all."""
