@@ -2,7 +2,7 @@
 
 1. W, by far the largest operand, is read once: a tile in registers is an operand of the matrix product and also gives
    its row sums of squares. It must not stay in shared memory for the product: Triton 3.6 on sm_90 then lets the next
-   copy overwrite rows that the sums have yet to read (up to 5 % off, other rows every time; the sandbox refused it).
+   copy overwrite rows that the sums have yet to read, other rows every time; the sandbox refused it.
    Nothing of size [O, I] or [O, r] is written.
 2. Up to rank 384 one program holds all columns of W Aᵀ for 128 rows in registers (three tiles of 128): two thirds of
    the traffic between cache and shared memory of three programs that share no W.
