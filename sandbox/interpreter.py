@@ -50,8 +50,8 @@ def first(x_ptr, y_ptr, n, scale, BLOCK: tl.constexpr):
 
 
 def warm() -> None:
-    """Import what every plan needs, and launch once: Triton imports a good deal at its first launch (0.1 s of CPU time,
-    which every case would pay for in its own child).
+    """Import what every plan needs, and launch once: Triton imports a good deal at its first launch, which
+    every case would pay for in its own child.
     """
     triton_trace.check_version()
     triton_interpreter.mend_numbers()

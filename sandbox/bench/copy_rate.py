@@ -2,7 +2,7 @@
 
 Prints one JSON line: `copy_bytes_per_ms`, read and written bytes of a large copy by its median time, and
 `nominal_bytes_per_ms`, what clock and width of the memory promise (which the roofline is made of). The copy is timed
-with events and not as a CUDA graph: there it becomes a node for the copy engine, which reaches two thirds of what the
+with events and not as a CUDA graph: there it becomes a node for the copy engine, which is slower than what the
 multiprocessors do. An elementwise kernel copies too; the better of both counts.
 """
 
