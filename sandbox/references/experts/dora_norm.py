@@ -1,8 +1,9 @@
 """Row norms of W + s · B A without the product: sum(W²) + 2 s sum(B · (W Aᵀ)) + s² sum(B · (B G)), G = A Aᵀ.
 
 1. W, by far the largest operand, is read once: a tile in registers is an operand of the matrix product and also gives
-   its row sums of squares. It must not stay in shared memory for the product: Triton 3.6 on sm_90 then lets the next
-   copy overwrite rows that the sums have yet to read, other rows every time; the sandbox refused it.
+   its row sums of squares. With the tile in shared memory for
+   both, results on sm_90 (Triton 3.6) differed from run to run and the sandbox refused them; that its rows are
+   overwritten before the sums have read them is a guess from which rows were wrong.
    Nothing of size [O, I] or [O, r] is written.
 2. Up to rank 384 one program holds all columns of W Aᵀ for 128 rows in registers (three tiles of 128): two thirds of
    the traffic between cache and shared memory of three programs that share no W.
