@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from sandbox.exam import Exam
-from sandbox.graphs import EventTimer, Flush, TimedGraph, new_stream, recordable
+from sandbox.graphs import EventTimer, Flush, TimedGraph, recordable, recording_stream
 from sandbox.reference import Reference
 from sandbox.types import Baseline
 
@@ -46,7 +46,7 @@ def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline) -> Re
             kept = [function(*arguments) for function, arguments in calls]
             kept.clear()
 
-    with torch.cuda.stream(new_stream()):
+    with torch.cuda.stream(recording_stream()):
         work()  # compiles
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()

@@ -20,6 +20,8 @@ _TENSOR_MAP_BYTES = 128
 _LOWEST, _ADDRESSES, _STEP, _MARGIN = 1 << 42, 1 << 45, 2 << 20, 1 << 30
 """Where shared memory may be mapped: far below what the driver hands out by itself, in steps of a large page."""
 _DEFAULT_SHARED_BYTES = 48 << 10
+_STACK_BYTES = 1024
+"""A thread's local memory in a new context."""
 _STICKY = (700, 702, 709, 710, 713, 714, 715, 716, 717, 718, 719, 721, 999)
 """Faults of device code that leave the context unusable (illegal address, timeout, assert, misaligned address, …)."""
 
@@ -74,13 +76,13 @@ def parameter_sizes(function: Any) -> list[int]:
         sizes.append(int(size))
 
 
-def stack_mib(function: Any) -> float:
-    """What a context holds once this function has run: its local memory, for as many threads as the GPU can hold at
-    once. The driver never gives that back while the context lives.
+def reset_stack() -> None:
+    """Give back what a kernel with many spilled registers made the context take: local memory for every thread that
+    the GPU can hold at once (8 KiB a thread are 2 GiB). By itself the driver keeps it as long as the context lives.
     """
-    name = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES
-    threads = _attribute("MULTIPROCESSOR_COUNT") * _attribute("MAX_THREADS_PER_MULTIPROCESSOR")
-    return float(call(driver.cuFuncGetAttribute, name, function) * threads / 2**20)
+    limit = driver.CUlimit.CU_LIMIT_STACK_SIZE
+    if call(driver.cuCtxGetLimit, limit) > _STACK_BYTES:
+        call(driver.cuCtxSetLimit, limit, _STACK_BYTES)
 
 
 def launch(

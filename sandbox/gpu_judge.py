@@ -68,6 +68,7 @@ class GpuJudge:
         self.arena.release()
         self.replayer.ask({"op": "trim"}, LOAD_SECONDS)
         torch.cuda.empty_cache()
+        cuda.reset_stack()
         return {}, ()
 
     def describe(self, request: dict[str, Any], files: list[int]) -> Reply:

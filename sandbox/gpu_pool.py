@@ -19,9 +19,6 @@ PAIRS = 3
 """Pairs a GPU: while one is timing alone, the others wait with everything prepared."""
 FOREVER_SECONDS = 10**7
 REPLAYER_MIB = 16384
-STACK_MIB = 256.0
-"""A replayer whose context had to take more than this for one candidate's spilled registers is replaced after it: the
-driver keeps such memory for good, and it is taken from the neighbours."""
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
@@ -100,7 +97,7 @@ class Pair:
         self._zygote, self._log = zygote, folder / "replayer.log"
         self._replayer: Replayer | None = None
         self._attached_to = -1
-        self._stop_seconds = self._stack_mib = 0.0
+        self._stop_seconds = 0.0
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """One question to the judge. A replayer that was lost meanwhile is gone afterwards.
@@ -109,16 +106,9 @@ class Pair:
             ProcessDiedError: the judge does not answer.
         """
         reply, _ = self.judge.ask(request, seconds)
-        self._stack_mib = max(self._stack_mib, reply.get("stack_mib", 0.0))
         if reply.get("lost"):
             self._stop()
         return reply
-
-    def done(self) -> None:
-        """After a candidate: a replayer that it has bloated goes; this is no fault, and counts as no restart."""
-        if self._stack_mib > STACK_MIB:
-            self._stop()
-            self._stop_seconds = 0.0
 
     def ready(self) -> None:
         """Start what is not running.
@@ -153,7 +143,6 @@ class Pair:
             started = time.monotonic()
             self._replayer.stop()
             self._replayer, self._stop_seconds = None, time.monotonic() - started
-        self._stack_mib = 0.0
 
     def close(self) -> None:
         self.judge.close()
@@ -195,7 +184,6 @@ class Gpu:
                 pair.ready()
             yield pair
         finally:
-            pair.done()
             self._free.put(pair)
 
     def trim(self) -> None:

@@ -7,6 +7,7 @@ by the judge for baselines, so that both are timed alike.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 
@@ -25,7 +26,9 @@ def new_event(external: bool = False) -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True, external=external)  # type: ignore[no-untyped-call]  # torch's lack
 
 
-def new_stream() -> torch.cuda.Stream:
+@cache
+def recording_stream() -> torch.cuda.Stream:
+    """The one stream of this process on which work is recorded: cuBLAS keeps a workspace for each that it has seen."""
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's lack
 
 
@@ -66,7 +69,7 @@ class TimedGraph:
         self.graph = torch.cuda.CUDAGraph()
         self.start, self.end = (new_event(external=True) for _ in range(2))
         torch.cuda.synchronize()
-        stream = new_stream()
+        stream = recording_stream()
         with torch.cuda.stream(stream):  # by hand: torch.cuda.graph() would empty the allocator's cache every time
             self.graph.capture_begin()
             try:

@@ -141,14 +141,13 @@ class Replayer:
         self.window.unmap()
         self.memory = torch.empty(0, dtype=torch.uint8, device="cuda")
         torch.cuda.empty_cache()
+        cuda.reset_stack()
         return {}
 
     def load(self, binaries: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        """`binaries`: name → `Binary`. Replaces those of the candidate before, except what is asked for again.
-
-        Reply: `stack_mib`, what this process will hold for good once the kernels have run.
-        """
+        """`binaries`: name → `Binary`. Replaces those of the candidate before, except what is asked for again."""
         self.graphs.clear()
+        cuda.reset_stack()  # or the candidate before would keep memory from the neighbours
         self.loads += 1
         if self.loads % RELEASE_EVERY == 0:
             torch.cuda.empty_cache()
@@ -156,7 +155,7 @@ class Replayer:
             cuda.unload(self.kernels.pop(name).module)
         for name in set(binaries) - set(self.kernels):
             self.kernels[name] = load(Binary.model_validate(binaries[name]))
-        return {"stack_mib": max((cuda.stack_mib(kernel.function) for kernel in self.kernels.values()), default=0.0)}
+        return {}
 
     def run(self, work: Any, block: int, files: list[int]) -> dict[str, Any]:
         """Reply: `changed`, for each step the buffers whose bytes it changed."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bench import corpus
+from sandbox.bench import corpus, host
+from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.types import Broken, Case, Job, Limits, Passed, Rejected, TimingRequest
 
@@ -116,3 +117,19 @@ def test_the_rehearsal_sees_what_may_come_out_right_on_a_gpu(gpu_sandbox: LocalS
     job = corpus.job(exploit, LIMITS, "gpu")
     assert job.rehearsal
     assert isinstance(gpu_sandbox.judge(job), Rejected)
+
+
+def test_memory_for_spilled_registers_is_given_back(gpu_sandbox: LocalSandbox) -> None:
+    def used(code: str) -> float:
+        for _ in range(PAIRS):
+            assert isinstance(gpu_sandbox.judge(softmax_job(code, timing=None)), Passed)
+        gpu_sandbox.trim()
+        found = host.gpu_mib()
+        assert found is not None
+        return found
+
+    code = softmax_job().candidate
+    spilling = code.replace("BLOCK=triton.next_power_of_2(x.shape[1])", "BLOCK=32768, num_warps=1")
+    assert spilling != code
+    before = used(code)
+    assert used(spilling) < before + 64
