@@ -177,7 +177,8 @@ class GpuTrial(Trial):
         case, timing = self.job.cases[number], self.job.timing
         assert timing is not None
         request = {**ready.work(), **self._exam(number, described)}
-        with self.gpu.turns.shared():
+        tunes = set(timing.baselines) != {"eager"}  # compilers and libraries choose among kernels by timing them
+        with self.gpu.turns.alone() if tunes else self.gpu.turns.shared():
             prepared = self._ask(pair, {"op": "prepare", "baselines": timing.baselines, **request}, case)
         request = {"op": "time", "graph": prepared["graph"], "runs": timing.runs, **request}
         with self.gpu.turns.alone():

@@ -20,8 +20,8 @@ KEPT_VARIABLES = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_DEVICE_ORDER")
 REPLY_BYTES = 8 << 20
 """Most that an untrusted child may reply."""
 LOG_BYTES = 16 << 10
-COMPILING = 4
-"""Judges that may run `torch.compile` at the same time: each gets this share of the cores."""
+COMPILE_SHARE = 2
+"""`torch.compile` may use one core in so many: while it works on a baseline, candidates are compiled as well."""
 START_SECONDS = 180.0
 GRACE_SECONDS = 10.0
 
@@ -219,7 +219,7 @@ def _environment(folder: Path, interpret: bool, gpu: str | None, compiled: Path 
         "PYTHONPATH": path,
         "CUDA_VISIBLE_DEVICES": gpu or "",
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",
-        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, len(os.sched_getaffinity(0)) // COMPILING) if gpu else 1),
+        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, len(os.sched_getaffinity(0)) // COMPILE_SHARE) if gpu else 1),
         "TRITON_DEFAULT_FP_FUSION": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
