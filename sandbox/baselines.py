@@ -25,9 +25,10 @@ class Recorded(NamedTuple):
     """Most memory that one call has in use beyond its inputs; outputs count."""
 
 
-def allow_recompiling() -> None:
+def set_up_compiling() -> None:
     """For the whole process, before anything is compiled."""
     torch._dynamo.config.recompile_limit = RECOMPILES
+    torch._inductor.config.compile_threads = 1  # what its worker processes compile, this one would compile again
 
 
 def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline) -> Recorded:

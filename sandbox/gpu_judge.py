@@ -252,7 +252,7 @@ def main() -> None:
     isolation.die_with_parent()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
-    baselines.allow_recompiling()
+    baselines.set_up_compiling()
     judge = GpuJudge()
     questions: tuple[Question, ...] = (
         judge.attach,

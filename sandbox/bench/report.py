@@ -81,12 +81,10 @@ class Ledger:
     Rows of another stamp (hardware, versions, commit) do not count. `close` removes the file: the result has them all.
     """
 
-    def __init__(self, out: Path, bench: str, any_commit: bool = False) -> None:
-        """`any_commit`: for rows whose key says all that decides them, whatever else has changed."""
+    def __init__(self, out: Path, bench: str) -> None:
         self._path = out / f"sandbox_{bench}.partial.jsonl"
         self.rows: dict[str, dict[str, Any]] = {}
-        marks = host_marks() if any_commit else {**stamp(), "protocol": PROTOCOL_VERSION}
-        header = json.dumps(marks)
+        header = json.dumps({**stamp(), "protocol": PROTOCOL_VERSION})
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         if lines[:1] == [header]:
             for line in lines[1:]:

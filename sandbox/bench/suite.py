@@ -16,7 +16,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +24,7 @@ from rich.table import Table
 from configs.stamp import stamp
 from sandbox import references
 from sandbox.bench import plots, suite_page
-from sandbox.bench.report import Judged, Ledger, UnfitHostError, host_marks, how, judge_many, progress, write
+from sandbox.bench.report import Judged, UnfitHostError, host_marks, how, judge_many, progress, write
 from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.references import SuiteTask
@@ -81,38 +81,42 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     suite = [references.load(name, "gpu") for name in references.names()]
     jobs = {(task.name, case.name): job(task, case, arguments) for task in suite for case in task.cases}
     digests = {one: key for key, one in zip(jobs, map(digest, jobs.values()), strict=True)}
-    result, ledger = arguments.out / "suite_h100.json", Ledger(arguments.out, "suite", any_commit=True)
-    ledger.rows = earlier(result) | ledger.rows
-    lost, commit, copy = dict[str, dict[str, Any]](), stamp()["git"], _copy_rate()
+    known, commit, copy = earlier(arguments.out / "suite_h100.json"), stamp()["git"], _copy_rate()
     order = [task.name for task in tasks]
+    right = {d for d, row in known.items() if row["verdict"] == "passed"}
+    open_ = [(d, key) for d, key in digests.items() if key[0] in order and d not in right]
+    todo = [(d, jobs[key]) for d, key in sorted(open_, key=lambda one: order.index(one[1][0]))]
+    result = _write(arguments.out, suite, [known[d] for d in digests if d in known], copy)
     with progress(Console(stderr=True)) as bar:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
-            right = {d for d, row in ledger.rows.items() if row["verdict"] == "passed"}
-            open_ = [(d, key) for d, key in digests.items() if key[0] in order and d not in right]
-            todo = [(d, jobs[key]) for d, key in sorted(open_, key=lambda one: order.index(one[1][0]))]
             bar_task = bar.add_task("cases", total=len(todo))
             for judged in _judged(sandbox, todo, gpus * (PAIRS + SPARE)):
                 name, case = digests[judged.name]
-                row = {**row_of(next(t for t in tasks if t.name == name), case, judged, copy), "job": judged.name}
-                if isinstance(judged.verdict, Broken):  # our fault: it is reported, and tried again by the next run
-                    lost[judged.name] = row
-                else:
-                    ledger.add(judged.name, {**row, "git": commit})
+                row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
+                known[judged.name] = {**row, "job": judged.name, "git": commit}
+                result = _write(arguments.out, suite, [known[d] for d in digests if d in known], copy)
                 bar.advance(bar_task)
         finally:
             sandbox.close()
-    known = lost | ledger.rows
-    rows = [known[d] for d in digests if d in known]
+    plots.suite(result.path)
+    _print(result.rows, result.claims, result.summary)
+    Console().print(result.summary, f"→ {result.path}")
+    return 0 if result.summary["passed"] == len(jobs) else 1
+
+
+class _Result(NamedTuple):
+    path: Path
+    rows: list[dict[str, Any]]
+    claims: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+def _write(out: Path, suite: list[SuiteTask], rows: list[dict[str, Any]], copy: dict[str, float]) -> _Result:
+    """The result as far as it has come: after every case, so that a run that is cut short loses nothing."""
     claims = headlines(suite, rows)
-    summary = summarise(rows, claims)
-    path = write(arguments.out, "suite_h100", summary, rows, headlines=claims, copy=copy)
-    if not lost:
-        ledger.close()
-    plots.suite(path)
-    _print(rows, claims, summary)
-    Console().print(summary, f"→ {path}")
-    return 0 if summary["passed"] == summary["cases"] else 1
+    summary = summarise(rows, claims) | {"cases_unmeasured": sum(len(task.cases) for task in suite) - len(rows)}
+    return _Result(write(out, "suite_h100", summary, rows, headlines=claims, copy=copy), rows, claims, summary)
 
 
 def digest(one: Job) -> str:
@@ -198,10 +202,12 @@ def headlines(tasks: list[SuiteTask], rows: list[dict[str, Any]]) -> list[dict[s
 
 def summarise(rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> dict[str, Any]:
     ratios = [row["ratio"] for row in rows if row.get("ratio")]
+    hardest = [min(ratio for _, ratio, _ in row["ratios"].values()) for row in rows if row.get("ratios")]
     return {
         "operators": len({row["operator"] for row in rows}), "cases": len(rows),
         "passed": sum(row["verdict"] == "passed" for row in rows),
         "geomean_vs_best": statistics.geometric_mean(ratios) if ratios else None,
+        "geomean_vs_best_or_library": statistics.geometric_mean(hardest) if hardest else None,
         "headlines_total": len(claims), "headlines_met": sum(claim["met"] for claim in claims),
     }  # fmt: skip
 
