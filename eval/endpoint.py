@@ -14,7 +14,7 @@ from typing import cast
 from openai import APIConnectionError, AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from configs.schema import EndpointConfig
+from configs.evaluation import EndpointConfig
 from data_pipeline.task import Message
 from eval.generate import Advance, Completion
 

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from configs.schema import Config, ServeConfig
+from configs.evaluation import ServeConfig
+from configs.schema import Config
 from eval.generate import Completion, TransformersEngine, prompt_tokens
 from serve.api import ApiError, ChatRequest, chat_body, error_body, models_body, parse
 from serve.rows import Row, write_rows
