@@ -61,7 +61,7 @@ def readable_paths() -> list[Path]:
         for name in ("torch", "triton", "numpy")
         if (module := sys.modules.get(name)) is not None and module.__file__
     }
-    system = {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"}
+    system = {"/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache"}
     wanted = {Path(p) for p in (*stdlib, *packages, *system, f"{sys.base_prefix}/lib", f"{sys.base_prefix}/bin")}
     return sorted({path for path in wanted if path.exists()}, key=lambda path: len(path.parts))
 
@@ -76,7 +76,11 @@ class Jail:
         self.uid = _draw_uid()
         self.paths = readable_paths()
         self.devices = [Path(device) for device in _DEVICES]
-        if profile == "replay":
+        self.on_gpu = profile in seccomp.GPU_PROFILES
+        headers = Path(sysconfig.get_paths()["include"])
+        if profile == "program" and headers.exists():
+            self.paths.append(headers)  # Triton compiles its launchers in there
+        if self.on_gpu:
             self.paths += [Path(folder) for folder in _GPU_FOLDERS]
             self.devices += sorted(path for path in Path("/dev").glob("nvidia*") if not path.is_dir())
         self.scratch = mount_point / SCRATCH.relative_to("/") if "private root" in layers else mount_point
@@ -102,7 +106,7 @@ class Jail:
         _check(_libc.prctl(1, 9, 0, 0, 0), "parent-death signal")
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         if "private root" in self.layers:
-            if self.profile == "replay":  # CUDA does not start without; its own pid namespace has nobody else in it
+            if self.on_gpu:  # CUDA does not start without; its own pid namespace has nobody else in it
                 (self.mount_point / "proc").mkdir()
                 _mount("proc", f"{self.mount_point}/proc", "proc", _MS_NOSUID | _MS_NODEV)
             os.chroot(self.mount_point)  # no /proc in there otherwise
@@ -110,7 +114,7 @@ class Jail:
         os.chdir(self.scratch)
         if self.profile == "judge":
             pass  # arenas are as large as jobs ask for, it lives long, and the supervisor ends what gives no answer
-        elif self.profile == "replay":
+        elif self.on_gpu:
             _limit(resource.RLIMIT_DATA, in_use + (memory_mib << 20), cpu_seconds)  # CUDA reserves addresses by the TB
         else:  # address space, not data: anonymous shared mappings must count too
             _limit(resource.RLIMIT_AS, in_use + (memory_mib << 20), cpu_seconds)
@@ -156,8 +160,8 @@ class Jail:
 
     def _rules(self) -> list[tuple[Path, int]]:
         """Landlock rules: folders and files, and the access to each."""
-        read, device = 1 | 4 | 8, 2 | 4 | (1 << 15 if self.profile == "replay" else 0)
-        own = [(Path("/proc"), 2 | 4 | 8 | 1 << 14)] if self.profile == "replay" else []
+        read, device = 1 | 4 | 8, 2 | 4 | (1 << 15 if self.on_gpu else 0)
+        own = [(Path("/proc"), 2 | 4 | 8 | 1 << 14)] if self.on_gpu else []
         return [(p, read) for p in self.paths] + [(d, device) for d in self.devices] + own + [(self.scratch, -1)]
 
 

@@ -1,8 +1,10 @@
 """A seccomp filter by deny-list, built by hand: a few dozen BPF instructions need no library.
 
-Four profiles: `run` (candidate Python and interpreted kernels: no new processes, no exec), `compile` (no candidate
-code, but ptxas must be started), `replay` (device code only: like `run`, but CUDA may open its local socket) and
-`judge` (references: like `run`, but it makes the arenas).
+Five profiles: `run` (candidate Python and interpreted kernels: no new processes, no exec), `compile` (no candidate
+code, but ptxas must be started), `replay` (device code only: like `run`, but CUDA may open its local socket), `judge`
+(references: like `run`, but it makes the arenas) and `program` (an answer that runs itself on a GPU, as upstream's
+harness lets it: Triton starts gcc and ptxas in it, and CUDA opens its socket, so a pid and a net namespace must hold
+what this filter lets through).
 """
 
 import ctypes
@@ -10,7 +12,8 @@ import platform
 import struct
 from typing import Literal
 
-Profile = Literal["run", "compile", "replay", "judge"]
+Profile = Literal["run", "compile", "replay", "judge", "program"]
+GPU_PROFILES: tuple[Profile, ...] = ("replay", "program")
 
 _DENIED_ALWAYS = """
     ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd pidfd_open pidfd_send_signal bpf
@@ -21,11 +24,13 @@ _DENIED_ALWAYS = """
     open_tree setpriority mlock mlockall
     """.split()
 _DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat"]
+_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority"})
 _NEEDED: dict[Profile, frozenset[str]] = {
     "run": frozenset(),
     "compile": frozenset(),
-    "replay": frozenset({"socket", "socketpair", "mlock", "setpriority"}),
+    "replay": _CUDA,
     "judge": frozenset({"memfd_create"}),
+    "program": _CUDA,
 }
 
 
@@ -81,7 +86,7 @@ def program(pid: int, profile: Profile) -> bytes:
     code = [(_LOAD, 0, 0, _ARCH), (_JUMP_EQ, 1, 0, _AUDIT_ARCH[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NR)]
     if machine == "x86_64":  # the x32 ABI would give every denied call a second number
         code += [(_JUMP_GE, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | _EPERM)]
-    may_exec = profile == "compile"
+    may_exec = profile in ("compile", "program")
     denied = _DENIED_ALWAYS + ([] if may_exec else _DENIED_WITHOUT_EXEC)
     for name in denied:
         if name in numbers and name not in _NEEDED[profile]:
