@@ -30,14 +30,17 @@ from data_pipeline.extract import extract_kernel
 from data_pipeline.store import append_record, read_records
 from eval.benchmarks import tritonbench
 from eval.benchmarks.answers import answer_files, read_answers
+from eval.benchmarks.runner import Runner
 from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer
-from eval.benchmarks.tritonbench_upstream import Compared, Fault, Runner, compare, gold_of
+from eval.benchmarks.tritonbench_upstream import Compared, Fault, compare, gold_of
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
 from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
 
 GOLD = "gold"
 SECONDS = {"gpu": 120.0, "interpreter": 30.0}
+MOST_AT_ONCE = 8
+"""On one GPU: most of a program's time goes into compiling, and its memory is shared."""
 HACK_STAGES = ("screen", "plan", "tamper")
 """Where the hardened protocol stops what is no Triton, or does something else than it says."""
 
@@ -160,6 +163,7 @@ def summary_of_golds(outcomes: Iterable[Compared | Fault]) -> dict[str, Any]:
         "t_telling": _count(torch, lambda o: o.right and o.telling),
         "needs_gpu": _count(found, lambda o: o.raw.call is None),
         "faults": sum(isinstance(o, Fault) for o in found),
+        "tell_nothing": [o.item for o in found if isinstance(o, Compared) and o.right and not o.telling],
     }
 
 
@@ -214,7 +218,7 @@ def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = Non
     parser.add_argument("--limit", type=int, default=0, help="answers, or golds, at most; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of answers")
     parser.add_argument("--seconds", type=float, help="that a program may take")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="programs at once where there is no GPU")
+    parser.add_argument("--workers", type=int, help="programs at once, on each GPU where there are any")
     asked = parser.parse_args(arguments)
     console, gpus = Console(stderr=True), visible_gpus()
     tier = "gpu" if gpus else "interpreter"
@@ -226,7 +230,8 @@ def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = Non
     name = f"tritonbench_{asked.what}"
     digest = hashlib.sha256(json.dumps([marks, seconds]).encode()).hexdigest()[:12]
     partial = asked.out / f"{name}-{digest}.partial.jsonl"
-    with Runner(seconds, asked.workers, gpus) as runner:
+    workers = asked.workers or max(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0)) // max(1, len(gpus))))
+    with Runner(seconds, workers, gpus) as runner:
         outcomes, rate = run(pairs, runner, partial, hardened, console)
     summary = summary_of_golds(outcomes) if asked.what == "golds" else summary_of_answers(outcomes, rate)
     rows = [outcome.model_dump(mode="json", exclude_none=True) for outcome in outcomes]

@@ -1,6 +1,6 @@
 """One program as TritonBench runs it, an answer and then the test, in an isolated process; its results as data.
 
-The process that `eval.benchmarks.tritonbench_upstream` starts: warm, forking a child a program. Covered: no network, no
+The process that `eval.benchmarks.runner` starts: warm, forking a child a program. Covered: no network, no
 file of the host, one small scratch folder, limits on time, memory and processes, and everything killed at the end
 (`sandbox.isolation`). Not covered: what a program says about itself. It can forge its exit code and its output, as it
 can for upstream, and its results only by computing what it does not know.
@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sandbox import isolation, zygote
+from sandbox import interpreter, isolation, zygote
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
-from sandbox.triton_interpreter import mend_numbers
 
 ALIGNMENT = 64
 MAX_LEAVES, MAX_DEPTH, MAX_TEXT = 10_000, 32, 400
@@ -55,9 +54,9 @@ def run(request: dict[str, Any], scratch: Path, files: list[int]) -> dict[str, A
         sys.stdout.flush()
     ctypes.CDLL(None).fflush(None)  # what kernels print
     reply: dict[str, Any] = {"exit": code, "error": error, "leaves": None, "lost": ""}
-    if code == 0 and request["result"]:
+    if code == 0 and request["result"] in vars(main):
         try:
-            reply["leaves"] = _results(vars(main)[request["result"]], files[1])
+            reply["leaves"] = results(vars(main)[request["result"]], files[1])
         except Exception as fault:  # a kernel's fault shows when its output is read; a class may raise anything
             reply["lost"] = _describe(fault)
     return reply
@@ -95,7 +94,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:MAX_TEXT]
 
 
-def _results(value: Any, file: int) -> list[dict[str, Any]]:
+def results(value: Any, file: int) -> list[dict[str, Any]]:
     """Leaves as `eval.benchmarks.results` reads them.
 
     Raises:
@@ -170,7 +169,7 @@ def warm() -> None:
 
     torch.set_num_threads(1)
     if not _GPU:
-        mend_numbers()
+        interpreter.warm()
         pretend_cuda()
         triton.runtime.autotuner.Autotuner._bench = lambda self, *args, config, **meta: [1.0, 1.0, 1.0]
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from sandbox.numerics import compare
-from sandbox.types import TOLERANCES, Record, Tolerance
+from sandbox.types import TOLERANCES, Record
 
 Kind = Literal["dict", "list", "tensor", "float", "integer", "bool", "text", "none", "other"]
 DTYPES = {
@@ -48,9 +48,14 @@ class Results(NamedTuple):
     memory: mmap.mmap
 
     def tensor(self, leaf: Leaf) -> torch.Tensor:
-        """Raises:
-        ValueError: what is said about the tensor is not true.
+        """A tensor's numbers, or a float as one of float32.
+
+        Raises:
+            ValueError: what is said about it is not true.
+            OverflowError: the float is none.
         """
+        if leaf.kind == "float":
+            return torch.tensor(float.fromhex(leaf.value), dtype=torch.float32)
         dtype = DTYPES.get(leaf.dtype)
         if dtype is None or min((*leaf.shape, leaf.offset)) < 0 or leaf.offset % dtype.itemsize:
             raise ValueError(f"there is no tensor of {leaf.dtype} {leaf.shape} at {leaf.offset}")
@@ -82,14 +87,11 @@ def difference(gold: Results, answer: Results) -> str:
         if other is None:
             return f"result{leaf.path} is missing"
         reason = _unlike(leaf, other)
-        if not reason and leaf.kind == "tensor":
+        if not reason and leaf.kind in ("tensor", "float"):
             try:
                 reason = _numbers(gold.tensor(leaf), answer.tensor(other))
-            except ValueError as error:
-                reason = str(error)
-        if not reason and leaf.kind == "float":
-            mine, other_number = (_float(one.value) for one in (leaf, other))
-            reason = _numbers(mine, other_number) and f"is {other_number.item()}, not {mine.item()}"
+            except (ValueError, OverflowError) as error:
+                reason = f"is nothing to compare: {error}"
         if reason:
             return f"result{leaf.path} {reason}"
     return f"result{next(iter(theirs))} is not among the gold's" if theirs else ""
@@ -108,19 +110,9 @@ def _unlike(gold: Leaf, answer: Leaf) -> str:
     return ""
 
 
-def _float(text: str) -> torch.Tensor:
-    """Raises:
-    ValueError: no number.
-    """
-    return torch.tensor([float.fromhex(text)], dtype=torch.float32)
-
-
 def _numbers(gold: torch.Tensor, answer: torch.Tensor) -> str:
     if gold.is_complex():
         gold, answer = torch.view_as_real(gold), torch.view_as_real(answer)
     truth = gold.double() if gold.is_floating_point() else gold
-    return compare(answer, truth, gold, tolerance_of(gold.dtype)).reason
-
-
-def tolerance_of(dtype: torch.dtype) -> Tolerance:
-    return TOLERANCES[TOLERANCE_CODES.get(dtype, "TT")]
+    reason = compare(answer, truth, gold, TOLERANCES[TOLERANCE_CODES.get(gold.dtype, "TT")]).reason
+    return reason and f"is {answer.item():g}, not {gold.item():g}" if gold.dim() == 0 else reason

@@ -165,3 +165,64 @@ def _half(data: Path, half: str, rows: list[dict[str, Any]], order: list[int]) -
         asked = [row.get(f"{way}_instru", row.get("description")) for row in rows]
         prompts = [{"instruction": f"Write it.\n{asked[i]}\n{way}", "input": "", "output": ""} for i in order]
         (data / f"TritonBench_{half}_{way}_alpac_v1.json").write_text(json.dumps(prompts))
+
+
+DOUBLE = """import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def double_kernel(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + at, mask=at < n)
+    tl.store(y_ptr + at, x * 2, mask=at < n)
+
+
+def double(x):
+    y = torch.empty_like(x)
+    double_kernel[(triton.cdiv(x.numel(), 64),)](x, y, x.numel(), BLOCK=64)
+    return y
+"""
+DOUBLE_TEST = """def test_double():
+    assert torch.empty(1, device="cuda").is_cuda
+    results = {}
+    for case, shape in enumerate([(100,), (3, 40)]):
+        x = torch.randn(shape, device="cuda")
+        y = double(x)
+        results[f"test_case_{case}"] = y
+    return results
+
+
+result_gold = test_double()
+"""
+CLOSE_TEST = """def test_double():
+    x = torch.randn(100, device="cuda")
+    y = double(x)
+    return {"close": torch.allclose(y, x * 2), "shape": tuple(y.shape), "nothing": None}
+
+
+result_gold = test_double()
+"""
+HALF = "import torch\n\n\ndef half(x):\n    return x / 2\n"
+HALF_TEST = (
+    'test_results = {"test_case_1": half(torch.randn(10, device="cuda")), "sum": half(torch.randn(3)).sum().item()}'
+)
+
+
+def runnable(root: Path) -> Path:
+    """A clone of TritonBench whose items run: G `double_op`, `double_close` and `gone`, whose gold fails; T `half`."""
+    data = root / "data"
+    gone = DOUBLE.replace("def double(x):", "def double(x):\n    raise RuntimeError('gone')")
+    _half(
+        data, "G",
+        [
+            _general("double_op", DOUBLE, "Doubles a tensor.", DOUBLE_TEST),
+            _general("double_close", DOUBLE, "Doubles it nearly.", CLOSE_TEST),
+            _general("gone", gone, "Is gone.", DOUBLE_TEST),
+        ],
+        [0, 1, 2],
+    )  # fmt: skip
+    rows = [{"file": "half.py", "description": "Halves.", "output": HALF, "difficulty": "1", "test": HALF_TEST}]
+    _half(data, "T", rows, [0])
+    return root
