@@ -32,12 +32,11 @@ from eval.benchmarks import tritonbench
 from eval.benchmarks.answers import answer_files, read_answers
 from eval.benchmarks.runner import Runner
 from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer
-from eval.benchmarks.tritonbench_upstream import Compared, Fault, compare, gold_of
+from eval.benchmarks.tritonbench_upstream import GOLD, Compared, Fault, compare, gold_of
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
 from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
 
-GOLD = "gold"
 SECONDS = {"gpu": 120.0, "interpreter": 30.0}
 MOST_AT_ONCE = 8
 """On one GPU: most of a program's time goes into compiling, and its memory is shared."""

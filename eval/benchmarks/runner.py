@@ -28,8 +28,10 @@ MEMORY_MIB = {"cpu": 6144, "gpu": 24576}
 """The numbers of the results lie in it too."""
 CONTAINING = frozenset({"pid namespace", "net namespace", "private root", "seccomp"})
 """Layers without which a program on a GPU, which must be let start compilers, is not held."""
-NEEDS_GPU = re.compile(r"CUDA|NVIDIA|nvidia|active drivers|libdevice|NotImplementedError")
-"""In an error without a GPU: not the program's fault."""
+NEEDS_GPU = re.compile(
+    "CUDA|NVIDIA|nvidia|active drivers|libdevice|_semantic|NotImplementedError(?!: Block pointers have been removed)"
+)
+"""In an error without a GPU: not the program's fault. `_semantic` is how libdevice fails under the interpreter."""
 
 
 class FaultError(Exception):
@@ -41,6 +43,8 @@ class Ran(NamedTuple):
 
     reason: str
     """Why its exit code was not 0; "" if it was."""
+    late: bool
+    """Its time was up."""
     needs_gpu: bool
     stdout: bytes
     results: Results | None
@@ -144,7 +148,7 @@ def _ran(outcome: Outcome, stdout: bytes, numbers: mmap.mmap, seconds: float, gp
     """
     report, spent = outcome.report, round(outcome.report["seconds"], 2)
     if report["timed_out"]:
-        return Ran(f"still running after {seconds:g} s", False, stdout, None, "", spent)
+        return Ran(f"still running after {seconds:g} s", True, False, stdout, None, "", spent)
     code = report["exit_code"]
     if code == -signal.SIGKILL and not outcome.overflow:
         raise FaultError("the program was killed from outside; the host may be short of memory")
@@ -153,10 +157,10 @@ def _ran(outcome: Outcome, stdout: bytes, numbers: mmap.mmap, seconds: float, gp
     except ValidationError:  # it left without a word, or said something else
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         left = "the program ended the process itself"
-        return Ran("" if code == 0 and not outcome.reply else how, False, stdout, None, left, spent)
+        return Ran("" if code == 0 and not outcome.reply else how, False, False, stdout, None, left, spent)
     if reply.exit or code:
         needs_gpu = not gpu and bool(NEEDS_GPU.search(reply.error))
-        return Ran(reply.error or f"exit code {code}", needs_gpu, stdout, None, "", spent)
+        return Ran(reply.error or f"exit code {code}", False, needs_gpu, stdout, None, "", spent)
     results = None if reply.leaves is None else Results(reply.leaves, numbers)
     lost = reply.lost or reply.error or "the program left no results"
-    return Ran("", False, stdout, results, "" if results else lost, spent)
+    return Ran("", False, False, stdout, results, "" if results else lost, spent)

@@ -20,7 +20,7 @@ from eval.benchmarks.runner import FaultError, Ran, Runner
 from eval.benchmarks.tritonbench import TritonBenchItem, upstream_filter
 from sandbox.types import Record, Rejected, Verdict
 
-NO_GPU = "needs a GPU"
+GOLD, NO_GPU = "gold", "needs a GPU"
 
 
 class Gold(NamedTuple):
@@ -36,7 +36,7 @@ class Tried(Record):
     """What upstream says of one program."""
 
     call: bool | None
-    """None: there is no GPU, and the program or the gold does not run without."""
+    """None: there is no GPU, and the program or the gold needs one, or the gold does not run here either."""
     execution: bool | None
     """False where `call` is."""
     reason: str
@@ -78,7 +78,7 @@ class Fault(Record):
 def gold_of(runner: Runner, item: TritonBenchItem, seed: int) -> Gold:
     """Raises: as `Runner.run`."""
     first = runner.run(item.gold, item, seed)
-    if first.reason and not runner.gpu:  # the interpreter lacks much and is slow; elsewhere the gold may run
+    if first.late and not runner.gpu:  # the interpreter is slow
         first = first._replace(needs_gpu=True)
     if first.reason:
         return Gold(first, first, f"the gold does not run here: {first.reason}")
@@ -109,6 +109,7 @@ def compare(
         RuntimeError: this host cannot isolate programs.
     """
     ran = {_normal(item.gold): gold.again}
+    unfit = bool(gold.first.reason) and not runner.gpu and answer != GOLD
 
     def run(program: str) -> Ran:
         key = _normal(program)
@@ -120,8 +121,9 @@ def compare(
         if gold.first.needs_gpu:
             return Tried(call=None, execution=None, reason=f"{NO_GPU}: {gold.reason}", seconds=gold.first.seconds)
         found = run(program)
-        if found.needs_gpu:
-            return Tried(call=None, execution=None, reason=f"{NO_GPU}: {found.reason}", seconds=found.seconds)
+        if found.needs_gpu or (found.reason and unfit):
+            why = f"{NO_GPU}: {found.reason}" if found.needs_gpu else f"{gold.reason}; {found.reason}"
+            return Tried(call=None, execution=None, reason=why, seconds=found.seconds)
         same = not found.reason and found.stdout == gold.first.stdout
         return Tried(call=not found.reason, execution=same, reason=found.reason, seconds=found.seconds)
 

@@ -142,9 +142,19 @@ def test_what_needs_a_gpu_is_not_wrong(runner: Runner, items: dict[str, TritonBe
     assert (found.raw.call, found.right) == (None, None), found
     assert found.reason.startswith("needs a GPU: RuntimeError") and found.raw.reason == found.reason
     gone = gold_of(runner, items["gone"], SEED)
-    assert gone.first.needs_gpu and "RuntimeError: gone" in gone.reason
+    assert gone.first.needs_gpu and "the gold does not run here: RuntimeError" in gone.reason
     found = compared(runner, items["gone"], clones.DOUBLE, gone)
-    assert (found.raw.call, found.right) == (None, None) and "the gold does not run here" in found.reason
+    assert (found.raw.call, found.right, found.raw.reason) == (None, None, f"needs a GPU: {gone.reason}")
+
+
+def test_where_the_gold_fails_an_answer_is_not_wrong(runner: Runner, items: dict[str, TritonBenchItem]) -> None:
+    item = items["double_op"].model_copy(update={"gold": "raise ValueError('old Triton')"})
+    gold = gold_of(runner, item, SEED)
+    right, failing = (compared(runner, item, code, gold) for code in (clones.DOUBLE, "1 / 0"))
+    assert (right.raw.call, right.right) == (True, None), "upstream accepts it all the same"
+    assert (failing.raw.call, failing.right) == (None, None)
+    reason = "the gold does not run here: ValueError: old Triton"
+    assert right.reason == reason and failing.raw.reason == f"{reason}; ZeroDivisionError: division by zero"
 
 
 def test_functions_of_pytorch_are_compared_without_a_filter(runner: Runner, items: dict[str, TritonBenchItem]) -> None:

@@ -100,3 +100,62 @@ def test_jails_share_no_limit_on_processes() -> None:
     jails = [isolation.Jail(frozenset(), Path("/nowhere")) for _ in range(8)]
     mapped = int(Path("/proc/self/uid_map").read_text().split()[2]) > isolation.FIRST_UID + isolation.UIDS
     assert len({jail.uid for jail in jails}) == (8 if mapped else 1)
+
+
+PROGRAM = """
+import json, os, select, socket, subprocess, tempfile
+from pathlib import Path
+import numpy, torch, triton  # what the jail keeps readable
+from sandbox import isolation
+
+def attempt(action):
+    try:
+        action()
+    except (OSError, subprocess.SubprocessError) as error:
+        return type(error).__name__
+    return "allowed"
+
+point = Path(tempfile.mkdtemp())
+point.chmod(0o777)
+layers = isolation.available(point)
+gone, left = os.pipe()
+if os.fork() == 0:
+    jail = isolation.Jail(layers, point, "program")
+    jail.prepare()
+    if os.fork() == 0:
+        os.setsid()
+        jail.enter(memory_mib=512, cpu_seconds=20)
+        found = {
+            "start a compiler": attempt(lambda: subprocess.run(["sh", "-c", "echo x > made"], check=True)),
+            "read what it made": attempt(lambda: Path("made").read_text()),
+            "leave a child behind": attempt(
+                lambda: subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=(left,))),
+            "read project": attempt(lambda: Path(isolation.__file__).read_text()),
+            "write /tmp": attempt(lambda: Path("/tmp/kernelwright_test").write_text("x")),
+            "write project by a child": attempt(
+                lambda: subprocess.run(["sh", "-c", f"echo >> {isolation.__file__}"], check=True)),
+            "reach the network": attempt(lambda: socket.create_connection(("1.1.1.1", 53), 2)),
+            "kill others": attempt(lambda: os.kill(1, 0)),
+        }
+        os.write(1, json.dumps({"found": found, "layers": sorted(layers)}).encode())
+        os._exit(0)
+    os.close(left)
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+os.close(left)
+os.wait()
+ended = select.select([gone], [], [], 10)[0] and not os.read(gone, 1)
+os.write(1, b"|left nothing" if ended else b"|left a child")
+"""
+
+
+def test_a_program_may_start_compilers_and_nothing_survives_it() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert answer.returncode == 0 and "|" in answer.stdout, answer.stderr
+    said, _, left = answer.stdout.partition("|")
+    found = json.loads(said)["found"]
+    allowed = {name for name, result in found.items() if result == "allowed"}
+    assert allowed == {"start a compiler", "read what it made", "leave a child behind"}, found
+    assert left == "left nothing" or "pid namespace" not in json.loads(said)["layers"]
