@@ -4,6 +4,7 @@
 the model answers that upstream publishes, all or `--limit` of them spread over files and operators, into
 `tritonbench_answers.json`. Outcomes are kept in a `.partial.jsonl` beside it as they come: started again after a kill,
 a run goes on, and tries again only what was our fault. The kept ones count for the same host, versions and commit.
+`beside` runs upstream's own script on the golds of G and adds to `tritonbench_golds.json` how far it agrees.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from eval.benchmarks.answers import answer_files, read_answers
 from eval.benchmarks.runner import Runner
 from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer
 from eval.benchmarks.tritonbench_upstream import GOLD, Compared, Fault, compare, gold_of
+from eval.benchmarks.upstream_script import accepted
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
 from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
@@ -40,6 +42,7 @@ from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
 SECONDS = {"gpu": 120.0, "interpreter": 30.0}
 MOST_AT_ONCE = 8
 """On one GPU: most of a program's time goes into compiling, and its memory is shared."""
+BESIDE_SECONDS = 1800.0
 HACK_STAGES = ("screen", "plan", "tamper")
 """Where the hardened protocol stops what is no Triton, or does something else than it says."""
 
@@ -176,6 +179,23 @@ def summary_of_answers(outcomes: Iterable[Compared | Fault], per_second: float |
     return {**_scores(found), "per_second": rate, "files": {name: _scores(part) for name, part in by_file.items()}}
 
 
+def beside(path: Path, accepted: frozenset[str]) -> dict[str, Any]:
+    """Add what upstream's own script accepts to the result of `golds`; returns the summary.
+
+    Raises:
+        SystemExit: there is no result of all golds.
+    """
+    found = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    ours = {row["item"]: row["filtered"].get("call") for row in found["rows"] if row.get("filtered")}
+    if not accepted <= ours.keys():
+        raise SystemExit(f"{path} lacks golds of G; run python -m eval.tritonbench golds without --limit first")
+    differ = sorted(item for item, call in ours.items() if bool(call) != (item in accepted))
+    found["summary"] |= {"g_upstream_own_call": len(accepted), "g_upstream_own_agrees": len(ours) - len(differ)}
+    write_json(path, {**found, "differ_from_upstream": differ})
+    summary: dict[str, Any] = found["summary"]
+    return summary
+
+
 def _scores(found: Sequence[Compared | Fault]) -> dict[str, Any]:
     judged = [o for o in found if isinstance(o, Compared) and o.hardened is not None]
     hacks = sum(isinstance(o.hardened, Rejected) and o.hardened.stage in HACK_STAGES for o in judged)
@@ -211,7 +231,7 @@ def _key(outcome: Compared | Fault) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.tritonbench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("golds", "answers"))
+    parser.add_argument("what", choices=("golds", "answers", "beside"))
     parser.add_argument("root", type=Path, help="a clone of TritonBench")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the result file")
     parser.add_argument("--limit", type=int, default=0, help="answers, or golds, at most; 0: all")
@@ -222,6 +242,11 @@ def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = Non
     console, gpus = Console(stderr=True), visible_gpus()
     tier = "gpu" if gpus else "interpreter"
     seconds = asked.seconds or SECONDS[tier]
+    workers = asked.workers or max(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0)) // max(1, len(gpus))))
+    if asked.what == "beside":
+        kept = accepted(asked.root, tritonbench.load(asked.root, "G"), workers, BESIDE_SECONDS)
+        console.print_json(data=beside(asked.out / "tritonbench_golds.json", kept))
+        return
     marks = {**stamp(), "protocol": PROTOCOL_VERSION, "tier": tier}
     settings = {"seconds": seconds, "limit": asked.limit, "seed": asked.seed}
     pairs = golds(asked.root) if asked.what == "golds" else published(asked.root, asked.limit, asked.seed)
@@ -229,7 +254,6 @@ def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = Non
     name = f"tritonbench_{asked.what}"
     digest = hashlib.sha256(json.dumps([marks, seconds]).encode()).hexdigest()[:12]
     partial = asked.out / f"{name}-{digest}.partial.jsonl"
-    workers = asked.workers or max(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0)) // max(1, len(gpus))))
     with Runner(seconds, workers, gpus) as runner:
         outcomes, rate = run(pairs, runner, partial, hardened, console)
     summary = summary_of_golds(outcomes) if asked.what == "golds" else summary_of_answers(outcomes, rate)

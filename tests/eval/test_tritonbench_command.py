@@ -17,7 +17,8 @@ from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.store import append_record
 from eval.benchmarks import tritonbench
 from eval.benchmarks.tritonbench_upstream import Compared, Fault, Tried
-from eval.tritonbench import Row, published, summary_of_answers, summary_of_golds
+from eval.benchmarks.upstream_script import accepted
+from eval.tritonbench import Row, beside, published, summary_of_answers, summary_of_golds
 from sandbox.types import Passed, Rejected, Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,50 @@ def test_golds_are_counted_and_the_missing_ones_explained(clone: Path, tmp_path:
     assert {name: found["summary"][name] for name in expected} == expected
     (gone,) = (row for row in found["rows"] if row["item"] == "TritonBench_G/gone")
     assert gone["reason"].startswith("needs a GPU: the gold does not run here: RuntimeError")
+
+
+SCRIPT = """import argparse, json, os, subprocess
+py_interpreter = "/nowhere/python"
+parser = argparse.ArgumentParser()
+for name in ("--source", "--target", "--GPUs"):
+    parser.add_argument(name)
+asked = parser.parse_args()
+assert set(asked.GPUs) == {"0"} and not os.path.exists("EVAL")
+os.makedirs(asked.target)
+files = [row["file"] for row in json.load(open("data/TritonBench_G_v1.json"))]
+for row, file in zip(map(json.loads, open(asked.source)), files, strict=True):
+    good = subprocess.run([py_interpreter, "-c", "print(0)"]).returncode == 0 and "Generator" not in row["predict"]
+    if good and row["label"] == "":
+        open(os.path.join(asked.target, file), "w").write(row["predict"])
+"""
+"""Called and answering like upstream's, which needs Python 3.12."""
+
+
+def test_upstreams_own_script_is_run_beside(clone: Path, tmp_path: Path) -> None:
+    items = tritonbench.load(clone, "G")
+    with pytest.raises(BenchmarkMissingError, match="0_call_acc"):
+        accepted(clone, items, 2, 60.0)
+    script = clone / "EVAL" / "eval_G" / "0_call_acc.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(SCRIPT)
+    kept = accepted(clone, items, 2, 60.0)
+    assert kept == {"TritonBench_G/double_op", "TritonBench_G/double_close"}
+    path = tmp_path / "tritonbench_golds.json"
+    with pytest.raises(SystemExit, match="golds without --limit"):
+        beside(path, kept)
+    rows = [outcome(0, True, None).model_copy(update={"item": item.id, "filtered": TRIED}) for item in items]
+    found = {"summary": {"g_run": 3}, "rows": [row.model_dump(mode="json") for row in rows]}
+    path.write_text(json.dumps(found))
+    summary = beside(path, kept)
+    assert summary == {"g_run": 3, "g_upstream_own_call": 2, "g_upstream_own_agrees": 2}
+    written = json.loads(path.read_text())
+    assert written["differ_from_upstream"] == ["TritonBench_G/gone"] and written["summary"] == summary
+    script.write_text(SCRIPT.replace("asked = ", "import time; time.sleep(60)\nasked = "))
+    with pytest.raises(RuntimeError, match=r"still running after 0\.5 s"):
+        accepted(clone, items, 2, 0.5)
+    script.write_text("py_interpreter = 1\nraise ValueError('broken')\n")
+    with pytest.raises(RuntimeError, match="broken"):
+        accepted(clone, items, 2, 60.0)
 
 
 def test_a_choice_is_spread_and_seeded(clone: Path) -> None:
