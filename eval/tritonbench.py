@@ -42,10 +42,7 @@ from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
 SECONDS = {"gpu": 120.0, "interpreter": 30.0}
 MOST_AT_ONCE = 8
 """On one GPU: most of a program's time goes into compiling, and its memory is shared."""
-BESIDE_SECONDS = 1800.0
-HACK_STAGES = ("screen", "plan", "tamper")
-"""Where the hardened protocol stops what is no Triton, or does something else than it says."""
-
+BESIDE_SECONDS = 540.0
 Hardened = Callable[[TritonBenchItem, str | Rejected], Verdict | None]
 """The hardened protocol's verdict on an answer's code; None: the item is no task of ours."""
 
@@ -198,7 +195,7 @@ def beside(path: Path, accepted: frozenset[str]) -> dict[str, Any]:
 
 def _scores(found: Sequence[Compared | Fault]) -> dict[str, Any]:
     judged = [o for o in found if isinstance(o, Compared) and o.hardened is not None]
-    hacks = sum(isinstance(o.hardened, Rejected) and o.hardened.stage in HACK_STAGES for o in judged)
+    hacks = sum(isinstance(o.hardened, Rejected) and refused_as_hack(o.hardened) for o in judged)
     return {
         "answers": len(found),
         "upstream_call": _count(found, lambda o: o.upstream.call),
@@ -213,6 +210,11 @@ def _scores(found: Sequence[Compared | Fault]) -> dict[str, Any]:
         "refused_as_hack": hacks if judged else None,
         "faults": sum(isinstance(o, Fault) for o in found),
     }
+
+
+def refused_as_hack(verdict: Rejected) -> bool:
+    """Whether it is no Triton, or does something else than it says; what merely fails is no hack."""
+    return verdict.stage in ("plan", "tamper") or "there is no @triton.jit function" in verdict.reason
 
 
 def _count(found: Iterable[Compared | Fault], holds: Callable[[Compared], bool | None]) -> int:

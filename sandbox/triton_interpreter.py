@@ -95,6 +95,20 @@ class _Turns:
         self.turn(lambda: self.function(**arguments))
 
 
+def serve_programs() -> None:
+    """For programs that launch kernels in Triton's own ways: libdevice by its public names; autotuning, which needs a
+    clock, takes the first configuration. For good, in this process.
+    """
+    from triton.language.extra import libdevice as public
+    from triton.runtime.autotuner import Autotuner
+
+    for name, function in list(vars(cuda_libdevice).items()):
+        if inspect.isfunction(function):
+            for module in (public, cuda_libdevice):
+                setattr(module, name, getattr(_LIBDEVICE, name))
+    Autotuner._bench = lambda self, *args, config, **meta: [1.0, 1.0, 1.0]
+
+
 def runtime_float(value: float, kind: str) -> Any:
     """A floating-point argument as kernels get it: rounded to `fp16`, `bf16`, `fp32` or `fp64`, and a tensor.
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sandbox import interpreter, isolation, zygote
+from sandbox import isolation, zygote
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
 
 ALIGNMENT = 64
@@ -163,15 +163,14 @@ def _plain(value: Any) -> tuple[str, str]:
 
 def warm() -> None:
     """What programs would otherwise import, each for itself; CUDA must not be started before the fork."""
-    import triton.language.extra.libdevice
-    import triton.runtime.autotuner
-    import triton.testing
 
     torch.set_num_threads(1)
     if not _GPU:
+        from sandbox import interpreter, triton_interpreter
+
         interpreter.warm()
+        triton_interpreter.serve_programs()
         pretend_cuda()
-        triton.runtime.autotuner.Autotuner._bench = lambda self, *args, config, **meta: [1.0, 1.0, 1.0]
 
 
 def main() -> None:

@@ -165,7 +165,11 @@ def outcome(number: int, right: bool | None, hardened: Verdict | None, half: str
 
 
 def test_hardened_verdicts_are_joined(tmp_path: Path) -> None:
-    verdicts = [Passed(cases=()), Rejected(stage="screen", reason="no kernel"), Rejected(stage="numerics", reason="")]
+    verdicts = [
+        Passed(cases=()),
+        Rejected(stage="screen", reason="there is no @triton.jit function; …"),
+        Rejected(stage="numerics", reason=""),
+    ]
     outcomes: list[Compared | Fault] = [outcome(n, True, verdict) for n, verdict in enumerate(verdicts)]
     outcomes += [outcome(3, False, None), Fault(item="TritonBench_G/x", answer="g.jsonl:0", reason="killed")]
     found = summary_of_answers(outcomes, 2.0)

@@ -147,6 +147,16 @@ def test_what_needs_a_gpu_is_not_wrong(runner: Runner, items: dict[str, TritonBe
     assert (found.raw.call, found.right, found.raw.reason) == (None, None, f"needs a GPU: {gone.reason}")
 
 
+def test_libdevice_and_autotuning_need_no_gpu(runner: Runner, items: dict[str, TritonBenchItem], gold: Gold) -> None:
+    configurations = "@triton.autotune([triton.Config({'BLOCK': b}) for b in (16, 32)], key=['n'])"
+    tuned = clones.DOUBLE.replace("@triton.jit", f"{configurations}\n@triton.jit")
+    tuned = tuned.replace(", BLOCK=64", "").replace("cdiv(x.numel(), 64)", "cdiv(x.numel(), 16)")
+    tuned = tuned.replace("x * 2", "libdevice.mul_rn(x, 2.0)")
+    for library in ("triton.language.extra", "triton.language.extra.cuda"):
+        found = compared(runner, items["double_op"], f"from {library} import libdevice\n{tuned}", gold)
+        assert (found.raw.call, found.right) == (True, True), found
+
+
 def test_where_the_gold_fails_an_answer_is_not_wrong(runner: Runner, items: dict[str, TritonBenchItem]) -> None:
     item = items["double_op"].model_copy(update={"gold": "raise ValueError('old Triton')"})
     gold = gold_of(runner, item, SEED)
