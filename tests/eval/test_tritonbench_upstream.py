@@ -1,6 +1,6 @@
 """TritonBench's own protocol and ours beside it, on programs that are right, wrong, hostile or in want of a GPU.
 
-Everything runs without a GPU here, wherever the tests run.
+All but one run without a GPU, wherever the tests run.
 """
 
 import mmap
@@ -19,6 +19,7 @@ from eval.benchmarks.results import Leaf, Results, difference, telling
 from eval.benchmarks.runner import Runner
 from eval.benchmarks.tritonbench import TritonBenchItem
 from eval.benchmarks.tritonbench_upstream import Compared, Gold, compare, gold_of
+from sandbox.gpu_pool import visible_gpus
 from sandbox.types import Rejected
 
 SEED = 7
@@ -174,6 +175,29 @@ def test_functions_of_pytorch_are_compared_without_a_filter(runner: Runner, item
     wrong = compared(runner, item, clones.HALF.replace("x / 2", "x / 2 if len(x) > 5 else x"), gold)
     assert right.right is True and right.filtered is None and right.upstream.call is True
     assert wrong.right is False and re.search(r"result\['sum'\] is .*, not ", wrong.reason), wrong.reason
+
+
+@pytest.mark.gpu
+def test_programs_run_on_a_gpu_and_are_held(items: dict[str, TritonBenchItem]) -> None:
+    tuned = clones.DOUBLE.replace(", BLOCK=64", "").replace("cdiv(x.numel(), 64)", "cdiv(x.numel(), 16)")
+    configurations = "@triton.autotune([triton.Config({'BLOCK': b}) for b in (16, 32)], key=['n'])"
+    answers = {
+        "tuned": (tuned.replace("@triton.jit", f"{configurations}\n@triton.jit"), True, True, ""),
+        "wild": (clones.DOUBLE.replace("y_ptr + at, x", "y_ptr + at + (1 << 40), x"), None, False, "(?i)cuda|illegal"),
+        "child": (f"import subprocess\nsubprocess.Popen(['sleep', '60'])\n{clones.DOUBLE}", True, True, ""),
+        **{name: ANSWERS[name] for name in ("right", "wrong", "crashing", "writing", "calling", "leaving", "gone")},
+    }
+    with Runner(60.0, 4, visible_gpus()) as runner:
+        gold = gold_of(runner, items["double_op"], SEED)
+        assert gold.reason == "" and runner.gpu
+        for name, (code, call, right, reason) in answers.items():
+            found = compared(runner, items["double_op"], code, gold)
+            assert call in (None, found.raw.call) and found.right is right, (name, found)
+            assert re.search(reason, found.reason) and (found.reason == "") == right, (name, found)
+        half = gold_of(runner, items["half"], SEED)
+        assert half.reason == "" and compared(runner, items["half"], clones.HALF, half).right is True
+        assert gold_of(runner, items["gone"], SEED).reason == "", "a generator on the GPU is there"
+    assert not OUTSIDE.exists()
 
 
 def of(value: Any) -> Results:
