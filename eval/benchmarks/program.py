@@ -77,7 +77,7 @@ def _execute(parts: list[str], path: Path, names: dict[str, Any], seed: int) -> 
     except SystemExit as stop:
         if stop.code is None or isinstance(stop.code, int):
             return (stop.code or 0) & 0xFF, f"SystemExit: {stop.code}"
-        return 1, f"SystemExit: {stop.code}"[:MAX_TEXT]
+        return 1, _short(f"SystemExit: {stop.code}")
     except BaseException as error:  # as an interpreter would: exit code 1
         traceback.print_exc()
         return 1, _describe(error)
@@ -91,7 +91,12 @@ def _compiled(text: str, before: int, path: Path) -> CodeType:
 def _describe(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {error}"[:MAX_TEXT]
+    return _short(f"{type(error).__name__}: {error}")
+
+
+def _short(text: str) -> str:
+    """As it can travel."""
+    return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
 def results(value: Any, file: int) -> list[dict[str, Any]]:
@@ -139,7 +144,7 @@ def _leaves(value: Any, path: str, memory: _Memory) -> Iterator[dict[str, Any]]:
     elif isinstance(value, Mapping):
         yield {"path": path, "kind": "dict", "value": str(len(value))}
         for key, member in value.items():
-            name = key[:MAX_TEXT] if isinstance(key, str) else (type(key).__name__, str(key)[:MAX_TEXT])
+            name = _short(key) if isinstance(key, str) else (type(key).__name__, _short(str(key)))
             yield from _leaves(member, f"{path}[{name!r}]", memory)
     elif isinstance(value, list | tuple):
         yield {"path": path, "kind": "list", "value": str(len(value))}
@@ -147,7 +152,7 @@ def _leaves(value: Any, path: str, memory: _Memory) -> Iterator[dict[str, Any]]:
             yield from _leaves(member, f"{path}[{position}]", memory)
     else:
         kind, text = _plain(value)
-        yield {"path": path, "kind": kind, "value": text[:MAX_TEXT]}
+        yield {"path": path, "kind": kind, "value": _short(text)}
 
 
 def _plain(value: Any) -> tuple[str, str]:

@@ -155,7 +155,7 @@ def _ran(outcome: Outcome, stdout: bytes, numbers: mmap.mmap, seconds: float, gp
     except ValidationError:  # it left without a word, or said something else
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         left = "the program ended the process itself"
-        return Ran("" if code == 0 and not outcome.reply else how, False, False, stdout, None, left, spent)
+        return Ran(how if code else "", False, False, stdout, None, left, spent)
     if reply.exit or code:
         needs_gpu = not gpu and bool(NEEDS_GPU.search(reply.error))
         return Ran(reply.error or f"exit code {code}", False, needs_gpu, stdout, None, "", spent)
