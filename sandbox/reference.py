@@ -86,7 +86,7 @@ class Reference:
         return {
             "arguments": drawn.tree,
             "parameters": drawn.parameters,
-            "init_arguments": self.init_arguments() if self.is_model else [],
+            "init_arguments": [_tree(value, []) for value in self.init_arguments()] if self.is_model else [],
             "tensors": [_layout(t) for t in drawn.tensors],
         }
 
