@@ -86,7 +86,7 @@ def check(options: argparse.Namespace, console: Console) -> int:
             verdict = sandbox.judge(job)
             hardened = told(verdict)
             said = ours.reason if isinstance(ours, Broken) else "right" if ours.correct else ours.reason
-            table.add_row(entry.name, said, hardened.get("reason") or "passed")
+            table.add_row(entry.name, said[-120:], hardened.get("reason", "passed")[:120])
             worst = max(worst, _exit_code(entry, ours, verdict))
     console.print(table)
     return worst

@@ -76,14 +76,30 @@ def entries(folder: Path, items: Iterable[KernelBenchItem]) -> list[Entry]:
             raise ValueError(f"{path} belongs to no problem; name it level_<l>_problem_<p>_sample_<s>_kernel.py")
         name = f"level_{named[1]}_problem_{named[2]}"
         found[name] = Entry(name=name, item=known[int(named[1]), int(named[2])], code=path.read_text())
-    wrong = []
+    codes = {name: entry.code for name, entry in found.items()}
+    return [
+        *found.values(),
+        *(
+            Entry(name=name, item=found[name.partition("_wrong_")[0]].item, code=code, wrong=why)
+            for name, code, why in wrong_codes(folder, codes)
+        ),
+    ]
+
+
+def wrong_codes(folder: Path, codes: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Wrong candidates, made from right ones by name: name, code, and why it is wrong.
+
+    Raises:
+        ValueError: what is to be changed does not stand in the code, or more than once.
+    """
+    made = []
     for number, change in enumerate(notes(folder).get("wrong", [])):
-        right = found[change["name"]]
-        if right.code.count(change["find"]) != 1:
+        code = codes[change["name"]]
+        if code.count(change["find"]) != 1:
             raise ValueError(f"run.json: {change['find']!r} must stand exactly once in {change['name']}")
-        code = right.code.replace(change["find"], change["replace"])
-        wrong.append(Entry(name=f"{right.name}_wrong_{number}", item=right.item, code=code, wrong=change["why"]))
-    return [*found.values(), *wrong]
+        name = f"{change['name']}_wrong_{number}"
+        made.append((name, code.replace(change["find"], change["replace"]), change["why"]))
+    return made
 
 
 def notes(folder: Path) -> dict[str, Any]:

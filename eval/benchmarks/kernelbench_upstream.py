@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from configs.stamp import stamp, write_json
 from sandbox.gpu_pool import visible_gpus
@@ -65,23 +66,35 @@ class Times(Record):
     samples: int
 
 
-class UpstreamVerdict(Record):
-    """What KernelBench's protocol says of a candidate."""
+class Found(Record):
+    """What the protocol says but for times."""
 
-    kind: Literal["upstream"] = "upstream"
     compiled: bool
     """The file could be imported and defines `ModelNew`; Triton compiles later."""
     correct: bool
     reason: str = ""
     trials_right: int = 0
+
+
+class Finding(Found):
+    """What the worker says of a candidate."""
+
+    ms: tuple[float, ...] = ()
+    """Of each timed call."""
+
+
+class UpstreamVerdict(Found):
+    """What KernelBench's protocol says of a candidate."""
+
+    kind: Literal["upstream"] = "upstream"
     candidate: Times | None = None
     """None where it is wrong, and without a GPU: interpreter time is never presented as speed."""
-    baselines: dict[UpstreamBaseline, Times] = Field(default={})
-    speedups: dict[UpstreamBaseline, float] = Field(default={})
+    baselines: dict[UpstreamBaseline, Times]
+    speedups: dict[UpstreamBaseline, float]
     """Mean of the baseline / mean of the candidate."""
-    jail: tuple[str, ...] = ()
+    jail: tuple[str, ...]
     """Isolation layers that the candidate ran in."""
-    stamp: dict[str, str] = Field(default={})
+    stamp: dict[str, str]
 
 
 def judge(
@@ -105,14 +118,23 @@ def judge(
         return Broken(reason=f"the reference could not be prepared: {ending}; {log[-600:]}")
     if "verdict" not in said and ("fault" in said or ending == KILLED):
         return Broken(reason=f"{said.get('fault', ending)}; {log[-600:]}")
-    found = said.get("verdict", {"compiled": True, "correct": False, "reason": f"it ended the process: {ending}"})
+    lost = {"compiled": True, "correct": False, "reason": f"it ended the process: {ending}"}
     try:
-        return _verdict(found, known.times, tuple(said["jail"]), here)
-    except (ValidationError, TypeError) as error:  # what comes out of the process may be anything
-        return UpstreamVerdict(compiled=True, correct=False, reason=f"it forged a reply: {error}"[:300], stamp=here)
+        found = Finding.model_validate(said.get("verdict", lost))
+    except ValidationError as error:  # the candidate shares the process that says it
+        found = Finding(compiled=True, correct=False, reason=f"it forged a reply: {error}"[:300])
+    times = summary(found.ms) if found.ms else None
+    return UpstreamVerdict(
+        **found.model_dump(exclude={"ms"}),
+        candidate=times,
+        baselines=known.times,
+        speedups={} if times is None else {name: one.mean_ms / times.mean_ms for name, one in known.times.items()},
+        jail=tuple(said["jail"]),
+        stamp=here,
+    )
 
 
-def summary(ms: list[float]) -> Times:
+def summary(ms: Sequence[float]) -> Times:
     return Times(mean_ms=fmean(ms), std_ms=pstdev(ms), min_ms=min(ms), max_ms=max(ms), samples=len(ms))
 
 
@@ -143,16 +165,6 @@ class _Baselines:
         if self.path is not None:
             rows = {name: one.model_dump() for name, one in self.times.items()}
             write_json(self.path, {"stamp": self.stamp, "times": rows})
-
-
-def _verdict(
-    found: dict[str, Any], baselines: dict[UpstreamBaseline, Times], jail: tuple[str, ...], here: dict[str, str]
-) -> UpstreamVerdict:
-    ms = found.pop("ms", None)
-    candidate = None if ms is None else summary(ms)
-    speedups = {} if candidate is None else {n: t.mean_ms / candidate.mean_ms for n, t in baselines.items()}
-    times = {"candidate": candidate, "baselines": baselines, "speedups": speedups}
-    return UpstreamVerdict.model_validate({**found, **times, "jail": jail, "stamp": here})
 
 
 def _run(request: Request, scratch: Path, seconds: float) -> tuple[dict[str, Any], str, str]:

@@ -3,6 +3,9 @@
 Constructors draw in the order in which KernelBench's do, so that a seed gives candidate and reference equal weights.
 """
 
+import json
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -128,3 +131,36 @@ def get_inputs():
 def get_init_inputs():
     return [{problem.arguments}]
 """
+
+
+def main() -> None:
+    """Under TRITON_INTERPRET=1: what KernelBench's protocol says of every candidate of a folder, as JSON."""
+    import torch
+
+    from eval.benchmarks.kernelbench_agreement import wrong_codes
+    from eval.benchmarks.kernelbench_upstream import Protocol
+    from eval.benchmarks.kernelbench_upstream_worker import Problem, check, load_candidate
+
+    folder, found = Path(sys.argv[1]), {}
+    codes = {name: code.read_text() for name, code in ((named(key), folder / file(key)) for key in SMALL)}
+    for name, code in (codes | {name: code for name, code, _ in wrong_codes(folder, codes)}).items():
+        level, number = (int(part) for part in name.split("_")[1:4:2])
+        problem = Problem(source(SMALL[level, number]), Protocol())
+        path = Path(sys.argv[2]) / f"{name}.py"
+        path.write_text(code)
+        with torch.no_grad():
+            reference = problem.construct(problem.namespace["Model"])
+            found[name] = check(problem, reference, problem.construct(load_candidate(path)))
+    sys.stdout.write(json.dumps(found))
+
+
+def named(key: tuple[int, int]) -> str:
+    return f"level_{key[0]}_problem_{key[1]}"
+
+
+def file(key: tuple[int, int]) -> str:
+    return f"{named(key)}_sample_0_kernel.py"
+
+
+if __name__ == "__main__":
+    main()
