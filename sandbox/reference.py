@@ -5,7 +5,7 @@ import hashlib
 import linecache
 import secrets
 import weakref
-from types import ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -104,7 +104,7 @@ class Reference:
             if not double:
                 return (drawn.model or self.target)(*copies)
             with Float64():
-                model = None if drawn.model is None else copy.deepcopy(drawn.model).double()
+                model = None if drawn.model is None else _twin(drawn.model).double()
                 return (model or self.target)(*to_float64(copies))
 
     def baseline(self, drawn: Drawn, tensors: list[torch.Tensor], name: Baseline) -> Any:
@@ -155,6 +155,21 @@ def leaves(value: Any) -> list[torch.Tensor]:
         return [value]
     items = value.values() if isinstance(value, dict) else value
     return [leaf for item in items for leaf in leaves(item)]
+
+
+def _twin(model: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy; what the model keeps as a function or lambda uses the copy's modules too, not the original's."""
+    known: dict[int, Any] = {}
+    twin = copy.deepcopy(model, known)
+    for module in twin.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and value.__closure__:
+                held = [cell.cell_contents for cell in value.__closure__]
+                cells = tuple(CellType(known.get(id(one), one)) for one in held)
+                function = FunctionType(value.__code__, value.__globals__, name, value.__defaults__, cells)
+                function.__kwdefaults__ = value.__kwdefaults__
+                setattr(module, name, function)
+    return twin
 
 
 def _layout(tensor: torch.Tensor) -> dict[str, Any]:

@@ -96,10 +96,11 @@ SMALL = {
         """whole = x
         x = self.first(x)""" + ATTEND.format(how="softmax(-1)") + """
         x = whole + self.out(mixed)
-        return x + self.down(torch.nn.functional.gelu(self.up(self.second(x)), approximate="tanh"))""",
+        return x + self.wide(self.second(x))""",
         "torch.rand(2, 70, 48)",
         "self.first = nn.LayerNorm(a); " + QKV + "; self.second = nn.LayerNorm(a); "
-        "self.up = nn.Linear(a, 4 * a); self.down = nn.Linear(4 * a, a)",
+        "self.up = up = nn.Linear(a, 4 * a); self.down = down = nn.Linear(4 * a, a); "
+        "self.wide = lambda x: down(torch.nn.functional.gelu(up(x), approximate='tanh'))",
         "48, 4, 0.0, 0.0, 96",
     ),
     (3, 50): Small(ATTEND.format(how="relu()") + "\n        return mixed", "torch.rand(2, 70, 48)", QKV, "48, 3, 96"),
