@@ -26,7 +26,6 @@ from sandbox.bench import kernelbench as own
 from sandbox.local import LocalSandbox
 from sandbox.types import (
     PROTOCOL_VERSION,
-    TOLERANCES,
     Broken,
     Job,
     Limits,
@@ -148,7 +147,6 @@ class Agreement:
         problems = [
             Posable(
                 name=name, reference=item.task.reference, cases=item.task.cases + item.task.hidden_cases,
-                tolerance=TOLERANCES[item.task.tolerance],
             )
             for name, item in wanted.items() if self.missing("references", name, keys[name])
         ]  # fmt: skip

@@ -174,7 +174,7 @@ def test_references_go_through_the_judges_steps_and_one_that_dies_is_named() -> 
         "too": LINEAR,
     }
     problems = [
-        Posable(name=name, reference=source, cases=MODEL_CASES, tolerance=TOLERANCES["T32"])
+        Posable(name=name, reference=source, cases=MODEL_CASES)
         for name, source in sources.items()
     ]  # fmt: skip
     rows = {row["name"]: row for row in examined(problems)}
