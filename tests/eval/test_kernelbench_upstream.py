@@ -92,7 +92,7 @@ def test_forged_and_lost_replies_are_no_verdicts() -> None:
 
 @pytest.mark.slow
 def test_a_reference_that_fails_is_nobodys_wrong_answer() -> None:
-    broken = judge(LINEAR.replace("self.layer(x)", "self.later(x)"), ANSWER, Protocol())
+    broken = said(reference=LINEAR.replace("self.layer(x)", "self.later(x)"))
     assert isinstance(broken, Broken) and "later" in broken.reason
     late = LINEAR.replace(
         "return self.layer(x)",
