@@ -145,9 +145,7 @@ class Agreement:
         keys = {name: self.key(item.task.reference) for name, item in wanted.items()}
         self.rows["references"] = {name: row for name, row in self.rows["references"].items() if name in wanted}
         problems = [
-            Posable(
-                name=name, reference=item.task.reference, cases=item.task.cases + item.task.hidden_cases,
-            )
+            Posable(name=name, reference=item.task.reference, cases=item.task.cases + item.task.hidden_cases)
             for name, item in wanted.items() if self.missing("references", name, keys[name])
         ]  # fmt: skip
         for row in examined(problems):
@@ -172,9 +170,9 @@ class Agreement:
             for entry in batch:
                 ours = judge(entry.item.task.reference, entry.code, Protocol(), cache)
                 hardened = told(sandbox.judge(_job(entry.item, entry.code, entry.policy)))
-                sandbox.trim()
                 row = compared(entry, ours, theirs[entry.name], hardened)
                 self.keep("candidates", entry.name, {"key": keys[entry.name], **row})
+                sandbox.trim()
 
 
 def evaluated(clone: Path, batch: list[Entry]) -> dict[str, Row]:
