@@ -2,7 +2,8 @@
 
 import pytest
 
-from eval.metrics import Change, TaskCount, count_stages, difference, interval, measure, pass_at_k
+from eval.change import Change, difference
+from eval.metrics import TaskCount, count_stages, interval, measure, pass_at_k
 from eval.samples import Sample
 from sandbox.types import Broken, CaseResult, Passed, Rejected
 
