@@ -55,7 +55,8 @@ class Interval(Record):
     tasks: int
     """Tasks that the mean is over."""
     method: Literal["bootstrap", "exact", "none"]
-    """`exact`: binomial over tasks, where all are 0 or all are 1; `none`: a single task, low = 0, high = 1."""
+    """`exact`: binomial over tasks, where all are 0 or all are 1; `none`: a single task, low = 0, high = 1, or, where
+    values are no shares of successes, low = high = value."""
 
 
 class TaskCount(Record):
@@ -140,6 +141,19 @@ def interval(values: Sequence[float], seed: int = 0) -> Interval:
     return Interval(value=mean, low=low, high=high, tasks=len(values), method="bootstrap")
 
 
+def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
+    """As `interval`, of values that are no shares of successes, so that no binomial interval fits them.
+
+    Raises:
+        ValueError: no values.
+    """
+    if not values:
+        raise ValueError("an interval needs at least one task")
+    low, high = bootstrap_mean(values, seed)
+    method: Literal["bootstrap", "none"] = "bootstrap" if len(values) > 1 else "none"
+    return Interval(value=float(np.mean(values)), low=low, high=high, tasks=len(values), method=method)
+
+
 def measure(
     model: str, samples: Iterable[Sample], families: Mapping[str, str], pass_k: Sequence[int], seed: int = 0
 ) -> Metrics:
@@ -177,7 +191,7 @@ def measure(
 def hack(verdict: Rejected) -> str | None:
     """The kind of `HACKS` as which it is refused; None for an honest failure.
 
-    A reason of stage `trace` is the candidate's own exception, which can say anything: a forged one only accuses itself.
+    A reason of stage `trace` is the candidate's own exception and can say anything; a forged one only accuses itself.
     """
     for kind, signs in HACKS.items():
         if any(verdict.stage == stage and words in verdict.reason for stage, words in signs):
