@@ -65,7 +65,7 @@ def scores(
         unanswered: ids of problems that count as wrong.
         pass_k: the k of pass@k.
     """
-    verdicts = _by_problem(samples) | dict.fromkeys(unanswered, ())
+    verdicts = by_problem(samples) | dict.fromkeys(unanswered, ())
     counted = [item for item in items if item.id in verdicts]
     groups: dict[str, list[Item]] = {"all": counted}
     for level in sorted({item.level for item in counted if item.level}):
@@ -101,11 +101,12 @@ def score(problems: Sequence[Judged], pass_k: Sequence[int]) -> Score:
 
 def speedups(samples: Iterable[Sample], baseline: str) -> dict[str, float]:
     """Of each problem with a right answer that was timed: the geometric mean over cases, then over answers."""
-    found = {task: _speedup(judged, baseline) for task, judged in _by_problem(samples).items()}
+    found = {task: _speedup(judged, baseline) for task, judged in by_problem(samples).items()}
     return {task: ratio for task, ratio in found.items() if ratio is not None}
 
 
-def _by_problem(samples: Iterable[Sample]) -> dict[str, Judged]:
+def by_problem(samples: Iterable[Sample]) -> dict[str, Judged]:
+    """Verdicts in the order of the answers; a problem without one that counts is missing."""
     found: dict[str, list[Passed | Rejected]] = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample.key):
         if isinstance(sample.verdict, Passed | Rejected):
