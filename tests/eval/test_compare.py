@@ -22,7 +22,7 @@ from eval.compare import compare
 from eval.evaluated import differing, likeness, read_evaluated
 from eval.metrics import measure
 from eval.samples import Sample, read_samples, write_samples
-from sandbox.types import Rejected, Verdict
+from sandbox.types import Broken, Rejected, Verdict
 
 EVIL = "import of '</td><script>alert(1)</script> | x' is not allowed; allowed are torch"
 CONFIG = """
@@ -134,6 +134,8 @@ def test_an_unfinished_evaluation_is_named(tmp_path: Path, items) -> None:
     command = [sys.executable, "-m", "eval.compare", str(folder), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2 and "metrics.json" in done.stderr and "python -m eval" in done.stderr
+    with pytest.raises(ValueError, match="no judged answer"):
+        compare([write(tmp_path / "broken", items, [Broken(reason="ours")] * 6)], tmp_path / "out")
     shutil.rmtree(folder)
     with pytest.raises(FileNotFoundError, match="metrics"):
         compare([folder], tmp_path / "out")
