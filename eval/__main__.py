@@ -1,13 +1,14 @@
 """`python -m eval experiment=quickstart eval.model=base|sft|rl`: pass@k on held-out tasks, judged by our own sandbox.
 
 `eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`. `eval.benchmark=kernelbench
-eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own.
-With `eval.engine=files eval.answers=FOLDER` no model is asked, and the files of one of its runs are judged.
+eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own;
+`eval.benchmark=suite` poses the reference suite. With `eval.engine=files eval.answers=FOLDER` no model is asked, and
+the answers in files are judged.
 
 Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`; of a benchmark into
 `<out>/eval/kernelbench/<model>` (or `…/files`), with its own scores in `scores.json`; `left_out.json` says which items
-were not posed, and why. Started again, it goes on where it stopped; verdicts that were our fault (Broken) are judged
-again. Exit code 2 if nothing could be judged.
+were not posed, and why. `python -m eval.compare` makes one page of any number of such folders. Started again, it goes
+on where it stopped; verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
 """
 
 import asyncio
@@ -45,7 +46,6 @@ def stage(config: Config) -> str:
 def run(config: Config) -> Any:
     """Generate, judge and measure; returns `eval.metrics.Metrics`."""
     from configs.stamp import write_json
-    from data_pipeline.verify import Judging
     from eval import evaluate
     from eval.generate import load_engine
     from eval.metrics import measure
@@ -57,7 +57,7 @@ def run(config: Config) -> Any:
     folder = config.out_dir / stage(config)
     asked = posed(config)
     tasks, answers = asked.tasks, asked.answers
-    judging = Judging.from_config(config.sandbox)
+    judging = evaluate.judging(config)
     evaluate.prepare(folder, evaluate.generation_origin(config, weights), judging.model_dump(mode="json"))
     path = folder / "samples.jsonl"
     count = config.eval.samples
@@ -76,7 +76,7 @@ def run(config: Config) -> Any:
     metrics = measure(config.eval.subject, samples, asked.groups, config.eval.pass_k)
     if config.eval.benchmark != "heldout":
         write_json(folder / "left_out.json", asked.left_out)
-        scored = asked.scores(samples)
+        scored = asked.scores(samples, config.eval.pass_k)
         write_json(folder / "scores.json", {name: score.model_dump(mode="json") for name, score in scored.items()})
     write_json(folder / "metrics.json", metrics.model_dump(mode="json"))
     return metrics

@@ -5,14 +5,16 @@ import hashlib
 import linecache
 import secrets
 import weakref
-from types import ModuleType
+from contextlib import nullcontext
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from sandbox.draw import Draw
 from sandbox.numerics import Float64, to_float64
-from sandbox.types import Baseline, Case, Distribution
+from sandbox.types import Baseline, Case
 
 COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
 
@@ -68,7 +70,8 @@ class Reference:
                 inputs = tuple(self.module.make_inputs(dict(case.args), draw))
             else:
                 torch.manual_seed(seed)
-                inputs = tuple(_respread(x, draw) for x in self.module.get_inputs())
+                with _Spread(draw) if draw.distribution != "normal" else nullcontext():
+                    inputs = tuple(self.module.get_inputs())
             if self.is_model and model is None:
                 torch.manual_seed(seed ^ 1)
                 model = self.target(*self.init_arguments()).to(self.device)
@@ -86,7 +89,7 @@ class Reference:
         return {
             "arguments": drawn.tree,
             "parameters": drawn.parameters,
-            "init_arguments": self.init_arguments() if self.is_model else [],
+            "init_arguments": [_tree(value, []) for value in self.init_arguments()] if self.is_model else [],
             "tensors": [_layout(t) for t in drawn.tensors],
         }
 
@@ -104,7 +107,7 @@ class Reference:
             if not double:
                 return (drawn.model or self.target)(*copies)
             with Float64():
-                model = None if drawn.model is None else copy.deepcopy(drawn.model).double()
+                model = None if drawn.model is None else _twin(drawn.model).double()
                 return (model or self.target)(*to_float64(copies))
 
     def baseline(self, drawn: Drawn, tensors: list[torch.Tensor], name: Baseline) -> Any:
@@ -157,6 +160,21 @@ def leaves(value: Any) -> list[torch.Tensor]:
     return [leaf for item in items for leaf in leaves(item)]
 
 
+def _twin(model: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy; what the model keeps as a function or lambda uses the copy's modules too, not the original's."""
+    known: dict[int, Any] = {}
+    twin = copy.deepcopy(model, known)
+    for module in twin.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and value.__closure__:
+                held = [cell.cell_contents for cell in value.__closure__]
+                cells = tuple(CellType(known.get(id(one), one)) for one in held)
+                function = FunctionType(value.__code__, value.__globals__, name, value.__defaults__, cells)
+                function.__kwdefaults__ = value.__kwdefaults__
+                setattr(module, name, function)
+    return twin
+
+
 def _layout(tensor: torch.Tensor) -> dict[str, Any]:
     span = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) if tensor.numel() else 0
     return {
@@ -167,12 +185,21 @@ def _layout(tensor: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _respread(value: Any, draw: Draw) -> Any:
-    """KernelBench inputs are positive and tame; other distributions replace floating-point tensors."""
-    distribution: Distribution = draw.distribution
-    if distribution == "normal" or not isinstance(value, torch.Tensor) or not value.is_floating_point():
-        return value
-    return draw.normal(*value.shape, dtype=value.dtype)
+class _Spread(TorchFunctionMode):
+    """KernelBench's inputs are positive and tame. Under other distributions what `get_inputs` draws is replaced, not
+    what it makes of that: a triangle stays one, and a softmax sums to 1.
+    """
+
+    def __init__(self, draw: Draw) -> None:
+        super().__init__()
+        self.draw = draw
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        return self.draw.normal(*made.shape, dtype=made.dtype) if func in _DRAWN and made.is_floating_point() else made
+
+
+_DRAWN = (torch.rand, torch.randn, torch.rand_like, torch.randn_like)
 
 
 def _tree(value: Any, tensors: list[torch.Tensor]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     arguments = [_argument(tree, tensors) for tree in case["arguments"]]
     recorder.start(tensors)
     if isinstance(function, type) and issubclass(function, torch.nn.Module):
-        module = function(*case["init_arguments"])
+        module = function(*[_argument(tree, []) for tree in case["init_arguments"]])
         bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
         recorder.constructed = len(recorder.steps)
         function = module

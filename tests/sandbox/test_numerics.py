@@ -1,12 +1,14 @@
 """The judge's arithmetic: what is right, what is wrong, and that an honest bfloat16 result is never refused."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
 from sandbox.numerics import Float64, compare, to_float64
-from sandbox.types import TOLERANCES
+from sandbox.reference import Reference
+from sandbox.types import TOLERANCES, Case, Distribution
 
 T32, TB = TOLERANCES["T32"], TOLERANCES["TB"]
 
@@ -88,3 +90,14 @@ def test_references_are_evaluated_in_float64() -> None:
     assert truth.dtype == torch.float64
     expected = (x.double() / 3).exp() + 1
     assert float((truth - expected).abs().max()) < 1e-7
+
+
+def test_what_a_task_makes_of_random_numbers_holds_under_every_distribution() -> None:
+    source = "import torch\n\nclass Model(torch.nn.Module):\n    def forward(self, a, p):\n        return a @ p\n\n"
+    source += "def get_inputs():\n    return [torch.triu(torch.rand(9, 9)), torch.rand(9, 4).softmax(-1)]\n"
+    reference = Reference(source, "ModelNew")
+    for distribution in get_args(Distribution):
+        triangle, shares = reference.draw(Case(name="one", distribution=distribution)).inputs
+        assert not triangle.tril(-1).any() and triangle.triu().any()
+        assert (triangle < 0).any() == (distribution in ("heavy_tailed", "structured"))
+        torch.testing.assert_close(shares.sum(-1), torch.ones(9))
