@@ -35,6 +35,7 @@ from eval.benchmarks.runner import Runner
 from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer
 from eval.benchmarks.tritonbench_upstream import GOLD, Compared, Fault, compare, gold_of
 from eval.benchmarks.upstream_script import accepted
+from eval.metrics import refused_as_hack
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
 from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
@@ -210,11 +211,6 @@ def _scores(found: Sequence[Compared | Fault]) -> dict[str, Any]:
         "refused_as_hack": hacks if judged else None,
         "faults": sum(isinstance(o, Fault) for o in found),
     }
-
-
-def refused_as_hack(verdict: Rejected) -> bool:
-    """Whether it is no Triton, or does something else than it says; what merely fails is no hack."""
-    return verdict.stage in ("plan", "tamper") or "there is no @triton.jit function" in verdict.reason
 
 
 def _count(found: Iterable[Compared | Fault], holds: Callable[[Compared], bool | None]) -> int:
