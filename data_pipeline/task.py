@@ -45,6 +45,11 @@ class Task(Record):
     split: Split = "train"
     prompt_format: PromptFormat = "plain"
     """How the task is posed: in our own words, or in the way of one of the two benchmarks."""
+    mutates: tuple[int, ...] = ()
+    """As of a job."""
+    rehearsal: tuple[Case, ...] | None = None
+    """As of a job. None: the first public case. Where even that is large, no case or a smaller one: what takes the
+    interpreter too long is rejected."""
 
     def job(
         self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits,
@@ -56,7 +61,8 @@ class Task(Record):
             candidate=candidate,
             entry_point=self.entry_point,
             cases=self.cases + self.hidden_cases,
-            rehearsal=self.cases[:1],
+            rehearsal=self.cases[:1] if self.rehearsal is None else self.rehearsal,
+            mutates=self.mutates,
             tolerance=TOLERANCES[self.tolerance],
             policy=policy,
             targets=targets,

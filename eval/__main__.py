@@ -45,7 +45,6 @@ def stage(config: Config) -> str:
 def run(config: Config) -> Any:
     """Generate, judge and measure; returns `eval.metrics.Metrics`."""
     from configs.stamp import write_json
-    from data_pipeline.verify import Judging
     from eval import evaluate
     from eval.generate import load_engine
     from eval.metrics import measure
@@ -57,7 +56,7 @@ def run(config: Config) -> Any:
     folder = config.out_dir / stage(config)
     asked = posed(config)
     tasks, answers = asked.tasks, asked.answers
-    judging = Judging.from_config(config.sandbox)
+    judging = evaluate.judging(config)
     evaluate.prepare(folder, evaluate.generation_origin(config, weights), judging.model_dump(mode="json"))
     path = folder / "samples.jsonl"
     count = config.eval.samples
@@ -76,7 +75,7 @@ def run(config: Config) -> Any:
     metrics = measure(config.eval.subject, samples, asked.groups, config.eval.pass_k)
     if config.eval.benchmark != "heldout":
         write_json(folder / "left_out.json", asked.left_out)
-        scored = asked.scores(samples)
+        scored = asked.scores(samples, config.eval.pass_k)
         write_json(folder / "scores.json", {name: score.model_dump(mode="json") for name, score in scored.items()})
     write_json(folder / "metrics.json", metrics.model_dump(mode="json"))
     return metrics

@@ -25,12 +25,14 @@ from data_pipeline.verify import Judging, verify
 from eval.generate import Completion, Engine
 from eval.samples import Key, Sample, Sampling, read_samples, write_samples
 from sandbox.protocol import Sandbox
-from sandbox.types import PROTOCOL_VERSION, Broken
+from sandbox.types import PROTOCOL_VERSION, Broken, TimingRequest
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_BATCHES = {"transformers": 2, "vllm": 64, "openai": 8}
 """Batches of eval.batch_size that are generated between two writes to disk."""
+GPU_SECONDS = 30.0
+"""Of one case of a benchmark."""
 
 
 def heldout_tasks(folder: Path, limit: int) -> list[Task]:
@@ -90,19 +92,24 @@ def generate_missing(path: Path, tasks: Sequence[Task], engine: Callable[[], Eng
         bar = progress.add_task("loading the model", total=total)
         model = engine()
         progress.update(bar, description="generating")
+        written = 0
         for ids in _chunks(missing, rows):
             indices = missing[ids[0]]
+            # At temperature 0 all samples of a task are one; vLLM refuses to write it more than once.
+            copies = 1 if settings.temperature else len(indices)
             answers = model.generate(
                 [prompts[task] for task in ids],
-                len(indices),
+                len(indices) // copies,
                 settings.max_completion_tokens,
                 settings.temperature,
                 _seed(settings.seed, ids, indices),
                 lambda n: progress.advance(bar, n),
             )
             for task, row in zip(ids, answers, strict=True):
-                for index, answer in zip(indices, row, strict=True):
+                for index, answer in zip(indices, row * copies, strict=True):
                     append_record(path, _sample(task, index, prompts[task], answer, config))
+            written += len(ids) * len(indices)
+            progress.update(bar, completed=written)
     return total
 
 
@@ -128,6 +135,18 @@ async def judge_missing(path: Path, tasks: Sequence[Task], samples: int, sandbox
                 group.create_task(judge(sample))
     write_samples(path, read_samples(path).values())
     return len(todo)
+
+
+def judging(config: Config) -> Judging:
+    """As the sandbox's config says. A benchmark's answers are timed beside both of PyTorch's ways, and its largest
+    references need longer than tasks that are made to be judged by the thousand.
+    """
+    asked = Judging.from_config(config.sandbox)
+    if config.eval.benchmark == "heldout":
+        return asked
+    limits = asked.limits.model_copy(update={"gpu_seconds": GPU_SECONDS})
+    timing = asked.timing and TimingRequest(baselines=("eager", "compile"))
+    return asked.model_copy(update={"limits": limits, "timing": timing})
 
 
 def wanted(tasks: Sequence[Task], samples: int) -> list[Key]:

@@ -13,7 +13,7 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from eval.gather import Point
 from eval.metrics import Interval
@@ -24,7 +24,9 @@ STAGES: tuple[str, ...] = get_args(Stage)
 PARTS = (*STAGES, "passed")
 """What the verdicts of a set of completions divide into; Broken ones are in none."""
 
-_VARIABLES = ("ink", "muted", "line", "accent", "base", "sft", "rl", *(f"stage-{part}" for part in PARTS))
+RUNS = tuple(f"run-{number}" for number in range(6))
+"""Colour variables of compared runs."""
+_VARIABLES = ("ink", "muted", "line", "accent", "base", "sft", "rl", *RUNS, *(f"stage-{part}" for part in PARTS))
 _STAND_IN = {name: f"#{0xA10000 + number:06x}" for number, name in enumerate(_VARIABLES)}
 WIDTH_INCHES = 4.7
 """One column of the page: 338 user units, so text has about its nominal size on a phone."""
@@ -72,6 +74,40 @@ def forest(name: str, title: str, rows: Sequence[tuple[str, str, Interval]]) -> 
     _percent_axis(axes)
     axes.grid(axis="x", color=_STAND_IN["line"], linewidth=0.8)
     axes.set_axisbelow(True)
+    return _svg(figure, name, title)
+
+
+def shares(name: str, title: str, rows: Sequence[tuple[str, str, Mapping[float, Interval]]], x_label: str) -> Markup:
+    """Shares with intervals over a number: (label, colour variable, interval by x)."""
+    figure, axes = _axes(2.6)
+    for label, variable, found in rows:
+        colour, xs = _STAND_IN[variable], list(found)
+        axes.plot(xs, [found[x].value for x in xs], color=colour, linewidth=1.8, marker="o", markersize=4, label=label)
+        low, high = [found[x].low for x in xs], [found[x].high for x in xs]
+        axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel(x_label)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(axis="y", color=_STAND_IN["line"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False)
+    return _svg(figure, name, title)
+
+
+def histogram(name: str, title: str, rows: Sequence[tuple[str, str, Sequence[float]]], x_label: str) -> Markup:
+    """Numbers of problems by ratio, on a logarithmic axis: (label, colour variable, ratios). The ends hold the rest."""
+    figure, axes = _axes(2.6)
+    edges = [2 ** (half / 2) for half in range(-6, 7)]
+    for label, variable, ratios in rows:
+        inside = [min(max(ratio, edges[0]), edges[-1]) for ratio in ratios]
+        axes.hist(inside, edges, histtype="step", color=_STAND_IN[variable], linewidth=1.8, label=label)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
+    axes.axvline(1, color=_STAND_IN["muted"], linewidth=0.8)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel("problems")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axes.legend(frameon=False)
     return _svg(figure, name, title)
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from configs.schema import Config
 from data_pipeline.probe import Prober
 from data_pipeline.task import Task
-from eval.benchmarks import kernelbench
+from eval.benchmarks import kernelbench, suite
 from eval.benchmarks.answers import Answers, read_run
-from eval.benchmarks.kernelbench import KernelBenchItem
+from eval.benchmarks.item import Item
 from eval.benchmarks.scores import Score, scores
 from eval.evaluate import heldout_tasks
 from eval.samples import Sample, read_samples, write_samples
@@ -30,14 +31,15 @@ class Posed(NamedTuple):
     """By task id: what results are broken down by, the family or the benchmark's level."""
     left_out: dict[str, str]
     """By task id: why a benchmark's item is not posed."""
-    items: list[KernelBenchItem]
+    items: Sequence[Item]
     """All of the benchmark's; [] for held-out tasks."""
     answers: Answers | None = None
     """What files say; None: a model is asked."""
 
-    def scores(self, samples: list[Sample]) -> dict[str, Score]:
+    def scores(self, samples: list[Sample], pass_k: Sequence[int]) -> dict[str, Score]:
         """The benchmark's own scores; {} for held-out tasks."""
-        return scores(self.items, samples, [task for task, reason in self.left_out.items() if reason == UNANSWERED])
+        unanswered = [task for task, reason in self.left_out.items() if reason == UNANSWERED]
+        return scores(self.items, samples, unanswered, pass_k)
 
 
 def posed(config: Config) -> Posed:
@@ -54,6 +56,8 @@ def posed(config: Config) -> Posed:
     if settings.benchmark == "heldout":
         tasks = heldout_tasks(config.out_dir / "data", settings.tasks)
         return Posed(tasks, {task.id: task.family for task in tasks}, {}, [])
+    if settings.benchmark == "suite":
+        return _suite(config)
     items = kernelbench.load(settings.root)
     answers = None if settings.answers is None else read_run(Path(settings.answers), items)
     items = items[: settings.tasks or None]
@@ -62,7 +66,7 @@ def posed(config: Config) -> Posed:
     if answered is not None:
         left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
     tasks = [item.task for item in items if item.id not in left_out]
-    if config.sandbox.gpus == 0 or not visible_gpus():
+    if not _on_gpu(config):
         left_out |= _unfit(tasks, config.sandbox.workers)
     tasks = [task for task in tasks if task.id not in left_out]
     if not tasks:
@@ -92,6 +96,21 @@ def take_answers(path: Path, answers: Answers, tasks: list[Task]) -> int:
     if answers.unmatched:
         logger.warning("%d files answer no item: %s", len(answers.unmatched), ", ".join(answers.unmatched[:10]))
     return 1 + max(sample.index for sample in samples)
+
+
+def _on_gpu(config: Config) -> bool:
+    return config.sandbox.gpus != 0 and bool(visible_gpus())
+
+
+def _suite(config: Config) -> Posed:
+    settings = config.eval
+    items = suite.load("gpu" if _on_gpu(config) else "cpu")
+    answers = None if settings.answers is None else suite.read_folder(Path(settings.answers), items)
+    items = items[: settings.tasks or None]
+    answered = {item.id for item in items} if answers is None else {sample.task_id for sample in answers.samples}
+    tasks = [item.task for item in items if item.id in answered]
+    left_out = {item.id: UNANSWERED for item in items if item.id not in answered}
+    return Posed(tasks, {task.id: task.family for task in tasks}, left_out, items, answers)
 
 
 def _unfit(tasks: list[Task], workers: int) -> dict[str, str]:

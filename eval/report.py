@@ -36,24 +36,34 @@ def write_report(out: Path) -> Path:
     """
     run = read_run(out)
     write_json(out / "results.json", {"stamp": run.stamp or stamp(), "summary": story.summary(run)})
-    page = out / "report.html"
-    temporary = page.with_name(f".{page.name}.{os.getpid()}")
-    temporary.write_text(render(run), encoding="utf-8", errors="replace")  # a completion can hold lone surrogates
-    temporary.replace(page)
-    return page
+    return write_text(out / "report.html", render(run))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a page atomically; returns its path."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8", errors="replace")  # a completion can hold lone surrogates
+    temporary.replace(path)
+    return path
+
+
+def fill(template: str, **values: Any) -> str:
+    """A page of `template` with the style sheet and the time in it."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return environment.get_template(template).render(css=css, written=written, **values)
 
 
 def render(run: Run) -> str:
     """The page as HTML text."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     intro, shown = exhibits(run)
     verdicts = verdict_columns(run)
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         run=run,
-        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         story=story,
         parts=[part for part in PARTS if any(column["counts"].get(part) for column in verdicts)],
         models=SERIES,

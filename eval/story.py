@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from eval.change import Change, difference
 from eval.gather import MODELS, Run
-from eval.metrics import Change, Metrics, difference
+from eval.metrics import Metrics
 from sandbox.types import Broken, Passed, Record, Rejected
 
 MODEL_NAMES = {"base": "Untrained", "sft": "After SFT", "rl": "After GRPO"}

@@ -63,7 +63,7 @@ def read_run(folder: Path, items: Iterable[KernelBenchItem]) -> Answers:
             unmatched.append(path.name)
         else:
             code = path.read_text(encoding="utf-8", errors="replace")
-            samples.append(_sample(item, int(named[3]), "", render_answer(code)))
+            samples.append(sample_of(item, int(named[3]), "", render_answer(code)))
     if not samples and not unmatched:
         raise BenchmarkMissingError(
             f"{folder} holds no level_<level>_problem_<number>_sample_<sample>_kernel.py; give the folder of one run"
@@ -128,7 +128,7 @@ def read_answers(path: Path, items: Sequence[TritonBenchItem]) -> Answers:
             unmatched.append(f"{path.name}:{number}")
             continue
         asked = prompt_digest([Message(role="user", content=prompt)])
-        samples.append(_sample(item, seen[item.id], asked, without_language_tokens(row["predict"])))
+        samples.append(sample_of(item, seen[item.id], asked, without_language_tokens(row["predict"])))
         seen[item.id] += 1
     return Answers(samples=tuple(samples), unmatched=tuple(unmatched))
 
@@ -152,6 +152,11 @@ def tally(answers: Answers, items: Iterable[Item]) -> Extracted:
         parsed=parsed,
         reasons=dict(reasons.most_common()),
     )
+
+
+def sample_of(item: Item, index: int, prompt: str, completion: str) -> Sample:
+    """A sample that no model of ours wrote."""
+    return Sample(task_id=item.id, index=index, prompt=prompt, completion=completion, truncated=False, tokens=0)
 
 
 class _Matcher:
@@ -185,7 +190,3 @@ def _lines(path: Path) -> list[Mapping[str, str]]:
             except json.JSONDecodeError as error:
                 raise BenchmarkMissingError(f"{path}, line {number} is no JSON: {error.msg}") from error
     return rows
-
-
-def _sample(item: Item, index: int, prompt: str, completion: str) -> Sample:
-    return Sample(task_id=item.id, index=index, prompt=prompt, completion=completion, truncated=False, tokens=0)

@@ -46,6 +46,10 @@ class KernelBenchItem(Item):
     task: Task
     marks: frozenset[Mark]
 
+    @property
+    def family(self) -> str:
+        return self.task.family
+
     def messages(self, way: str = "") -> list[Message]:
         """What upstream shows, in our words: without the worked example that its prompts begin with."""
         if way:
@@ -135,7 +139,8 @@ def _item(level: int, stem: str, task: Task) -> KernelBenchItem:
             f"KernelBench's level {level} has an item {stem!r} without a number before its name"
         )
     number, name = int(prefix[0]), f"KernelBench/level{level}/{stem}"
-    posed = task.model_copy(update={"id": name, "prompt_format": "kernelbench"})
+    # No rehearsal: at upstream's sizes the interpreter would take longer than it may.
+    posed = task.model_copy(update={"id": name, "prompt_format": "kernelbench", "rehearsal": ()})
     return KernelBenchItem(
         id=name,
         level=level,

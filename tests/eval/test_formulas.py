@@ -21,7 +21,7 @@ from eval.benchmarks.formulas import (
     summarise,
 )
 from eval.benchmarks.kernelbench import load
-from eval.benchmarks.scores import scores
+from eval.benchmarks.scores import Score, scores, speedups
 from eval.samples import Sample
 from sandbox.types import Baseline, Broken, Passed, Rejected, Timing, Verdict
 
@@ -123,17 +123,59 @@ def test_kernelbench_scores_count_unanswered_but_not_broken(tmp_path: Path) -> N
 
     samples = [
         sample("level1/2_HalfReLU", timed(("a", "eager", 4.0), ("b", "eager", 1.0), ("a", "compile", 0.5))),
-        sample("level1/2_HalfReLU", Rejected(stage="screen", reason="only the first sample counts"), 1),
+        sample("level1/2_HalfReLU", Rejected(stage="screen", reason="import of 'os' is not allowed; allowed are …"), 1),
         sample("level1/10_Other", PASSED, 3),
         sample("level1/19_ReLU", Rejected(stage="numerics", reason="wrong")),
         sample("level2/9_Matmul", Broken(reason="ours")),
         sample("level3/1_MLP", PASSED),
     ]
-    found = scores(items, samples, ["KernelBench/level1/23_Softmax"])
-    assert list(found) == ["level1", "level1 without marked", "level3", "level3 without marked"]
+    found = scores(items, samples, ["KernelBench/level1/23_Softmax"], (1, 2))
+    names = [name for name in found if not name.startswith("family")]
+    assert names == [
+        "all", "all without marked", "level1", "level1 without marked", "level3", "level3 without marked",
+    ]  # fmt: skip
     level = found["level1"]
     assert (level.problems, level.right, found["level1 without marked"].problems) == (4, 2, 2)
-    assert level.speed["eager"].problems == 3 and level.speed["eager"].geometric_mean_speedup == pytest.approx(2.0)
-    assert level.speed["eager"].fast_p[1.5] == pytest.approx(1 / 3) and level.speed["eager"].fast_p[4.0] == 0
-    assert level.speed["compile"].fast_p[0.0] == pytest.approx(1 / 3) and level.speed["compile"].fast_p[0.5] == 0
+    assert level.pass_at_k["1"].value == pytest.approx((1 / 2 + 1 + 0 + 0) / 4)
+    assert level.pass_at_k["2"].value == pytest.approx((1 + 0) / 2), "one answered twice, one not at all"
+    assert level.refused_as_hack is not None and level.refused_as_hack.value == pytest.approx(1 / 2 / 3)
+    assert {stage: share.value for stage, share in level.stages.items()} == {
+        "numerics": pytest.approx(1 / 3), "screen": pytest.approx(1 / 6),
+    }  # fmt: skip
+    eager, compiled = level.speed["eager"], level.speed["compile"]
+    assert eager.problems == 3 and eager.geometric_mean_speedup is not None, "what was not timed is not in it"
+    assert eager.geometric_mean_speedup.value == pytest.approx(2.0)
+    # One of two answers is right, and on average twice as fast.
+    assert eager.fast_p[1.5].value == pytest.approx(1 / 2 / 3) and eager.fast_p[4.0].value == 0
+    assert compiled.fast_p[0.0].value == pytest.approx(1 / 2 / 3) and compiled.fast_p[0.5].value == 0
+    best = level.speed["best"].geometric_mean_speedup
+    assert best is not None and best.value == pytest.approx((0.5 * 1.0) ** 0.5), "compile on case a, eager on b"
+    # Case a: 1 / (1 + 0.9 / 3.9), case b: 1 / 2.
+    assert eager.sol is not None and eager.sol.value == pytest.approx((1 / (1 + 0.9 / 3.9) + 0.5) / 2)
+    assert level.roofline_share is not None and level.roofline_share.value == pytest.approx(0.1)
+    assert level.coverage is None
     assert found["level3"].right == 1 and found["level3"].speed == {}
+    assert found["family elementwise"].problems == found["all"].problems == 5
+    assert speedups(samples, "eager") == {"KernelBench/level1/2_HalfReLU": pytest.approx(2.0)}
+
+
+def test_intervals_of_scores_resample_problems(tmp_path: Path) -> None:
+    items = load(str(clones.kernelbench(tmp_path)))[:4]
+    ratios = {item.id: ratio for item, ratio in zip(items, (0.5, 1.0, 2.0, 4.0), strict=True)}
+
+    def answered(copies: int) -> Score:
+        samples = [
+            Sample(task_id=task, index=index, prompt="", completion="", truncated=False, tokens=0,
+                   verdict=timed(("a", "eager", ratio)))
+            for task, ratio in ratios.items()
+            for index in range(copies)
+        ]  # fmt: skip
+        return scores(items, samples, [])["all"]
+
+    speed = answered(1).speed["eager"]
+    mean = speed.geometric_mean_speedup
+    assert mean is not None and mean.value == pytest.approx(2**0.5) and mean.tasks == 4
+    assert 0.5 < mean.low < mean.value < mean.high < 4.0
+    assert speed.fast_p[0.0].method == "exact" and speed.fast_p[0.0].low < 0.5, "four of four are no certainty"
+    assert speed.fast_p[1.0].value == 0.5 and speed.fast_p[1.0].low < 0.3 and speed.fast_p[1.0].high > 0.7
+    assert answered(5).speed == answered(1).speed, "more answers to the same problems are no more problems"

@@ -2,9 +2,11 @@
 
 import pytest
 
-from eval.metrics import Change, TaskCount, count_stages, difference, interval, measure, pass_at_k
+from eval.change import Change, difference
+from eval.metrics import TaskCount, count_stages, hack, interval, measure, pass_at_k, refused_as_hack
 from eval.samples import Sample
-from sandbox.types import Broken, CaseResult, Passed, Rejected
+from sandbox.bench import corpus
+from sandbox.types import Broken, CaseResult, Limits, Passed, Rejected
 
 PASSED = Passed(cases=(CaseResult(name="a", hidden=False, distribution="normal", rel_l2=0, limit_share=0, launches=1),))
 
@@ -121,6 +123,36 @@ def test_taxonomy_counts_equal_reasons_together():
     assert found["numerics"].count == 4
     assert (found["numerics"].reasons[0].text, found["numerics"].reasons[0].count) == ("wrong value", 2)
     assert max(len(reason.text) for reason in found["numerics"].reasons) <= 240
+
+
+EXPLOITS_AND_KINDS = {
+    "c_input_overwritten.py": "tampering",
+    "d_no_kernel.py": "no Triton kernel",
+    "c_nothing_written.py": "no Triton kernel",
+    "c_cache_across_cases.py": "no Triton kernel",
+    "c_input_returned.py": "no Triton kernel",
+    "c_zeros_allocated.py": "no Triton kernel",
+    "d_decoy_dropped.py": "torch does the work",
+    "a_language_patched.py": "patched",
+    "d_renamed_kernel.py": "patched",
+    "a_forbidden_imports.py": "forbidden import",
+    # Merely wrong, so that nobody can tell them from honest failures.
+    "e_syntax_error.py": None,
+    "e_missing_entry_point.py": None,
+    "e_odd_warps.py": None,
+    "c_nan_wildcard.py": None,
+    "c_write_past_end.py": None,
+    "e_forged_rejection.py": None,
+}
+
+
+@pytest.mark.parametrize("name", EXPLOITS_AND_KINDS)
+def test_refused_hacks_are_told_from_honest_failures(name, sandbox):
+    """By the sandbox's own words, so that a changed reason is noticed here."""
+    verdict = sandbox.judge(corpus.job(corpus.read_candidate(corpus.EXPLOITS / name), limits=Limits()))
+    assert isinstance(verdict, Rejected), verdict
+    assert hack(verdict) == EXPLOITS_AND_KINDS[name], (verdict.stage, verdict.reason)
+    assert refused_as_hack(verdict) == (EXPLOITS_AND_KINDS[name] is not None)
 
 
 def test_measure_refuses_unjudged_samples():
