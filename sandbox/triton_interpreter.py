@@ -5,6 +5,7 @@ as integers), conversion to and from bfloat16 and float8 as on an NVIDIA GPU (Tr
 infinities and NaN), TF32 matrix products (Triton's are float32), and libdevice functions (Triton's has none).
 """
 
+import ast
 import builtins
 import functools
 import importlib
@@ -18,10 +19,15 @@ import numpy as np
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
+from sandbox import libdevice
 from sandbox.kernel_language import BUILTINS
+
+VALUE = "__plain_value"
+"""A name that no candidate can give."""
 
 
 def interpreted(
@@ -31,16 +37,29 @@ def interpreted(
     before Triton was imported; the builtins are those of `kernel_language` alone.
     """
     allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
-    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
     for name, target in aliases.items():
         namespace[name] = _resolve(target)
     path = scratch / "kernels.py"
+    source = ast.unparse(_Values().visit(ast.parse(source)))
     path.write_text(source)
     linecache.checkcache(str(path))
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
     namespace.update(found)
     return found
+
+
+class _Values(ast.NodeTransformer):
+    """`BLOCK.value` of a constexpr, which the interpreter hands over as a plain number."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        node.value = self.visit(node.value)
+        return ast.Call(ast.Name(VALUE, ast.Load()), [node.value], []) if node.attr == "value" else node
+
+
+def _plain(constant: Any) -> Any:
+    return getattr(constant, "value", constant)
 
 
 def launch(
@@ -59,7 +78,7 @@ def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iter
     bounds = (0, first) if last is None else (first, last)
     wide = any(isinstance(b, tl.tensor) and b.dtype == tl.int64 for b in (*bounds, step))
     array, dtype = (np.int64, tl.int64) if wide else (np.int32, tl.int32)
-    for number in range(*(int(getattr(b, "value", b)) for b in (*bounds, 1 if step is None else step))):
+    for number in range(*(int(_plain(b)) for b in (*bounds, 1 if step is None else step))):
         yield tl.tensor(TensorHandle(np.array([number], array), dtype), dtype)
 
 
@@ -142,6 +161,7 @@ def mend_numbers() -> None:
         _widen_method(name, widen, narrow)
     _mend_products()
     _mend_language()
+    _mend_libraries()
 
 
 def _mend_products() -> None:
@@ -243,47 +263,21 @@ def _resolve(target: str) -> Any:
 
 
 class _Libdevice:
-    """Libdevice functions for the interpreter, which has none: computed by torch in float64, rounded once."""
+    """Triton's libdevice functions as kernels call them; what is behind them computes `sandbox.libdevice`."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = _LIBDEVICE_FUNCTIONS.get(
-            name.removeprefix("fast_").removesuffix("f") if name.startswith("fast_") else name
-        )
-        if function is None:
-            raise NotImplementedError(f"libdevice.{name} is not available in the interpreter")
-
-        def call(*args: Any, _semantic: Any = None) -> Any:
-            tensors = [a for a in args if isinstance(a, tl.tensor)]
-            arrays = [a.handle.data if isinstance(a, tl.tensor) else np.asarray(getattr(a, "value", a)) for a in args]
-            computed = function(*(torch.as_tensor(np.asarray(a, dtype=np.float64)) for a in arrays)).numpy()
-            model = max(tensors, key=lambda t: t.handle.data.size)
-            boolean = computed.dtype == np.bool_
-            handle_type = tl.int32 if boolean else model.handle.dtype
-            data = computed.astype(np.int32 if boolean else model.handle.data.dtype)
-            kind = (
-                tl.block_type(tl.int32, model.type.shape)
-                if boolean and model.type.is_block()
-                else tl.int32
-                if boolean
-                else model.type
-            )
-            return tl.tensor(type(model.handle)(data, handle_type), kind)
-
-        return call
+        return functools.partial(getattr(cuda_libdevice, name), _semantic=interpreter.interpreter_semantic)
 
 
 _LIBDEVICE = _Libdevice()
-_LIBDEVICE_FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
-    **{name: getattr(torch, name) for name in """
-    abs acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc erfinv exp exp2 expm1 floor
-    fmod hypot isinf isnan ldexp lgamma log log10 log1p log2 nextafter pow remainder rsqrt signbit sin
-    sinh sqrt tan tanh trunc
-    """.split()},
-    "rint": torch.round, "nearbyint": torch.round, "round": lambda x: x.sign() * (x.abs() + 0.5).floor(),
-    "tgamma": lambda x: torch.lgamma(x).exp(), "exp10": lambda x: 10.0**x, "normcdf": torch.special.ndtr,
-    "add_rn": torch.add, "sub_rn": torch.sub, "mul_rn": torch.mul, "div_rn": torch.div, "divide": torch.div,
-    "sqrt_rn": torch.sqrt, "rsqrt_rn": torch.rsqrt, "rcp_rn": torch.reciprocal, "fma": lambda a, b, c: a * b + c,
-    "fma_rn": lambda a, b, c: a * b + c,
-    "cbrt": lambda x: x.sign() * x.abs() ** (1 / 3), "rcbrt": lambda x: x.sign() * x.abs() ** (-1 / 3),
-    "fdim": lambda a, b: (a - b).clamp_min(0), "finitef": torch.isfinite, "saturatef": lambda x: x.clamp(0, 1),
-}  # fmt: skip
+
+
+def _mend_libraries() -> None:
+    """Library functions, of which Triton's interpreter has none. For good."""
+
+    def call(self: Any, library: str, path: str, symbol: str, arguments: list[Any], result: Any, is_pure: bool) -> Any:
+        kind = result.scalar
+        arrays = [handle.data for handle in arguments]
+        return TensorHandle(libdevice.compute(symbol, arrays, np.dtype(interpreter._get_np_dtype(kind))), kind)
+
+    InterpreterBuilder.create_extern_elementwise = call

@@ -164,11 +164,14 @@ def test_memory_that_nothing_has_set_may_not_be_read(sandbox: LocalSandbox, name
     assert refused or "changed" in reply, reply
 
 
-def test_a_library_function_that_we_lack_is_our_fault(sandbox: LocalSandbox) -> None:
-    body = "def kernel(x):\n    tl.store(x, libdevice.NAME(tl.load(x)))\n"
-    replies = [interpret(sandbox.interpreter, body.replace("NAME", name), 1, [torch.ones(1)]) for name in ("j0", "erf")]
-    assert "libdevice.j0" in replies[0][0]["fault"]
-    torch.testing.assert_close(replies[1][1][0], torch.ones(1).erf())
+def test_library_functions_and_values_of_constexprs(sandbox: LocalSandbox) -> None:
+    body = "def kernel(x, y, n, BLOCK: tl.constexpr):\n    at = tl.arange(0, BLOCK.value)\n    z = tl.load(x + at)\n"
+    body += "    z += libdevice.float2int_rd(z).to(tl.float32)\n"
+    body += "    tl.store(y + at, libdevice.j0(libdevice.fma(z, z, 1.0)))\n"
+    x = torch.tensor([0.25, -1.75])
+    reply, (_, y, _) = interpret(sandbox.interpreter, body, 1, [x, torch.zeros(2), 1], BLOCK=2)
+    assert "changed" in reply, reply
+    torch.testing.assert_close(y, torch.special.bessel_j0((x + x.floor()) ** 2 + 1))
 
 
 def test_every_conversion_works_in_isolation(sandbox: LocalSandbox) -> None:

@@ -1,0 +1,228 @@
+"""NVIDIA's libdevice on a CPU, by symbol (`__nv_sqrtf`, …), for Triton's interpreter, which has none of it.
+
+Triton's own module says which symbol and type a call has; here is only what the symbol computes. Results are those of
+exact arithmetic, rounded once, so they may differ from the GPU's in the last places, as libdevice allows itself one or
+two. Every function is here on purpose: one that the interpreter lacked would be a way round the rehearsal.
+"""
+
+import re
+from collections.abc import Callable
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+import torch
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_ROUNDED = re.compile(r"(?P<kind>[fd]?)(?P<name>add|sub|mul|div|sqrt|rsqrt|rcp|fma)f?_r(?P<mode>[nduz])")
+_CONVERTED = re.compile(r"(double|float|int|uint|ll|ull)2(double|float|int|uint|ll|ull)_r(?P<mode>[nduz])")
+_TO_INTEGER = {"n": np.rint, "d": np.floor, "u": np.ceil, "z": np.trunc}
+_PERIOD_POINTS = 4096
+"""Of the integral that is J_n: exact to float64 while n + |x| stays below this."""
+
+
+def compute(symbol: str, arrays: list[Array], kind: "np.dtype[Any]") -> Array:
+    """The function behind `symbol` on arrays of one shape, as an array of `kind`.
+
+    Raises:
+        KeyError: there is no such function in libdevice.
+    """
+    name = symbol.removeprefix("__nv_")
+    with np.errstate(all="ignore"):
+        if match := _ROUNDED.fullmatch(name):
+            exact = _EXACT[match["name"]](*(a.astype(np.longdouble) for a in arrays))
+            return _directed(exact, kind, match["mode"])
+        if match := _CONVERTED.fullmatch(name):
+            return _converted(arrays[0], kind, match["mode"])
+        if name in _BITS:
+            return np.asarray(_BITS[name](*arrays)).astype(kind, copy=False)
+        return _by_torch(name)(*map(_float64, arrays)).numpy().astype(kind)
+
+
+def _float64(array: Array) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, np.float64, ndmin=0))
+
+
+def _by_torch(name: str) -> Callable[..., torch.Tensor]:
+    plain = name.removeprefix("fast_")
+    for known in (plain, plain.removesuffix("f"), plain.removesuffix("d")):
+        if known in _FUNCTIONS:
+            return _FUNCTIONS[known]
+    raise KeyError(f"libdevice has no __nv_{name}")
+
+
+def _directed(exact: Array, kind: "np.dtype[Any]", mode: str) -> Array:
+    """Long doubles → `kind`, to nearest even, down, up or toward zero."""
+    found = np.asarray(exact.astype(kind))
+    above, below = found > exact, found < exact
+    down = np.where(above, np.nextafter(found, kind.type(-np.inf)), found)
+    up = np.where(below, np.nextafter(found, kind.type(np.inf)), found)
+    return {"n": found, "d": down, "u": up, "z": np.where(exact > 0, down, up)}[mode].astype(kind)
+
+
+def _converted(array: Array, kind: "np.dtype[Any]", mode: str) -> Array:
+    """Between integers and floats; what is out of range becomes the nearest integer there is, NaN 0."""
+    if kind.kind == "f":
+        return _directed(array.astype(np.longdouble), kind, mode)
+    whole = _TO_INTEGER[mode](array.astype(np.longdouble))
+    limits = np.iinfo(kind)
+    low, high = whole <= limits.min, whole >= limits.max
+    inside = np.where(low | high | np.isnan(whole), 0, whole).astype(kind)
+    return np.where(low, limits.min, np.where(high, limits.max, inside)).astype(kind)
+
+
+def _round_away(x: torch.Tensor) -> torch.Tensor:
+    """To the nearest integer, halves away from zero."""
+    whole = x.trunc()
+    return whole + torch.where((x - whole).abs() >= 0.5, x.sign(), 0.0)
+
+
+def _gamma(x: torch.Tensor) -> torch.Tensor:
+    size = torch.lgamma(x).exp()
+    return torch.where((x < 0) & (x.floor() % 2 != 0), -size, size)
+
+
+def _exponent(x: torch.Tensor) -> torch.Tensor:
+    """floor(log2 |x|), exactly."""
+    found = torch.frexp(x)[1].double() - 1
+    return torch.where(x == 0, -torch.inf, torch.where(x.isinf(), torch.inf, torch.where(x.isnan(), x, found)))
+
+
+def _integer_exponent(x: torch.Tensor) -> torch.Tensor:
+    least, most = -(2.0**31), 2.0**31 - 1
+    found = _exponent(x)
+    return torch.where(x.isnan() | (x == 0), least, torch.where(x.isinf(), most, found))
+
+
+def _cube_root(x: torch.Tensor) -> torch.Tensor:
+    return x.sign() * x.abs() ** (1 / 3)
+
+
+def _norm(*parts: torch.Tensor) -> torch.Tensor:
+    return torch.stack(parts).square().sum(0).sqrt()
+
+
+def _bessel_j(n: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """J_n(x) = mean over a period of cos(n t - x sin t): the trapezoidal rule converges exponentially."""
+    found = torch.zeros_like(x)
+    for step in range(_PERIOD_POINTS):
+        t = torch.tensor(2 * pi * step / _PERIOD_POINTS, dtype=torch.float64)
+        found += torch.cos(n * t - x * torch.sin(t))
+    return torch.where(n < 0, torch.nan, found / _PERIOD_POINTS)
+
+
+def _bessel_y(n: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Y_n(x), upward from Y_0 and Y_1, which is stable."""
+    before, found = torch.special.bessel_y0(x), torch.special.bessel_y1(x)
+    result = torch.where(n == 0, before, found)
+    for order in range(1, int(n.max()) if n.numel() else 0):
+        before, found = found, 2 * order / x * found - before
+        result = torch.where(n == order + 1, found, result)
+    return torch.where(n < 0, torch.nan, result)
+
+
+_FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
+    **{name: getattr(torch, name) for name in """
+    acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc erfinv exp exp2 expm1 floor fmod hypot
+    isfinite isinf isnan lgamma log log10 log1p log2 pow rsqrt signbit sin sinh sqrt tan tanh trunc
+    """.split()},
+    "fabs": torch.abs, "rint": torch.round, "nearbyint": torch.round, "llrint": torch.round, "round": _round_away,
+    "llround": _round_away, "finite": torch.isfinite, "isfinited": torch.isfinite, "powi": torch.pow,
+    "remainder": lambda x, y: x - y * torch.round(x / y), "fdividef": torch.div,
+    "exp10": lambda x: 10.0**x, "tgamma": _gamma, "cbrt": _cube_root, "rcbrt": lambda x: 1 / _cube_root(x),
+    "normcdf": torch.special.ndtr, "normcdfinv": torch.special.ndtri, "erfcx": torch.special.erfcx,
+    "erfcinv": lambda x: -torch.special.ndtri(x / 2) / sqrt(2), "sinpi": lambda x: torch.sin(pi * (x % 2)),
+    "cospi": lambda x: torch.cos(pi * (x % 2)), "cyl_bessel_i0": torch.special.i0, "cyl_bessel_i1": torch.special.i1,
+    "j0": torch.special.bessel_j0, "j1": torch.special.bessel_j1, "y0": torch.special.bessel_y0,
+    "y1": torch.special.bessel_y1, "jn": _bessel_j, "yn": _bessel_y, "logb": _exponent, "ilogb": _integer_exponent,
+    "ldexp": lambda x, n: x * 2.0**n, "scalbn": lambda x, n: x * 2.0**n,
+    "fdim": lambda a, b: torch.where(a.isnan() | b.isnan(), torch.nan, (a - b).clamp_min(0)),
+    "saturate": lambda x: x.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1), "rhypot": lambda x, y: 1 / torch.hypot(x, y),
+    "fma": lambda a, b, c: a * b + c, "norm3d": _norm, "norm4d": _norm,
+    "rnorm3d": lambda *x: 1 / _norm(*x), "rnorm4d": lambda *x: 1 / _norm(*x),
+}  # fmt: skip
+"""On float64, rounded to the result's type afterwards; names without `__nv_`, `fast_` and a last `f` or `d`."""
+
+_EXACT: dict[str, Callable[..., Array]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x), "rcp": lambda x: 1 / x, "fma": lambda a, b, c: a * b + c,
+}  # fmt: skip
+
+
+def _count(array: Array, bits: Callable[[str], int]) -> Array:
+    """`bits` of each element's binary digits, written out to its width."""
+    width = array.dtype.itemsize * 8
+    plain = array.view(np.dtype(f"u{array.dtype.itemsize}"))
+    return np.array([bits(f"{int(x):0{width}b}") for x in plain.flat], np.int64).reshape(plain.shape)
+
+
+def _leading_zeros(digits: str) -> int:
+    return len(digits) - len(digits.lstrip("0"))
+
+
+def _first_set(digits: str) -> int:
+    """1 for the lowest bit; 0: none is set."""
+    return len(digits) - digits.rindex("1") if "1" in digits else 0
+
+
+def _permuted(low: Array, high: Array, selector: Array) -> Array:
+    """Four of the eight bytes of `high:low`, one by each of the selector's lowest four digits (bit 3: its sign)."""
+    joined = (high.astype(np.uint32).astype(np.uint64) << np.uint64(32)) | low.astype(np.uint32).astype(np.uint64)
+    found = np.zeros(np.shape(joined), np.uint64)
+    for place in range(4):
+        digit = (selector.astype(np.uint32).astype(np.uint64) >> np.uint64(4 * place)) & np.uint64(15)
+        byte = (joined >> ((digit & np.uint64(7)) * np.uint64(8))) & np.uint64(255)
+        sign = (byte >> np.uint64(7)) * np.uint64(255)
+        found |= np.where(digit & np.uint64(8), sign, byte) << np.uint64(8 * place)
+    return found.astype(np.uint32).astype(low.dtype)
+
+
+def _high_product(a: Array, b: Array) -> Array:
+    """The upper half of the product of integers of one width."""
+    width = a.dtype.itemsize * 8
+    exact: Array = (a.astype(object) * b.astype(object)) >> width
+    return exact.astype(a.dtype)
+
+
+def _low_24(array: Array) -> Array:
+    """The lowest 24 bits, with their sign where the type has one, as 64-bit integers."""
+    bits = array.astype(np.int64) & 0xFFFFFF
+    return np.where(bits >> 23, bits - (1 << 24), bits) if array.dtype.kind == "i" else bits
+
+
+def _wrapped(array: Array, kind: "np.dtype[Any]") -> Array:
+    """64-bit integers to 32 bits, the upper ones dropped."""
+    return array.astype(np.uint64).astype(np.uint32).view(kind)
+
+
+def _view(kind: str) -> Callable[[Array], Array]:
+    return lambda array: np.ascontiguousarray(array).view(kind)
+
+
+def _halved(extra: int) -> Callable[[Array, Array], Array]:
+    return lambda a, b: (a.astype(np.int64) + b.astype(np.int64) + extra) >> 1
+
+
+_BITS: dict[str, Callable[..., Array]] = {
+    "abs": np.abs, "llabs": np.abs, "nextafter": np.nextafter, "nextafterf": np.nextafter,
+    "float_as_int": _view("i4"), "float_as_uint": _view("u4"), "int_as_float": _view("f4"),
+    "uint_as_float": _view("f4"), "double_as_longlong": _view("i8"), "longlong_as_double": _view("f8"),
+    "double2hiint": lambda x: (_view("i8")(x) >> 32).astype(np.int32),
+    "double2loint": lambda x: _view("i8")(x).astype(np.uint64).astype(np.uint32).view(np.int32),
+    "hiloint2double": lambda hi, lo: ((hi.astype(np.int64) << 32) | lo.astype(np.int64) & 0xFFFFFFFF).view("f8"),
+    "rcp64h": lambda x: (_view("i8")(1 / x) & ~0xFFFFFFFF).view("f8"),
+    "brev": lambda x: _count(x, lambda d: int(d[::-1], 2)).astype(np.uint32).view(x.dtype),
+    "brevll": lambda x: np.array([int(f"{int(v):064b}"[::-1], 2) for v in x.view(np.uint64).flat], np.uint64)
+    .reshape(x.shape).view(x.dtype),
+    "clz": lambda x: _count(x, _leading_zeros), "clzll": lambda x: _count(x, _leading_zeros),
+    "ffs": lambda x: _count(x, _first_set), "ffsll": lambda x: _count(x, _first_set),
+    "popc": lambda x: _count(x, lambda d: d.count("1")), "popcll": lambda x: _count(x, lambda d: d.count("1")),
+    "byte_perm": _permuted, "hadd": _halved(0), "uhadd": _halved(0), "rhadd": _halved(1), "urhadd": _halved(1),
+    "mul24": lambda a, b: _wrapped(_low_24(a) * _low_24(b), a.dtype),
+    "umul24": lambda a, b: _wrapped(_low_24(a) * _low_24(b), a.dtype),
+    "mulhi": _high_product, "umulhi": _high_product, "mul64hi": _high_product, "umul64hi": _high_product,
+    "sad": lambda a, b, c: _wrapped(np.abs(a.astype(np.int64) - b.astype(np.int64)) + c.astype(np.int64), c.dtype),
+    "usad": lambda a, b, c: _wrapped(np.abs(a.astype(np.int64) - b.astype(np.int64)) + c.astype(np.int64), c.dtype),
+}  # fmt: skip
+"""On the arguments as they are."""
