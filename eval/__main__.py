@@ -61,7 +61,7 @@ def run(config: Config) -> Any:
     path = folder / "samples.jsonl"
     count = config.eval.samples
     if answers is None:
-        evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
+        evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config, asked.messages)
     else:
         count = take_answers(path, answers, tasks)
 

@@ -183,11 +183,11 @@ def _text(value: Any, tensors: list[torch.Tensor]) -> str:
 
 
 def _places(values: torch.Tensor) -> tuple[int, ...] | None:
-    """Integers that are to stay: sorted ones, and those without repetition. A single one, too, is a length or a place."""
+    """Integers that are to stay: sorted ones, those without repetition, and a single one (a length, a place)."""
     if not 0 < values.numel() <= MOST_VALUES:
         return None
     rising = bool((values.diff() >= 0).all())
-    if not rising and values.unique().numel() < values.numel():
+    if not rising and len(set(values.tolist())) < values.numel():
         return None
     return tuple(int(value) for value in values.tolist())
 

@@ -173,9 +173,7 @@ def _compiled(source: str, name: str) -> Any:
 
 def _drawn_anew(call: Call) -> Call:
     """Where nothing else would be drawn, integers are, in the range that they had."""
-    return call.model_copy(
-        update={"given": tuple(one.model_copy(update={"values": None}) for one in call.given)}
-    )
+    return call.model_copy(update={"given": tuple(one.model_copy(update={"values": None}) for one in call.given)})
 
 
 def _work(request: dict[str, Any]) -> dict[str, Any]:

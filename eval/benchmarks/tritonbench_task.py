@@ -24,7 +24,7 @@ from eval.benchmarks.tritonbench_trials import Recording
 from sandbox import wire
 from sandbox.gpu_pool import visible_gpus
 from sandbox.pool import Helper, ProcessDiedError, run_untrusted
-from sandbox.types import TOLERANCES, Job, Limits, Policy, Record, Target, TimingRequest
+from sandbox.types import Job, Limits, Policy, Record, Target, TimingRequest
 
 LICENCE = "Apache-2.0"
 SECONDS = {"cpu": 60.0, "cuda": 240.0}
@@ -51,29 +51,15 @@ class TritonBenchTask(Task):
 
     adapter: str
     """Defines `judged`."""
-    mutates: tuple[int, ...]
-    """Positions of tensors that are changed in place."""
-    rehearsed: bool
-    """Whether the first case is small enough to be interpreted before a GPU runs any."""
 
     def job(
         self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits,
         timing: TimingRequest | None,
     ) -> Job:  # fmt: skip
         """As of any task."""
-        return Job(
-            reference=self.reference,
-            candidate=f"{candidate}\n\n{self.adapter}",
-            entry_point=JUDGED,
-            cases=self.cases + self.hidden_cases,
-            rehearsal=self.cases[:1] if self.rehearsed else (),
-            tolerance=TOLERANCES[self.tolerance],
-            mutates=self.mutates,
-            policy=policy,
-            targets=targets,
-            limits=limits,
-            timing=timing,
-        )
+        below = f"{candidate}\n\n{self.adapter}"
+        asked = super().job(below, policy=policy, targets=targets, limits=limits, timing=timing)
+        return asked.model_copy(update={"entry_point": JUDGED})
 
 
 def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool) -> dict[str, Recording | str]:
@@ -106,7 +92,7 @@ def task_of(item: TritonBenchItem, recording: Recording) -> TritonBenchTask:
     cases = recording.cases()
     return TritonBenchTask(
         id=item.id,
-        family=f"difficulty{item.level}",
+        family=item.family,
         source=Provenance(origin=f"git:{ADDRESS}", version="clone", path=item.id, licence=LICENCE),
         description=item.asked[0].strip(),
         reference=recording.reference(item.gold),
@@ -118,7 +104,7 @@ def task_of(item: TritonBenchItem, recording: Recording) -> TritonBenchTask:
         prompt_format="tritonbench",
         adapter=adapter(recording.calls),
         mutates=recording.calls[0].mutates,
-        rehearsed=recording.calls[0].elements <= REHEARSED_ELEMENTS,
+        rehearsal=() if recording.calls[0].elements > REHEARSED_ELEMENTS else None,
     )
 
 
@@ -147,16 +133,15 @@ class _Recorder:
         return (done.result() for done in as_completed([self.threads.submit(self._one, item) for item in items]))
 
     def _one(self, item: TritonBenchItem) -> Recorded:
-        request = {"op": "record", "name": item.name, "gold": item.gold, "test": item.test, "called": item.called, "device": self.device}
+        asked = {"name": item.name, "gold": item.gold, "test": item.test, "called": item.called}
+        request = {"op": "record", "device": self.device, **asked}
         reply = self._on_gpu(request) if self.device == "cuda" else self._in_jail(request)
         reason = str(reply.get("reason", reply.get("fault", "")))
         try:
             recording = Recording.model_validate(reply["recording"]) if "recording" in reply else None
         except ValidationError:  # the gold code's own process wrote it
             recording, reason = None, "the recording process's reply is not of the expected form"
-        return Recorded(
-            item=item.id, digest=_digest(item), device=self.device, recording=recording, reason=reason
-        )
+        return Recorded(item=item.id, digest=_digest(item), device=self.device, recording=recording, reason=reason)
 
     def _in_jail(self, request: dict[str, Any]) -> dict[str, Any]:
         outcome = run_untrusted(self.zygote, request, SECONDS["cpu"], MEMORY_MIB, ())

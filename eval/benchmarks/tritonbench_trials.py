@@ -122,7 +122,9 @@ def _examined(reference: Reference, case: Case, gold: str) -> tuple[str, bool]:
     try:
         found, again, changed = (leaves(reference.run(one, double=False)) for one in (drawn, drawn, other))
     except Exception as error:  # as in `_works`
-        raise UnusableCallError(f"the gold code fails on fresh inputs: {type(error).__name__}: {error}"[:300]) from error
+        raise UnusableCallError(
+            f"the gold code fails on fresh inputs: {type(error).__name__}: {error}"[:300]
+        ) from error
     if not any(tensor.numel() for tensor in found):
         raise UnusableCallError("the result is empty")
     if not _finite(found):
