@@ -26,12 +26,8 @@ def launches_triton(source: str) -> bool:
 
 @contextlib.contextmanager
 def pretended() -> Iterator[None]:
-    """Inside, CPU tensors say that they are on `cuda:0`, and kernels run under the interpreter.
-
-    Raises:
-        RuntimeError: Triton was imported before, to compile.
-    """
-    _interpret()
+    """Inside, CPU tensors say that they are on `cuda:0`, and kernels run under the interpreter. Errors as `prepare`."""
+    prepare()
     kept = dict(vars(torch.cuda))
     try:
         pretend_cuda()
@@ -42,12 +38,17 @@ def pretended() -> Iterator[None]:
 
 
 @functools.cache
-def _interpret() -> None:
-    """Triton decides when it is imported, once for a process."""
+def prepare() -> None:
+    """Import Triton, which decides by then whether it interprets. Once for a process, and before it is locked down.
+
+    Raises:
+        RuntimeError: Triton was imported before, to compile.
+    """
     if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
         raise RuntimeError("Triton was imported to compile; set TRITON_INTERPRET=1 before it is imported")
     os.environ["TRITON_INTERPRET"] = "1"
     import triton
+    import triton.runtime.interpreter
 
     from sandbox import triton_interpreter
 
