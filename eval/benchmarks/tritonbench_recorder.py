@@ -1,10 +1,11 @@
 """Runs gold code below its test and writes down the outermost calls: the process that `tritonbench_task` starts.
 
 The gold code is somebody else's. Without a GPU it runs in a forked child in the jail of candidates (`sandbox.zygote`),
-on CPU tensors that pretend to be on a GPU. With one it runs in a process of its own, with a deadline and an empty
-folder, but no jail: kernels are compiled there and the driver is needed, as in the judge that runs the same code later.
+on CPU tensors that pretend to be on a GPU. With one it runs in a forked child too, with a deadline and an empty folder,
+but no jail: kernels are compiled there and the driver is needed, as in the judge that runs the same code later.
 """
 
+import importlib
 import linecache
 import os
 import signal
@@ -22,12 +23,13 @@ import torch
 
 from eval.benchmarks.tritonbench_calls import Call, UnusableCallError, expression, given
 from eval.benchmarks.tritonbench_trials import Recording, posed
-from sandbox import isolation, judge, triton_reference, zygote
+from sandbox import isolation, judge, triton_reference, wire, zygote
 
 MOST_CALLS = 6
 """Distinct calls of a test that become cases: each costs every candidate a run."""
-TEST_SECONDS = 20
+TEST_SECONDS = {"cpu": 20, "cuda": 120}
 """What a test has called by then is taken."""
+ENDED = "the gold code ended the process that ran its test"
 CPU_CALL_SECONDS = 2.0
 CPU_ELEMENTS = 1 << 22
 """A call that takes longer, or more memory, is no case without a GPU."""
@@ -101,7 +103,7 @@ def record(name: str, gold: str, test: str, called: tuple[str, ...], device: str
         device: `cpu` or `cuda`.
     """
     watch = Watch()
-    failure = _run(name, gold, test, called, watch)
+    failure = _run(name, gold, test, called, watch, TEST_SECONDS[device])
     reasons = ([f"the test fails: {failure}"] if failure else []) + [text for text, _ in watch.unusable.most_common()]
     if not watch.calls:
         return reasons[0] if reasons else "the test calls nothing of the gold code"
@@ -122,12 +124,12 @@ def record(name: str, gold: str, test: str, called: tuple[str, ...], device: str
     return posed(gold, calls, device, "; ".join(reasons))
 
 
-def _run(name: str, gold: str, test: str, called: tuple[str, ...], watch: Watch) -> str:
+def _run(name: str, gold: str, test: str, called: tuple[str, ...], watch: Watch, seconds: int) -> str:
     """Run the test; what it failed with, or ""."""
     torch.manual_seed(0)
     space: dict[str, Any] = {"__name__": "gold"}
     signal.signal(signal.SIGALRM, _stop)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     try:
         exec(_compiled(gold, "gold"), space)
         watched = {used: watch.wrapped(used, space[used]) for used in called if used in space}
@@ -140,7 +142,7 @@ def _run(name: str, gold: str, test: str, called: tuple[str, ...], watch: Watch)
             for value in [value for key, value in tested.items() if key.startswith("test") and callable(value)]:
                 value()  # defined, but never run
     except _TestTooLongError:
-        return f"it takes longer than {TEST_SECONDS} s"
+        return f"it takes longer than {seconds} s"
     except (Exception, SystemExit) as error:  # whatever somebody's test raises is the finding
         return f"{type(error).__name__}: {error}"[:300]
     finally:
@@ -193,7 +195,21 @@ def _in_jail(request: dict[str, Any], scratch: Path, files: list[int]) -> dict[s
 
 
 def _on_gpu(request: dict[str, Any], files: list[int]) -> judge.Reply:
-    return _work(request), ()
+    """In a child that starts its own CUDA context: after a fault of the device nothing works any more in a process."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            isolation.die_with_parent()
+            os.close(read)
+            wire.write_all(write, wire.dumps(_work(request)))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        reply = pipe.read()
+    os.waitpid(child, 0)
+    return wire.loads(reply) if reply else {"reason": ENDED}, ()
 
 
 def _warm() -> None:
@@ -212,6 +228,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(fd))
     if device == "cuda":
         os.chdir(os.environ["TMPDIR"])
+        importlib.import_module("triton")  # in the parent, once; nothing of CUDA, which does not survive a fork
         judge.answer(channel, {"record": _on_gpu})
     else:
         _warm()

@@ -7,6 +7,7 @@ other tasks: a candidate gets `judged` of `tritonbench_calls` below it, and may 
 
 import hashlib
 import json
+import queue
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from data_pipeline.store import append_record, read_records
 from data_pipeline.task import Provenance, Task
 from eval.benchmarks.tritonbench import ADDRESS, TritonBenchItem
 from eval.benchmarks.tritonbench_calls import JUDGED, adapter
+from eval.benchmarks.tritonbench_recorder import ENDED
 from eval.benchmarks.tritonbench_trials import Recording
 from sandbox import wire
 from sandbox.gpu_pool import visible_gpus
@@ -27,11 +29,12 @@ from sandbox.pool import Helper, ProcessDiedError, run_untrusted
 from sandbox.types import Job, Limits, Policy, Record, Target, TimingRequest
 
 LICENCE = "Apache-2.0"
-SECONDS = {"cpu": 60.0, "cuda": 240.0}
+SECONDS = {"cpu": 60.0, "cuda": 300.0}
 """Of one item, compilation and all trials included."""
 MEMORY_MIB = 6144
 REHEARSED_ELEMENTS = 1 << 16
 """A GPU's larger cases would keep the interpreter busy until the deadline."""
+AT_GPU = 8
 MODULE = "eval.benchmarks.tritonbench_recorder"
 
 
@@ -67,7 +70,7 @@ def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool
 
     Args:
         path: JSON lines, one an item; appended to as they come.
-        workers: items recorded at the same time.
+        workers: items recorded at the same time; on a GPU at most `AT_GPU`, which share its memory.
         gpu: run the gold code on the first visible GPU; else under Triton's interpreter.
 
     Raises:
@@ -79,7 +82,7 @@ def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool
     missing = [item for item in items if (item.id, _digest(item), device) not in known]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _Recorder(workers, device) as recorder:
+        with _Recorder(min(workers, AT_GPU) if gpu else workers, device) as recorder:
             for one in recorder(missing):
                 append_record(path, one)
                 known[one.item, one.digest, one.device] = one
@@ -118,13 +121,23 @@ class _Recorder:
         self.starter = ThreadPoolExecutor(1, thread_name_prefix="record-starter")  # processes die with their thread
         self.threads = ThreadPoolExecutor(workers, thread_name_prefix="record")
         self.zygote = Helper(self.starter, self.folder, MODULE, "cpu", interpret=True)
+        self.free: queue.SimpleQueue[Helper] = queue.SimpleQueue()
+        self.on_gpu = [self._process(number) for number in range(workers if device == "cuda" else 0)]
+        for process in self.on_gpu:
+            self.free.put(process)
+
+    def _process(self, number: int) -> Helper:
+        folder = self.folder / str(number)
+        folder.mkdir()
+        return Helper(self.starter, folder, MODULE, "cuda", gpu=visible_gpus()[0])
 
     def __enter__(self) -> "_Recorder":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.threads.shutdown(cancel_futures=True)
-        self.zygote.close()
+        for process in (self.zygote, *self.on_gpu):
+            process.close()
         self.starter.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -135,7 +148,7 @@ class _Recorder:
     def _one(self, item: TritonBenchItem) -> Recorded:
         asked = {"name": item.name, "gold": item.gold, "test": item.test, "called": item.called}
         request = {"op": "record", "device": self.device, **asked}
-        reply = self._on_gpu(request) if self.device == "cuda" else self._in_jail(request)
+        reply = self._at_gpu(request) if self.device == "cuda" else self._in_jail(request)
         reason = str(reply.get("reason", reply.get("fault", "")))
         try:
             recording = Recording.model_validate(reply["recording"]) if "recording" in reply else None
@@ -155,18 +168,16 @@ class _Recorder:
             found = wire.loads(outcome.reply)
         except ValueError:
             found = None
-        return found if isinstance(found, dict) else {"reason": "the gold code ended the process that ran its test"}
+        return found if isinstance(found, dict) else {"reason": ENDED}
 
-    def _on_gpu(self, request: dict[str, Any]) -> dict[str, Any]:
-        """In a process for this item alone: after a fault of the device nothing works any more."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        helper = Helper(self.starter, folder, MODULE, "cuda", gpu=visible_gpus()[0])
+    def _at_gpu(self, request: dict[str, Any]) -> dict[str, Any]:
+        process = self.free.get()
         try:
-            return helper.ask(request, SECONDS["cuda"])[0]
-        except ProcessDiedError as error:
-            return {"reason": f"the gold code ended the process that ran its test: {error}"[:300]}
+            return process.ask(request, SECONDS["cuda"])[0]
+        except ProcessDiedError:  # the next request starts it again
+            return {"reason": f"the test takes longer than {SECONDS['cuda']:.0f} s"}
         finally:
-            helper.close()
+            self.free.put(process)
 
 
 def _digest(item: TritonBenchItem) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from eval.posed import posed
 from eval.samples import read_samples
 from sandbox.draw import Draw
 from sandbox.local import LocalSandbox
+from sandbox.pool import Helper
 from sandbox.types import Broken, Passed, Rejected, Verdict
 
 KEPT = "kept.jsonl"
@@ -133,6 +135,19 @@ def test_nothing_is_recorded_twice(
     before = path.read_bytes()
     assert record(list(items.values()), path, 1, gpu=False).keys() == {item.id for item in items.values()}
     assert path.read_bytes() == before
+
+
+def test_beside_a_gpu_each_item_has_a_process_too(items: dict[str, TritonBenchItem], tmp_path: Path) -> None:
+    """The way to a GPU, with items that need none: one that ends its process, then one that must not notice."""
+    with ThreadPoolExecutor(1) as starter:
+        process = Helper(starter, tmp_path, "eval.benchmarks.tritonbench_recorder", "cuda", interpret=True)
+        replies = []
+        for item in (items["gone"], items["twice"]):
+            asked = {"name": item.name, "gold": item.gold, "test": item.test, "called": item.called}
+            replies.append(process.ask({"op": "record", "device": "cpu", **asked}, 60)[0])
+        process.close()
+    assert replies[0] == {"reason": "the gold code ended the process that ran its test"}
+    assert usable(Recording.model_validate(replies[1]["recording"])).calls[0].expression == "twice(given[0])"
 
 
 @pytest.mark.slow
