@@ -12,10 +12,10 @@ from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.probe import Prober
 from data_pipeline.task import Message, Task
 from eval.benchmarks import kernelbench, suite, tritonbench
-from eval.benchmarks.answers import Answers, read_answers, read_run
+from eval.benchmarks.answers import Answers, golds, read_answers, read_run
 from eval.benchmarks.item import Item
 from eval.benchmarks.scores import Score, scores
-from eval.benchmarks.tritonbench import Half
+from eval.benchmarks.tritonbench import Half, TritonBenchItem
 from eval.benchmarks.tritonbench_task import record, task_of
 from eval.evaluate import heldout_tasks
 from eval.samples import Sample, read_samples, write_samples
@@ -118,7 +118,7 @@ def _tritonbench(config: Config, half: Half) -> Posed:
     if settings.root is None:
         raise BenchmarkMissingError(f"eval.root must be a clone of TritonBench: git clone {tritonbench.ADDRESS}")
     items = tritonbench.load(Path(settings.root), half)
-    answers = None if settings.answers is None else read_answers(Path(settings.answers), items)
+    answers = None if settings.answers is None else _tritonbench_answers(settings.answers, items)
     items = items[: settings.tasks or None]
     answered = {item.id for item in items} if answers is None else {sample.task_id for sample in answers.samples}
     path = config.out_dir / "eval" / settings.benchmark / "recordings.jsonl"
@@ -138,6 +138,10 @@ def _tritonbench(config: Config, half: Half) -> Posed:
     logger.warning("%d of %d items of TritonBench-%s are posed", len(tasks), len(items), half)
     groups, messages = {item.id: f"level{item.level}" for item in items}, {item.id: item.messages() for item in items}
     return Posed(tasks, groups, left_out, items, answers, messages)
+
+
+def _tritonbench_answers(named: str, items: Sequence[TritonBenchItem]) -> Answers:
+    return golds(items) if named == "golds" else read_answers(Path(named), items)
 
 
 def _suite(config: Config) -> Posed:
