@@ -3,8 +3,8 @@
 `eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`. `eval.benchmark=kernelbench
 eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own.
 With `eval.engine=files eval.answers=FOLDER` no model is asked, and the files of one of its runs are judged.
-`eval.benchmark=tritonbench_g|tritonbench_t eval.root=CLONE` poses TritonBench's operators, `eval.answers` is then one of
-its files, or `golds`.
+`eval.benchmark=tritonbench_g|tritonbench_t eval.root=CLONE` poses TritonBench's operators; `eval.answers` is then one
+of its files, or `golds`.
 
 Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`; of a benchmark into
 `<out>/eval/kernelbench/<model>` (or `…/files`), with its own scores in `scores.json`; `left_out.json` says which items
