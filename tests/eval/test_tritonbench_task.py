@@ -12,9 +12,11 @@ import torch
 import tritonbench_items
 from test_evaluate import config_of
 
+from data_pipeline.extract import extract_kernel
 from data_pipeline.prompt import render_answer
 from data_pipeline.verify import Judging, verify
 from eval.__main__ import run, stage
+from eval.benchmarks.answers import golds
 from eval.benchmarks.tritonbench import TritonBenchItem
 from eval.benchmarks.tritonbench_calls import UnusableCallError, expression, given, make_inputs
 from eval.benchmarks.tritonbench_task import record, task_of
@@ -119,6 +121,12 @@ def test_why_an_item_is_no_task(recorded: dict[str, Recording | str]) -> None:
     assert recorded["noise"] == "the result is random"
     assert recorded["Keeps"] == "a class with state is called"
     assert recorded["gone"] == "the gold code ended the process that ran its test"
+
+
+def test_gold_code_as_answers(items: dict[str, TritonBenchItem]) -> None:
+    found = {sample.task_id: sample.completion for sample in golds(list(items.values())).samples}
+    assert found.keys() == {item.id for item in items.values()}
+    assert extract_kernel(found["TritonBench_G/pick_op"], "pick") == tritonbench_items.PICK
 
 
 def test_nothing_is_recorded_twice(
