@@ -120,7 +120,10 @@ def record(name: str, gold: str, test: str, called: tuple[str, ...], device: str
             return "no call fits the CPU budget; a GPU helps"
         usable = quick
     often = Counter(call.mutates for call in usable).most_common(1)[0][0]
-    calls = [call for call in usable if call.mutates == often][:MOST_CALLS]
+    alike = [call for call in usable if call.mutates == often]
+    calls = alike[:MOST_CALLS]
+    reasons += ["a call changes other inputs than most"] if len(alike) < len(usable) else []
+    reasons += [f"there are {len(alike)} different calls"] if len(calls) < len(alike) else []
     return posed(gold, calls, device, "; ".join(reasons))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from rich.progress import track
 
 from data_pipeline.store import append_record, read_records
 from data_pipeline.task import Provenance, Task
@@ -83,7 +84,7 @@ def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _Recorder(min(workers, AT_GPU) if gpu else workers, device) as recorder:
-            for one in recorder(missing):
+            for one in track(recorder(missing), "recording tests", total=len(missing)):
                 append_record(path, one)
                 known[one.item, one.digest, one.device] = one
     found = {item.id: known[item.id, _digest(item), device] for item in items}
