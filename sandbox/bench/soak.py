@@ -31,8 +31,8 @@ HONEST = ("plain_softmax.py", "matmul_dot.py", "heuristics_layernorm.py", "atomi
 WRONG = ("c_nothing_written.py", "c_half_the_rows.py", "c_tanh_gelu.py", "d_no_kernel.py", "a_forbidden_imports.py")
 SAMPLES = 20
 FAULT_FAMILY = "E"
-WARMING = 20
-"""Times that each sentinel is judged in a rest, so that every process has had every one of them."""
+MOST_WARMING, CANDIDATES_A_WARMING = 20, 150
+"""Times that each sentinel is judged in a rest, so that every process has had every one of them; less in short runs."""
 SLACK_MIB = 64.0
 """Growth of GPU memory that is no leak: a context takes memory in steps."""
 
@@ -148,7 +148,8 @@ def leaked_mib(shots: list[host.Snapshot]) -> float | None:
 
 def _rest(sandbox: LocalSandbox, good: list[tuple[str, Job]], arguments: Namespace) -> list[Judged]:
     """A round of sentinels that reaches every process, then nothing in hand."""
-    found = list(judge_many(sandbox.judge, good * WARMING, arguments.threads))
+    times = min(MOST_WARMING, 1 + arguments.candidates // CANDIDATES_A_WARMING)
+    found = list(judge_many(sandbox.judge, good * times, arguments.threads))
     sandbox.trim()
     return found
 
