@@ -1,15 +1,15 @@
 """`python -m eval experiment=quickstart eval.model=base|sft|rl`: pass@k on held-out tasks, judged by our own sandbox.
 
 `eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`. `eval.benchmark=kernelbench
-eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own.
-With `eval.engine=files eval.answers=FOLDER` no model is asked, and the files of one of its runs are judged.
-`eval.benchmark=tritonbench_g|tritonbench_t eval.root=CLONE` poses TritonBench's operators; `eval.answers` is then one
-of its files, or `golds`.
+eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own;
+`eval.benchmark=suite` poses the reference suite, `tritonbench_g` and `tritonbench_t` with a clone TritonBench's halves.
+With `eval.engine=files eval.answers=FOLDER` no model is asked, and the answers in files are judged; of TritonBench,
+`golds` are its gold code.
 
 Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`; of a benchmark into
 `<out>/eval/kernelbench/<model>` (or `…/files`), with its own scores in `scores.json`; `left_out.json` says which items
-were not posed, and why. Started again, it goes on where it stopped; verdicts that were our fault (Broken) are judged
-again. Exit code 2 if nothing could be judged.
+were not posed, and why. `python -m eval.compare` makes one page of any number of such folders. Started again, it goes
+on where it stopped; verdicts that were our fault (Broken) are judged again. Exit code 2 if nothing could be judged.
 """
 
 import asyncio

@@ -130,7 +130,7 @@ def main() -> None:
     console = Console()
     try:
         sentences = compare(chosen.folders, chosen.out)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     for sentence in sentences:
         console.print(sentence, highlight=False)

@@ -81,11 +81,15 @@ def read_evaluated(folder: Path, name: str) -> Evaluated:
 
     Raises:
         FileNotFoundError: it holds no finished evaluation; the message names what is missing.
+        ValueError: nothing in it was judged, or a file is damaged.
     """
     metrics = Metrics.model_validate(_json(folder / "metrics.json"))
     samples = read_samples(folder / "samples.jsonl")
     found = _json(folder / "scores.json") if (folder / "scores.json").exists() else {}
-    known = {group: Score.model_validate(one) for group, one in found.items() if "pass_at_k" in one}
+    known = {group: Score.model_validate(one) for group, one in found.items() if group != "upstream"}
+    scores = known or _scores(metrics, list(samples.values()))
+    if "all" not in scores:
+        raise ValueError(f"{folder} holds no judged answer; run python -m eval there again, to its end")
     left_out = folder / "left_out.json"
     return Evaluated(
         name=name,
@@ -93,7 +97,7 @@ def read_evaluated(folder: Path, name: str) -> Evaluated:
         stamp=_json(folder / "stamp.json"),
         metrics=metrics,
         samples=samples,
-        scores=known or _scores(metrics, list(samples.values())),
+        scores=scores,
         upstream=found.get("upstream", {}),
         left_out=_json(left_out) if left_out.exists() else {},
     )

@@ -91,11 +91,12 @@ def speed(runs: list[Evaluated]) -> Table:
 
 def groups(runs: list[Evaluated]) -> Table:
     names = dict.fromkeys(name for run in runs for name in run.scores)
+    timed = any(run.scores["all"].speed for run in runs)
     return Table(
-        title="By level and family: share solved, and mean speedup where timed",
+        title="By level and family",
         header=("problems", *(run.name for run in runs)),
         rows=tuple((name, *(_cell(run.scores.get(name)) for run in runs)) for name in names),
-        note="pass@k of the smallest k; speedup over the faster baseline.",
+        note="pass@k of the smallest k" + (", and mean speedup over the faster baseline." if timed else "."),
     )
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import pytest
 from make_run import PASSED, make_task
 from openai import OpenAI
-from serving import ROOT, config_of, running_server
+from serving import ROOT, checkpoint, config_of, running_server
 
 from data_pipeline.store import write_tasks
 from data_pipeline.task import Solution
 from eval.endpoint import OpenAIEngine
+from eval.evaluate import generate_missing
+from eval.generate import load_transformers
 from eval.samples import Sampling, read_samples
 
 CHAT = [{"role": "user", "content": "Write a softmax."}]
@@ -62,6 +64,22 @@ def test_evaluating_an_endpoint_and_resuming_without_it(url, tmp_path):
     before = (folder / "samples.jsonl").read_text()
     subprocess.run([*command, "eval.endpoint.retries=0", "eval.endpoint.key_variable=NOT_SET"], cwd=ROOT, check=True)
     assert (folder / "samples.jsonl").read_text() == before, "what is complete asks no endpoint"
+
+
+def test_at_temperature_0_an_endpoint_writes_what_the_engine_writes(tmp_path):
+    weights = checkpoint(tmp_path / "weights")
+    tasks = [make_task(n, "softmax", "heldout") for n in range(4)]
+    asked = ["eval.temperature=0", "eval.samples=2", "eval.pass_k=[1,2]", "eval.max_completion_tokens=12"]
+    with running_server(tmp_path, f"serve.model={weights}", "serve.wait_ms=20") as url:
+        served = config_of(tmp_path, *asked, "eval.engine=openai", f"eval.endpoint.url={url}")
+        generate_missing(tmp_path / "served", tasks, lambda: OpenAIEngine(served.eval.endpoint), served)
+    config = config_of(tmp_path, *asked)
+    generate_missing(tmp_path / "local", tasks, lambda: load_transformers(config, weights, 3), config)
+    ours, theirs = read_samples(tmp_path / "local"), read_samples(tmp_path / "served")
+    assert len(ours) == 8 and len({sample.completion for sample in ours.values()}) > 1
+    assert {key: (s.completion, s.truncated, s.tokens, s.prompt) for key, s in ours.items()} == {
+        key: (s.completion, s.truncated, s.tokens, s.prompt) for key, s in theirs.items()
+    }
 
 
 def test_an_endpoint_that_is_not_there_or_wants_a_key(tmp_path, monkeypatch):

@@ -106,6 +106,19 @@ def test_interrupted_and_straight_runs_give_the_same_samples(tmp_path, engine):
     assert read_samples(tmp_path / "a") == read_samples(tmp_path / "b")
 
 
+def test_at_temperature_0_an_engine_is_asked_once_a_task(tmp_path, engine):
+    """vLLM refuses several greedy samples of one prompt."""
+    config, path = config_of(tmp_path, "eval.samples=3", "eval.temperature=0"), tmp_path / "samples.jsonl"
+    counting = CountingEngine(engine)
+    assert evaluate.generate_missing(path, TASKS, lambda: counting, config) == 9
+    found = read_samples(path)
+    assert counting.asked == len(TASKS) and set(found) == set(evaluate.wanted(TASKS, 3))
+    for task in TASKS:
+        (greedy,) = engine.generate([render_prompt(task, None)], 1, 8, 0, 1)[0]
+        assert {found[task.id, index].completion for index in range(3)} == {greedy.text}
+    assert {sample.sampling.temperature for sample in found.values()} == {0}
+
+
 def test_more_samples_keep_the_old_ones(tmp_path, engine):
     path = tmp_path / "samples.jsonl"
     evaluate.generate_missing(path, TASKS, lambda: engine, config_of(tmp_path))
