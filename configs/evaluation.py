@@ -45,7 +45,7 @@ class EvalConfig(Group):
     """Clone of the benchmark; of KernelBench also the name of its data set on the hub (null: its own name)."""
     answers: str | None
     """With engine=files: the folder of a run in KernelBench's layout (`level_1_problem_2_sample_0_kernel.py`, …), or
-    a .jsonl file of TritonBench's; of the suite a folder of <operator>.py."""
+    a .jsonl file of TritonBench's, or `golds` for its gold code; of the suite a folder of <operator>.py."""
     seed: int = 0
 
     @model_validator(mode="after")

@@ -2,8 +2,9 @@
 
 `eval.engine=openai` evaluates what `eval.endpoint` serves instead, as model `endpoint`. `eval.benchmark=kernelbench
 eval.root=CLONE` poses KernelBench's items instead of held-out tasks, under our protocol: hidden inputs beside its own;
-`eval.benchmark=suite` poses the reference suite. With `eval.engine=files eval.answers=FOLDER` no model is asked, and
-the answers in files are judged.
+`eval.benchmark=suite` poses the reference suite, `tritonbench_g` and `tritonbench_t` with a clone TritonBench's halves.
+With `eval.engine=files eval.answers=FOLDER` no model is asked, and the answers in files are judged; of TritonBench,
+`golds` are its gold code.
 
 Writes `<out>/eval/<model>/samples.jsonl`, `prompts.json` and `metrics.json`; of a benchmark into
 `<out>/eval/kernelbench/<model>` (or `…/files`), with its own scores in `scores.json`; `left_out.json` says which items
@@ -62,7 +63,7 @@ def run(config: Config) -> Any:
     path = folder / "samples.jsonl"
     count = config.eval.samples
     if answers is None:
-        evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config)
+        evaluate.generate_missing(path, tasks, lambda: load_engine(config, weights), config, asked.messages)
     else:
         count = take_answers(path, answers, tasks)
 

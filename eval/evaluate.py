@@ -9,8 +9,9 @@ import hashlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -25,7 +26,7 @@ from data_pipeline.verify import Judging, verify
 from eval.generate import Completion, Engine
 from eval.samples import Key, Sample, Sampling, read_samples, write_samples
 from sandbox.protocol import Sandbox
-from sandbox.types import PROTOCOL_VERSION, Broken, TimingRequest
+from sandbox.types import PROTOCOL_VERSION, Baseline, Broken, TimingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +68,18 @@ def prepare(folder: Path, origin: dict[str, Any], judging: dict[str, Any]) -> No
     write_json(record, now)
 
 
-def generate_missing(path: Path, tasks: Sequence[Task], engine: Callable[[], Engine], config: Config) -> int:
+def generate_missing(
+    path: Path, tasks: Sequence[Task], engine: Callable[[], Engine], config: Config,
+    messages: Mapping[str, list[Message]] = MappingProxyType({}),
+) -> int:  # fmt: skip
     """Generate the samples that the file lacks and append them; returns their number.
 
-    `engine` is called only if there is something to do, so that a finished evaluation loads no weights.
+    Args:
+        engine: called only if there is something to do, so that a finished evaluation loads no weights.
+        messages: prompts by task id; tasks that are not in it are posed in our own words.
     """
     settings = config.eval
-    prompts = {task.id: render_prompt(task, None) for task in tasks}
+    prompts = {task.id: messages.get(task.id) or render_prompt(task, None) for task in tasks}
     known = read_samples(path)
     missing = {
         task.id: [
@@ -138,14 +144,15 @@ async def judge_missing(path: Path, tasks: Sequence[Task], samples: int, sandbox
 
 
 def judging(config: Config) -> Judging:
-    """As the sandbox's config says. A benchmark's answers are timed beside both of PyTorch's ways, and its largest
-    references need longer than tasks that are made to be judged by the thousand.
+    """As the sandbox's config says. A benchmark's answers are timed beside both of PyTorch's ways, TritonBench's beside
+    its gold code as it is. The largest references need longer than tasks that are made to be judged by the thousand.
     """
     asked = Judging.from_config(config.sandbox)
     if config.eval.benchmark == "heldout":
         return asked
     limits = asked.limits.model_copy(update={"gpu_seconds": GPU_SECONDS})
-    timing = asked.timing and TimingRequest(baselines=("eager", "compile"))
+    compiled: tuple[Baseline, ...] = () if config.eval.benchmark.startswith("tritonbench") else ("compile",)
+    timing = asked.timing and TimingRequest(baselines=("eager", *compiled))
     return asked.model_copy(update={"limits": limits, "timing": timing})
 
 

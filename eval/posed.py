@@ -2,23 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from configs.schema import Config
+from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.probe import Prober
-from data_pipeline.task import Task
-from eval.benchmarks import kernelbench, suite
-from eval.benchmarks.answers import Answers, read_run
+from data_pipeline.task import Message, Task
+from eval.benchmarks import kernelbench, suite, tritonbench
+from eval.benchmarks.answers import Answers, golds, read_answers, read_run
 from eval.benchmarks.item import Item
 from eval.benchmarks.scores import Score, scores
+from eval.benchmarks.tritonbench import Half, TritonBenchItem
+from eval.benchmarks.tritonbench_task import record, task_of
 from eval.evaluate import heldout_tasks
 from eval.samples import Sample, read_samples, write_samples
 from sandbox.gpu_pool import visible_gpus
+from sandbox.local import cores
 
 logger = logging.getLogger(__name__)
 
+HALVES: dict[str, Half] = {"tritonbench_g": "G", "tritonbench_t": "T"}
 UNANSWERED = "no file answers it"
 """Counts as wrong; whatever else is left out counts for nothing."""
 
@@ -35,6 +41,8 @@ class Posed(NamedTuple):
     """All of the benchmark's; [] for held-out tasks."""
     answers: Answers | None = None
     """What files say; None: a model is asked."""
+    messages: Mapping[str, list[Message]] = MappingProxyType({})
+    """Prompts of tasks that are not posed in our own words, by task id."""
 
     def scores(self, samples: list[Sample], pass_k: Sequence[int]) -> dict[str, Score]:
         """The benchmark's own scores; {} for held-out tasks."""
@@ -47,7 +55,8 @@ def posed(config: Config) -> Posed:
 
     Of KernelBench, an item is left out where its reference needs a model from the hub, where `engine=files` has no
     answer to it, and, without a GPU, where `data_pipeline.quality` finds that its reference does not fit the CPU budget
-    or that a cheap answer would pass. At upstream's sizes few items fit.
+    or that a cheap answer would pass. At upstream's sizes few items fit. Of TritonBench, an item is left out where
+    nothing that its test calls can be posed anew; `recordings.jsonl` beside the evaluations keeps what was found.
 
     Raises:
         FileNotFoundError, ValueError: as `heldout_tasks`; a clone or a run folder is missing; or nothing is left.
@@ -58,6 +67,8 @@ def posed(config: Config) -> Posed:
         return Posed(tasks, {task.id: task.family for task in tasks}, {}, [])
     if settings.benchmark == "suite":
         return _suite(config)
+    if settings.benchmark in HALVES:
+        return _tritonbench(config, HALVES[settings.benchmark])
     items = kernelbench.load(settings.root)
     answers = None if settings.answers is None else read_run(Path(settings.answers), items)
     items = items[: settings.tasks or None]
@@ -100,6 +111,37 @@ def take_answers(path: Path, answers: Answers, tasks: list[Task]) -> int:
 
 def _on_gpu(config: Config) -> bool:
     return config.sandbox.gpus != 0 and bool(visible_gpus())
+
+
+def _tritonbench(config: Config, half: Half) -> Posed:
+    settings = config.eval
+    if settings.root is None:
+        raise BenchmarkMissingError(f"eval.root must be a clone of TritonBench: git clone {tritonbench.ADDRESS}")
+    items = tritonbench.load(Path(settings.root), half)
+    answers = None if settings.answers is None else _tritonbench_answers(settings.answers, items)
+    items = items[: settings.tasks or None]
+    answered = {item.id for item in items} if answers is None else {sample.task_id for sample in answers.samples}
+    path = config.out_dir / "eval" / settings.benchmark / "recordings.jsonl"
+    found = record(items, path, config.sandbox.workers or cores(), _on_gpu(config))
+    tasks: list[Task] = []
+    left_out = {}
+    for item in items:
+        recording = found[item.id]
+        if isinstance(recording, str):
+            left_out[item.id] = recording
+        elif item.id not in answered:
+            left_out[item.id] = UNANSWERED
+        else:
+            tasks.append(task_of(item, recording))
+    if not tasks:
+        raise ValueError(f"no item of TritonBench-{half} is posed: {next(iter(left_out.values()), 'there is none')}")
+    logger.warning("%d of %d items of TritonBench-%s are posed", len(tasks), len(items), half)
+    groups, messages = {item.id: f"level{item.level}" for item in items}, {item.id: item.messages() for item in items}
+    return Posed(tasks, groups, left_out, items, answers, messages)
+
+
+def _tritonbench_answers(named: str, items: Sequence[TritonBenchItem]) -> Answers:
+    return golds(items) if named == "golds" else read_answers(Path(named), items)
 
 
 def _suite(config: Config) -> Posed:

@@ -4,6 +4,7 @@ Inputs lie in device memory that both processes map; expected values only in the
 draws several sets, measures the baseline itself, and alternates with the replayer's samples of the candidate.
 """
 
+import os
 import socket
 import sys
 import time
@@ -273,8 +274,19 @@ def _stoppable(question: Question) -> Question:
             return question(request, files)
         except StopError as stop:
             return stop.reply, ()
+        except Exception:
+            _end_if_lost()
+            raise
 
     return ask
+
+
+def _end_if_lost() -> None:
+    """A reference that reads where it may not takes the CUDA context with it; the supervisor starts another judge."""
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from sandbox import arena, isolation, wire
+from sandbox import arena, isolation, triton_reference, wire
 from sandbox.exam import Exam
 from sandbox.plan import Buffer, View
 from sandbox.reference import BrokenReferenceError, Reference
@@ -92,6 +92,7 @@ def main() -> None:
     isolation.die_with_parent()
     torch.set_num_threads(1)
     torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3))  # reads about the processor, once
+    triton_reference.prepare()
     folder = Path(tempfile.mkdtemp())
     isolation.lock_down_judge(folder)
     os.environ.update(HOME=str(folder), TMPDIR=str(folder))

@@ -61,7 +61,7 @@ class LocalSandbox:
         )
         self.interpreter = Helper(self._starter, self._folder, "sandbox.zygote", "interpret", interpret=True)
         self.judges: queue.SimpleQueue[Helper] = queue.SimpleQueue()
-        self._all_judges = [Helper(self._starter, self._folder, "sandbox.judge") for _ in range(count)]
+        self._all_judges = [Helper(self._starter, self._folder, "sandbox.judge", interpret=True) for _ in range(count)]
         for judge in self._all_judges:
             self.judges.put(judge)
         names = visible_gpus() if gpus < 0 else visible_gpus()[:gpus]

@@ -5,7 +5,8 @@ import hashlib
 import linecache
 import secrets
 import weakref
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from sandbox.draw import Draw
 from sandbox.numerics import Float64, to_float64
+from sandbox.triton_reference import launches_triton, pretended
 from sandbox.types import Baseline, Case
 
 COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
@@ -50,7 +52,10 @@ class Reference:
         self.module = ModuleType("reference")
         name = f"<reference {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
         linecache.cache[name] = (len(source), None, source.splitlines(True), name)  # Triton in a reference reads lines
-        exec(compile(source, name, "exec"), self.module.__dict__)
+        interpreted = self.device.type == "cpu" and launches_triton(source)
+        self._host: Callable[[], AbstractContextManager[None]] = pretended if interpreted else nullcontext
+        with self._host():
+            exec(compile(source, name, "exec"), self.module.__dict__)
         self.is_model = entry_point == "ModelNew"
         name = "Model" if self.is_model else entry_point
         if not hasattr(self.module, name):
@@ -101,10 +106,13 @@ class Reference:
             return self.module.eager(*_map(drawn.inputs, torch.Tensor.clone))
 
     def run(self, drawn: Drawn, double: bool) -> Any:
-        """The expected output: in the case's dtype, or in float64. The inputs stay as they are."""
+        """The expected output: in the case's dtype, or in float64. The inputs stay as they are.
+
+        A task that sets `OWN_PRECISION` has no float64 version (kernels with fixed types), and is its own truth.
+        """
         copies = _map(drawn.inputs, torch.Tensor.clone)
-        with torch.no_grad(), self.device:
-            if not double:
+        with torch.no_grad(), self.device, self._host():
+            if not double or getattr(self.module, "OWN_PRECISION", False):
                 return (drawn.model or self.target)(*copies)
             with Float64():
                 model = None if drawn.model is None else _twin(drawn.model).double()

@@ -54,6 +54,17 @@ def test_a_right_kernel_passes_and_is_timed(gpu_sandbox: LocalSandbox) -> None:
     assert verdict.coverage == 1.0 and len(verdict.cases) == 5
 
 
+def test_a_reference_that_loses_its_context_costs_one_verdict(gpu_sandbox: LocalSandbox) -> None:
+    """A judge whose context is gone must be replaced, or whatever it is asked next is Broken too."""
+    reads_outside = (
+        "import torch\n\ndef softmax(x):\n    return x.flatten()[torch.full((4,), 1 << 40, device=x.device)]\n\n"
+        "def make_inputs(case, draw):\n    return (draw.normal(4, 4),)\n"
+    )
+    lost = softmax_job(reference=reads_outside, cases=(Case(name="any"),), rehearsal=(), timing=None)
+    assert isinstance(gpu_sandbox.judge(lost), Broken)
+    assert all(isinstance(gpu_sandbox.judge(softmax_job(timing=None)), Passed) for _ in range(PAIRS + 1))
+
+
 def test_without_a_request_nothing_is_timed(gpu_sandbox: LocalSandbox) -> None:
     verdict = gpu_sandbox.judge(softmax_job(timing=None))
     assert isinstance(verdict, Passed) and verdict.timings is None

@@ -133,6 +133,11 @@ def read_answers(path: Path, items: Sequence[TritonBenchItem]) -> Answers:
     return Answers(samples=tuple(samples), unmatched=tuple(unmatched))
 
 
+def golds(items: Sequence[TritonBenchItem]) -> Answers:
+    """The gold code itself, as one answer an item."""
+    return Answers(samples=tuple(sample_of(item, 0, "", render_answer(item.gold)) for item in items), unmatched=())
+
+
 def tally(answers: Answers, items: Iterable[Item]) -> Extracted:
     """Which answers hold code, without running any."""
     entry_points = {item.id: item.entry_point for item in items}

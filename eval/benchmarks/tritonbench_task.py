@@ -1,0 +1,185 @@
+"""TritonBench's items as tasks for our sandbox: the calls that an item's test makes, on fresh inputs.
+
+The reference is the gold code, Triton in G and PyTorch in T. Public cases are the distinct calls of the test, with
+values of our own; hidden ones are the same calls on heavy-tailed and structured values of any sign. What differs from
+other tasks: a candidate gets `judged` of `tritonbench_calls` below it, and may have to change inputs in place.
+"""
+
+import hashlib
+import json
+import queue
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.progress import track
+
+from data_pipeline.store import append_record, read_records
+from data_pipeline.task import Provenance, Task
+from eval.benchmarks.tritonbench import ADDRESS, TritonBenchItem
+from eval.benchmarks.tritonbench_calls import JUDGED, adapter
+from eval.benchmarks.tritonbench_recorder import ENDED
+from eval.benchmarks.tritonbench_trials import Recording
+from sandbox import wire
+from sandbox.gpu_pool import visible_gpus
+from sandbox.pool import Helper, ProcessDiedError, run_untrusted
+from sandbox.types import Job, Limits, Policy, Record, Target, TimingRequest
+
+LICENCE = "Apache-2.0"
+SECONDS = {"cpu": 60.0, "cuda": 300.0}
+"""Of one item, compilation and all trials included."""
+MEMORY_MIB = 6144
+REHEARSED_ELEMENTS = 1 << 16
+"""A GPU's larger cases would keep the interpreter busy until the deadline."""
+AT_GPU = 8
+MODULE = "eval.benchmarks.tritonbench_recorder"
+
+
+class Recorded(Record):
+    """A line of the file that keeps what was found."""
+
+    item: str
+    digest: str
+    """Of gold code and test."""
+    device: str
+    recording: Recording | None
+    reason: str
+
+
+class TritonBenchTask(Task):
+    """A task with code below every candidate."""
+
+    adapter: str
+    """Defines `judged`."""
+
+    def job(
+        self, candidate: str, *, policy: Policy, targets: tuple[Target, ...], limits: Limits,
+        timing: TimingRequest | None,
+    ) -> Job:  # fmt: skip
+        """As of any task."""
+        below = f"{candidate}\n\n{self.adapter}"
+        asked = super().job(below, policy=policy, targets=targets, limits=limits, timing=timing)
+        return asked.model_copy(update={"entry_point": JUDGED})
+
+
+def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool) -> dict[str, Recording | str]:
+    """What each item's test calls, or why that cannot be posed. What `path` holds already is not run again.
+
+    Args:
+        path: JSON lines, one an item; appended to as they come.
+        workers: items recorded at the same time; on a GPU at most `AT_GPU`, which share its memory.
+        gpu: run the gold code on the first visible GPU; else under Triton's interpreter.
+
+    Raises:
+        ProcessDiedError: the recording process cannot be started.
+        RuntimeError: this host does not let it isolate the gold code.
+    """
+    device = "cuda" if gpu else "cpu"
+    known = {(one.item, one.digest, one.device): one for one in read_records(path, Recorded)}
+    missing = [item for item in items if (item.id, _digest(item), device) not in known]
+    if missing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _Recorder(min(workers, AT_GPU) if gpu else workers, device) as recorder:
+            for one in track(recorder(missing), "recording tests", total=len(missing)):
+                append_record(path, one)
+                known[one.item, one.digest, one.device] = one
+    found = {item.id: known[item.id, _digest(item), device] for item in items}
+    return {name: one.recording or one.reason for name, one in found.items()}
+
+
+def task_of(item: TritonBenchItem, recording: Recording) -> TritonBenchTask:
+    """The task that poses an item's calls anew."""
+    cases = recording.cases()
+    return TritonBenchTask(
+        id=item.id,
+        family=item.family,
+        source=Provenance(origin=f"git:{ADDRESS}", version="clone", path=item.id, licence=LICENCE),
+        description=item.asked[0].strip(),
+        reference=recording.reference(item.gold),
+        entry_point=item.entry_point,
+        cases=tuple(case for case in cases if not case.hidden),
+        hidden_cases=tuple(case for case in cases if case.hidden),
+        tolerance=recording.tolerance,
+        difficulty=item.level,
+        prompt_format="tritonbench",
+        adapter=adapter(recording.calls),
+        mutates=recording.calls[0].mutates,
+        rehearsal=() if recording.calls[0].elements > REHEARSED_ELEMENTS else None,
+    )
+
+
+class _Recorder:
+    """The recording process, or processes, and threads that wait for them. A context manager."""
+
+    def __init__(self, workers: int, device: str) -> None:
+        self.device = device
+        self.folder = Path(tempfile.mkdtemp(prefix="kernelwright-record-"))
+        self.folder.chmod(0o755)
+        self.starter = ThreadPoolExecutor(1, thread_name_prefix="record-starter")  # processes die with their thread
+        self.threads = ThreadPoolExecutor(workers, thread_name_prefix="record")
+        self.zygote = Helper(self.starter, self.folder, MODULE, "cpu", interpret=True)
+        self.free: queue.SimpleQueue[Helper] = queue.SimpleQueue()
+        self.on_gpu = [self._process(number) for number in range(workers if device == "cuda" else 0)]
+        for process in self.on_gpu:
+            self.free.put(process)
+
+    def _process(self, number: int) -> Helper:
+        folder = self.folder / str(number)
+        folder.mkdir()
+        return Helper(self.starter, folder, MODULE, "cuda", gpu=visible_gpus()[0])
+
+    def __enter__(self) -> "_Recorder":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.threads.shutdown(cancel_futures=True)
+        for process in (self.zygote, *self.on_gpu):
+            process.close()
+        self.starter.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __call__(self, items: Iterable[TritonBenchItem]) -> Iterable[Recorded]:
+        """In whatever order they come."""
+        return (done.result() for done in as_completed([self.threads.submit(self._one, item) for item in items]))
+
+    def _one(self, item: TritonBenchItem) -> Recorded:
+        asked = {"name": item.name, "gold": item.gold, "test": item.test, "called": item.called}
+        request = {"op": "record", "device": self.device, **asked}
+        reply = self._at_gpu(request) if self.device == "cuda" else self._in_jail(request)
+        reason = str(reply.get("reason", reply.get("fault", "")))
+        try:
+            recording = Recording.model_validate(reply["recording"]) if "recording" in reply else None
+        except ValidationError:  # the gold code's own process wrote it
+            recording, reason = None, "the recording process's reply is not of the expected form"
+        return Recorded(item=item.id, digest=_digest(item), device=self.device, recording=recording, reason=reason)
+
+    def _in_jail(self, request: dict[str, Any]) -> dict[str, Any]:
+        outcome = run_untrusted(self.zygote, request, SECONDS["cpu"], MEMORY_MIB, ())
+        if "setup_error" in outcome.report:
+            raise RuntimeError(
+                f"the gold code cannot be isolated: {outcome.report['setup_error']}; see python -m sandbox doctor"
+            )
+        if outcome.report["timed_out"]:
+            return {"reason": f"the test takes longer than {SECONDS['cpu']:.0f} s without a GPU"}
+        try:
+            found = wire.loads(outcome.reply)
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {"reason": ENDED}
+
+    def _at_gpu(self, request: dict[str, Any]) -> dict[str, Any]:
+        process = self.free.get()
+        try:
+            return process.ask(request, SECONDS["cuda"])[0]
+        except ProcessDiedError:  # the next request starts it again
+            return {"reason": f"the test takes longer than {SECONDS['cuda']:.0f} s"}
+        finally:
+            self.free.put(process)
+
+
+def _digest(item: TritonBenchItem) -> str:
+    return hashlib.sha256(json.dumps([item.gold, item.test, item.called]).encode()).hexdigest()[:16]
