@@ -33,19 +33,18 @@ from eval.benchmarks import tritonbench
 from eval.benchmarks.answers import answer_files, read_answers
 from eval.benchmarks.runner import Runner
 from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer
+from eval.benchmarks.tritonbench_task import Protocol, protocol
 from eval.benchmarks.tritonbench_upstream import GOLD, Compared, Fault, compare, gold_of
 from eval.benchmarks.upstream_script import accepted
 from eval.metrics import refused_as_hack
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
-from sandbox.types import PROTOCOL_VERSION, Record, Rejected, Verdict
+from sandbox.types import PROTOCOL_VERSION, Record, Rejected
 
 SECONDS = {"gpu": 120.0, "interpreter": 30.0}
 MOST_AT_ONCE = 8
 """On one GPU: most of a program's time goes into compiling, and its memory is shared."""
 BESIDE_SECONDS = 540.0
-Hardened = Callable[[TritonBenchItem, str | Rejected], Verdict | None]
-"""The hardened protocol's verdict on an answer's code; None: the item is no task of ours."""
 
 
 class Row(Record):
@@ -102,7 +101,7 @@ def published(root: Path, limit: int, seed: int) -> list[Pair]:
 
 
 def run(
-    pairs: Sequence[Pair], runner: Runner, partial: Path, hardened: Hardened | None, console: Console
+    pairs: Sequence[Pair], runner: Runner, partial: Path, hardened: Protocol, console: Console
 ) -> tuple[list[Compared | Fault], float | None]:
     """Outcomes in the order of `pairs`, and how many a second this run made; None: all were there already.
 
@@ -134,15 +133,14 @@ def run(
 
 
 def _outcomes(
-    group: list[Pair], runner: Runner, hardened: Hardened | None, stopped: threading.Event
+    group: list[Pair], runner: Runner, hardened: Protocol, stopped: threading.Event
 ) -> Iterable[Compared | Fault]:
     item, seed = group[0].item, secrets.randbits(31)
     gold = gold_of(runner, item, seed)
     for pair in group:
         if stopped.is_set():
             return
-        verdict = hardened(item, pair.code) if hardened else None
-        yield compare(runner, item, pair.answer, pair.text, pair.code, gold, seed, verdict)
+        yield compare(runner, item, pair.answer, pair.text, pair.code, gold, seed, hardened(item, pair.code))
 
 
 def summary_of_golds(outcomes: Iterable[Compared | Fault]) -> dict[str, Any]:
@@ -227,7 +225,7 @@ def _key(outcome: Compared | Fault) -> tuple[str, str]:
     return outcome.item, outcome.answer
 
 
-def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.tritonbench", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=("golds", "answers", "beside"))
     parser.add_argument("root", type=Path, help="a clone of TritonBench")
@@ -252,7 +250,13 @@ def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = Non
     name = f"tritonbench_{asked.what}"
     digest = hashlib.sha256(json.dumps([marks, seconds]).encode()).hexdigest()[:12]
     partial = asked.out / f"{name}-{digest}.partial.jsonl"
-    with Runner(seconds, workers, gpus) as runner:
+    # A gold of T is PyTorch, and no answer.
+    posed = {pair.item.id: pair.item for pair in pairs if asked.what == "answers" or pair.item.half == "G"}
+    recordings = partial.with_suffix(".recordings.jsonl")
+    with (
+        protocol(list(posed.values()), recordings, workers, len(gpus)) as hardened,
+        Runner(seconds, workers, gpus) as runner,
+    ):
         outcomes, rate = run(pairs, runner, partial, hardened, console)
     summary = summary_of_golds(outcomes) if asked.what == "golds" else summary_of_answers(outcomes, rate)
     rows = [outcome.model_dump(mode="json", exclude_none=True) for outcome in outcomes]
@@ -262,6 +266,7 @@ def main(arguments: Sequence[str] | None = None, hardened: Hardened | None = Non
     )
     if not summary.get("faults"):
         partial.unlink(missing_ok=True)
+        recordings.unlink(missing_ok=True)
     console.print_json(data=summary)
 
 

@@ -10,8 +10,9 @@ import json
 import queue
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from eval.benchmarks.tritonbench_recorder import ENDED
 from eval.benchmarks.tritonbench_trials import Recording
 from sandbox import wire
 from sandbox.gpu_pool import visible_gpus
+from sandbox.local import LocalSandbox
 from sandbox.pool import Helper, ProcessDiedError, run_untrusted
-from sandbox.types import Job, Limits, Policy, Record, Target, TimingRequest
+from sandbox.types import Job, Limits, Policy, Record, Rejected, Target, TimingRequest, Verdict
 
 LICENCE = "Apache-2.0"
 SECONDS = {"cpu": 60.0, "cuda": 300.0}
@@ -110,6 +112,36 @@ def task_of(item: TritonBenchItem, recording: Recording) -> TritonBenchTask:
         mutates=recording.calls[0].mutates,
         rehearsal=() if recording.calls[0].elements > REHEARSED_ELEMENTS else None,
     )
+
+
+Protocol = Callable[[TritonBenchItem, str | Rejected], Verdict | None]
+"""The hardened verdict on an answer's code, or on what kept it from having any; None: the item is no task of ours."""
+
+
+@contextmanager
+def protocol(items: Sequence[TritonBenchItem], path: Path, workers: int, gpus: int) -> Iterator[Protocol]:
+    """Judge answers to `items` under `triton_only`, without timing, from any number of threads. Errors as `record`.
+
+    Args:
+        path: of the recordings.
+        gpus: as of `LocalSandbox`.
+    """
+    recordings = record(items, path, workers, gpus != 0)
+    sandbox = LocalSandbox(workers=workers, gpus=gpus)
+
+    def judge(item: TritonBenchItem, code: str | Rejected) -> Verdict | None:
+        found = recordings.get(item.id)
+        if not isinstance(found, Recording):
+            return None
+        if isinstance(code, Rejected):
+            return code
+        task = task_of(item, found)
+        return sandbox.judge(task.job(code, policy="triton_only", targets=(), limits=Limits(), timing=None))
+
+    try:
+        yield judge
+    finally:
+        sandbox.close()
 
 
 class _Recorder:
