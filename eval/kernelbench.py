@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from data_pipeline.contamination import BenchmarkMissingError
-from eval.benchmarks import kernelbench
-from eval.benchmarks.kernelbench import KernelBenchItem
-from eval.benchmarks.kernelbench_agreement import LEVELS, Agreement, Entry, entries, notes, spread, told
-from eval.benchmarks.kernelbench_upstream import Protocol, UpstreamVerdict, judge
+from eval.benchmarks.kernelbench import items as kernelbench
+from eval.benchmarks.kernelbench.agreement import LEVELS, Agreement, Entry, entries, notes, spread, told
+from eval.benchmarks.kernelbench.items import KernelBenchItem
+from eval.benchmarks.kernelbench.upstream import Protocol, UpstreamVerdict, judge
 from sandbox.local import LocalSandbox
 from sandbox.pool import ROOT
 from sandbox.types import Broken, Limits, Passed, Rejected

@@ -11,12 +11,14 @@ from configs.schema import Config
 from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.probe import Prober
 from data_pipeline.task import Message, Task
-from eval.benchmarks import kernelbench, suite, tritonbench
+from eval.benchmarks import suite
 from eval.benchmarks.answers import Answers, golds, read_answers, read_run
 from eval.benchmarks.item import Item
+from eval.benchmarks.kernelbench import items as kernelbench
 from eval.benchmarks.scores import Score, scores
-from eval.benchmarks.tritonbench import Half, TritonBenchItem
-from eval.benchmarks.tritonbench_task import record, task_of
+from eval.benchmarks.tritonbench import items as tritonbench
+from eval.benchmarks.tritonbench.items import Half, TritonBenchItem
+from eval.benchmarks.tritonbench.task import record, task_of
 from eval.evaluate import heldout_tasks
 from eval.samples import Sample, read_samples, write_samples
 from sandbox.gpu_pool import visible_gpus

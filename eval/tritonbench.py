@@ -29,13 +29,13 @@ from rich.console import Console
 from configs.stamp import stamp, write_json
 from data_pipeline.extract import extract_kernel
 from data_pipeline.store import append_record, read_records
-from eval.benchmarks import tritonbench
 from eval.benchmarks.answers import answer_files, read_answers
-from eval.benchmarks.runner import Runner
-from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer
-from eval.benchmarks.tritonbench_task import Protocol, protocol
-from eval.benchmarks.tritonbench_upstream import GOLD, Compared, Fault, compare, gold_of
-from eval.benchmarks.upstream_script import accepted
+from eval.benchmarks.tritonbench import items as tritonbench
+from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_answer
+from eval.benchmarks.tritonbench.runner import Runner
+from eval.benchmarks.tritonbench.task import Protocol, protocol
+from eval.benchmarks.tritonbench.upstream import GOLD, Compared, Fault, compare, gold_of
+from eval.benchmarks.tritonbench.upstream_script import accepted
 from eval.metrics import refused_as_hack
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus

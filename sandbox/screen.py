@@ -17,7 +17,7 @@ ALLOWED_IMPORTS = frozenset(
     time torch triton typing warnings
     """.split()
 )
-"""What kernel files import for their own ends; the tracer's jail makes none of it dangerous, and its clock is no one's."""
+"""What kernel files import for their own ends; in the tracer's jail none of it is dangerous, its clock least of all."""
 
 
 def parse(source: str) -> ast.Module:

@@ -16,8 +16,8 @@ from data_pipeline.extract import defines, extract_kernel
 from data_pipeline.prompt import render_answer
 from data_pipeline.task import Message
 from eval.benchmarks.item import Item
-from eval.benchmarks.kernelbench import KernelBenchItem
-from eval.benchmarks.tritonbench import TritonBenchItem, without_language_tokens
+from eval.benchmarks.kernelbench.items import KernelBenchItem
+from eval.benchmarks.tritonbench.items import TritonBenchItem, without_language_tokens
 from eval.evaluate import prompt_digest
 from eval.samples import Key, Sample
 from sandbox.types import Record, Rejected

@@ -138,9 +138,9 @@ def main() -> None:
     """Under TRITON_INTERPRET=1: what KernelBench's protocol says of every candidate of a folder, as JSON."""
     import torch
 
-    from eval.benchmarks.kernelbench_agreement import wrong_codes
-    from eval.benchmarks.kernelbench_upstream import Protocol
-    from eval.benchmarks.kernelbench_upstream_worker import Problem, check, load_candidate
+    from eval.benchmarks.kernelbench.agreement import wrong_codes
+    from eval.benchmarks.kernelbench.upstream import Protocol
+    from eval.benchmarks.kernelbench.upstream_worker import Problem, check, load_candidate
 
     folder, found = Path(sys.argv[1]), {}
     codes = {name: code.read_text() for name, code in ((named(key), folder / file(key)) for key in SMALL)}

@@ -10,9 +10,10 @@ import pytest
 
 from data_pipeline.contamination import SEPARATOR, BenchmarkMissingError
 from data_pipeline.extract import extract_kernel
-from eval.benchmarks import kernelbench, tritonbench
 from eval.benchmarks.answers import answer_files, read_answers, read_run, tally, write_run
-from eval.benchmarks.tritonbench import TritonBenchItem, upstream_answer, upstream_filter
+from eval.benchmarks.kernelbench import items as kernelbench
+from eval.benchmarks.tritonbench import items as tritonbench
+from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_answer, upstream_filter
 from sandbox.task_file import MODEL_CASES
 
 

@@ -16,7 +16,7 @@ from test_formulas import PASSED, timed
 from test_report import Page
 
 from configs.stamp import write_json
-from eval.benchmarks import kernelbench
+from eval.benchmarks.kernelbench import items as kernelbench
 from eval.benchmarks.scores import scores
 from eval.compare import compare
 from eval.evaluated import differing, likeness, read_evaluated

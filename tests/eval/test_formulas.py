@@ -20,7 +20,7 @@ from eval.benchmarks.formulas import (
     speedup,
     summarise,
 )
-from eval.benchmarks.kernelbench import load
+from eval.benchmarks.kernelbench.items import load
 from eval.benchmarks.scores import Score, scores, speedups
 from eval.samples import Sample
 from sandbox.types import Baseline, Broken, Passed, Rejected, Timing, Verdict

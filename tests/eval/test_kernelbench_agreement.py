@@ -8,9 +8,9 @@ import clones
 import pytest
 
 from eval import kernelbench
-from eval.benchmarks.kernelbench import load
-from eval.benchmarks.kernelbench_agreement import NAME, Agreement, Entry, compared, entries, spread
-from eval.benchmarks.kernelbench_upstream import Times, UpstreamVerdict
+from eval.benchmarks.kernelbench.agreement import NAME, Agreement, Entry, compared, entries, spread
+from eval.benchmarks.kernelbench.items import load
+from eval.benchmarks.kernelbench.upstream import Times, UpstreamVerdict
 from sandbox.types import Broken
 
 THEIRS = {"compiled": True, "correctness": True, "runtime_ms": 0.2, "reference_ms": 0.4, "revision": "abc"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import kernelbench_small as small
 import pytest
 
-from eval.benchmarks.kernelbench_upstream import BASELINES, Protocol, UpstreamVerdict, judge
+from eval.benchmarks.kernelbench.upstream import BASELINES, Protocol, UpstreamVerdict, judge
 from eval.kernelbench import CANDIDATES
 
 pytestmark = pytest.mark.gpu

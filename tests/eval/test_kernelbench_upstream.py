@@ -9,9 +9,9 @@ from pathlib import Path
 import kernelbench_small as small
 import pytest
 
-from eval.benchmarks.kernelbench_agreement import notes
-from eval.benchmarks.kernelbench_references import Posable, examined
-from eval.benchmarks.kernelbench_upstream import Protocol, UpstreamVerdict, judge
+from eval.benchmarks.kernelbench.agreement import notes
+from eval.benchmarks.kernelbench.references import Posable, examined
+from eval.benchmarks.kernelbench.upstream import Protocol, UpstreamVerdict, judge
 from eval.kernelbench import CANDIDATES
 from sandbox.local import LocalSandbox
 from sandbox.task_file import MODEL_CASES

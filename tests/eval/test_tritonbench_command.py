@@ -15,9 +15,9 @@ import pytest
 
 from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.store import append_record
-from eval.benchmarks import tritonbench
-from eval.benchmarks.tritonbench_upstream import Compared, Fault, Tried
-from eval.benchmarks.upstream_script import accepted
+from eval.benchmarks.tritonbench import items as tritonbench
+from eval.benchmarks.tritonbench.upstream import Compared, Fault, Tried
+from eval.benchmarks.tritonbench.upstream_script import accepted
 from eval.tritonbench import Row, beside, published, summary_of_answers, summary_of_golds
 from sandbox.types import Passed, Rejected, Verdict
 

@@ -17,10 +17,10 @@ from data_pipeline.prompt import render_answer
 from data_pipeline.verify import Judging, verify
 from eval.__main__ import run, stage
 from eval.benchmarks.answers import golds
-from eval.benchmarks.tritonbench import TritonBenchItem
-from eval.benchmarks.tritonbench_calls import UnusableCallError, expression, given, make_inputs
-from eval.benchmarks.tritonbench_task import record, task_of
-from eval.benchmarks.tritonbench_trials import Recording
+from eval.benchmarks.tritonbench.calls import UnusableCallError, expression, given, make_inputs
+from eval.benchmarks.tritonbench.items import TritonBenchItem
+from eval.benchmarks.tritonbench.task import record, task_of
+from eval.benchmarks.tritonbench.trials import Recording
 from eval.metrics import refused_as_hack
 from eval.posed import posed
 from eval.samples import read_samples
@@ -148,7 +148,7 @@ def test_nothing_is_recorded_twice(
 def test_beside_a_gpu_each_item_has_a_process_too(items: dict[str, TritonBenchItem], tmp_path: Path) -> None:
     """The way to a GPU, with items that need none: one that ends its process, then one that must not notice."""
     with ThreadPoolExecutor(1) as starter:
-        process = Helper(starter, tmp_path, "eval.benchmarks.tritonbench_recorder", "cuda", interpret=True)
+        process = Helper(starter, tmp_path, "eval.benchmarks.tritonbench.recorder", "cuda", interpret=True)
         replies = []
         for item in (items["gone"], items["twice"]):
             asked = {"name": item.name, "gold": item.gold, "test": item.test, "called": item.called}

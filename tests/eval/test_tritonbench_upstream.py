@@ -14,11 +14,12 @@ import clones
 import pytest
 import torch
 
-from eval.benchmarks import program, tritonbench
-from eval.benchmarks.results import Leaf, Results, difference, telling
-from eval.benchmarks.runner import Runner
-from eval.benchmarks.tritonbench import TritonBenchItem
-from eval.benchmarks.tritonbench_upstream import Compared, Gold, compare, gold_of
+from eval.benchmarks.tritonbench import items as tritonbench
+from eval.benchmarks.tritonbench import program
+from eval.benchmarks.tritonbench.items import TritonBenchItem
+from eval.benchmarks.tritonbench.results import Leaf, Results, difference, telling
+from eval.benchmarks.tritonbench.runner import Runner
+from eval.benchmarks.tritonbench.upstream import Compared, Gold, compare, gold_of
 from sandbox.gpu_pool import visible_gpus
 from sandbox.types import Rejected
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from data_pipeline.contamination import SEPARATOR
-from eval.benchmarks.tritonbench import TritonBenchItem, load
+from eval.benchmarks.tritonbench.items import TritonBenchItem, load
 
 PICK = """import torch
 import triton

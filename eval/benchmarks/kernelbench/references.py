@@ -1,6 +1,6 @@
 """KernelBench's references through the judge's own steps, no candidate: what can be posed on this machine at all.
 
-`python -m eval.benchmarks.kernelbench_references FD REQUEST` says of each problem, one JSON line, whether the judge can
+`python -m eval.benchmarks.kernelbench.references FD REQUEST` says of each problem, one JSON line, whether the judge can
 load it, describe it, draw its inputs, and compute what is expected, in the problem's precision and in float64.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from eval.benchmarks.kernelbench_upstream import environment
+from eval.benchmarks.kernelbench.upstream import environment
 from sandbox import isolation
 from sandbox.judge import same_layout
 from sandbox.reference import Reference, leaves, structure
@@ -76,7 +76,7 @@ def examined(problems: Sequence[Posable]) -> Iterator[dict[str, Any]]:
             request = Path(scratch) / "request.json"
             request.write_text(json.dumps([problem.model_dump(mode="json") for problem in left]))
             reader, writer = os.pipe()
-            command = [sys.executable, "-m", "eval.benchmarks.kernelbench_references", str(writer), str(request)]
+            command = [sys.executable, "-m", "eval.benchmarks.kernelbench.references", str(writer), str(request)]
             process = subprocess.Popen(
                 command, pass_fds=(writer,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=scratch,
                 env=environment(Path(scratch)),

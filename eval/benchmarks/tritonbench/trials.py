@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from eval.benchmarks.tritonbench_calls import JUDGED, Call, Spread, UnusableCallError, adapter, make_inputs
+from eval.benchmarks.tritonbench.calls import JUDGED, Call, Spread, UnusableCallError, adapter, make_inputs
 from sandbox.numerics import compare
 from sandbox.reference import Drawn, Reference, leaves
 from sandbox.types import TOLERANCES, Case, Distribution, Record, Tolerance

@@ -1,4 +1,4 @@
-"""KernelBench's protocol on one candidate: `python -m eval.benchmarks.kernelbench_upstream_worker FD REQUEST`.
+"""KernelBench's protocol on one candidate: `python -m eval.benchmarks.kernelbench.upstream_worker FD REQUEST`.
 
 Written from its description, none of it is its code. Where it differs from the hardened protocol, and from upstream:
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from eval.benchmarks.kernelbench_upstream import Protocol, Request
+from eval.benchmarks.kernelbench.upstream import Protocol, Request
 from sandbox import isolation
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

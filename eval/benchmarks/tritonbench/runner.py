@@ -18,8 +18,8 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError
 
 from data_pipeline.contamination import SEPARATOR
-from eval.benchmarks.results import Leaf, Results
-from eval.benchmarks.tritonbench import TritonBenchItem
+from eval.benchmarks.tritonbench.items import TritonBenchItem
+from eval.benchmarks.tritonbench.results import Leaf, Results
 from sandbox.pool import Helper, Outcome, ProcessDiedError, run_untrusted
 from sandbox.types import Record
 
@@ -73,7 +73,7 @@ class Runner:
         self._folder.chmod(0o755)
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="program-starter")  # processes die with their thread
         self._helpers = [
-            Helper(self._starter, self._folder, "eval.benchmarks.program", interpret=not gpus, gpu=gpu)
+            Helper(self._starter, self._folder, "eval.benchmarks.tritonbench.program", interpret=not gpus, gpu=gpu)
             for gpu in gpus or (None,)
         ]
         self._free: queue.SimpleQueue[Helper] = queue.SimpleQueue()

@@ -1,6 +1,6 @@
 """KernelBench's own protocol, run by us: one problem, one candidate, a process that is given up when it fails.
 
-`kernelbench_upstream_worker` says what the protocol is. This side holds no torch: it starts the worker, reads what it
+`upstream_worker` says what the protocol is. This side holds no torch: it starts the worker, reads what it
 says, tells a wrong candidate from a fault of the machine, and keeps baselines, with their stamp, for later candidates.
 """
 
@@ -172,7 +172,7 @@ def _run(request: Request, scratch: Path, seconds: float) -> tuple[dict[str, Any
     path, log = scratch / "request.json", scratch / "log"
     path.write_text(request.model_dump_json())
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "eval.benchmarks.kernelbench_upstream_worker", str(writer), str(path)]
+    command = [sys.executable, "-m", "eval.benchmarks.kernelbench.upstream_worker", str(writer), str(path)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, pass_fds=(writer,), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=scratch,

@@ -3,7 +3,7 @@
 1. `references`: every problem of levels 1 to 3 through the judge's steps, without a candidate.
 2. `resubmit`: the reference as a candidate that is only torch. Policy `mixed` must accept it, with a ratio of 1 within
    its interval, and `triton_only` must refuse it.
-3. `candidates`: right ones, and wrong ones that are made from them, through `kernelbench_upstream`, through
+3. `candidates`: right ones, and wrong ones that are made from them, through `upstream`, through
    KernelBench's own evaluator from a clone, and through the sandbox, one after the other on the same GPU.
 
 Every row is kept as soon as it is there, under a digest of its question and of the machine: a run that is started again
@@ -19,9 +19,9 @@ from typing import Any
 from configs.stamp import stamp, write_json
 from data_pipeline.sources.hub import as_model
 from eval.benchmarks.answers import RUN_FILE
-from eval.benchmarks.kernelbench import KernelBenchItem
-from eval.benchmarks.kernelbench_references import Posable, examined
-from eval.benchmarks.kernelbench_upstream import Protocol, UpstreamVerdict, digest, judge, machine
+from eval.benchmarks.kernelbench.items import KernelBenchItem
+from eval.benchmarks.kernelbench.references import Posable, examined
+from eval.benchmarks.kernelbench.upstream import Protocol, UpstreamVerdict, digest, judge, machine
 from sandbox.bench import kernelbench as own
 from sandbox.local import LocalSandbox
 from sandbox.types import (

@@ -15,9 +15,9 @@ import ast
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from eval.benchmarks.results import difference, telling
-from eval.benchmarks.runner import FaultError, Ran, Runner
-from eval.benchmarks.tritonbench import TritonBenchItem, upstream_filter
+from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_filter
+from eval.benchmarks.tritonbench.results import difference, telling
+from eval.benchmarks.tritonbench.runner import FaultError, Ran, Runner
 from sandbox.types import Record, Rejected, Verdict
 
 GOLD, NO_GPU = "gold", "needs a GPU"

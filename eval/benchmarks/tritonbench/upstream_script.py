@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipeline.contamination import BenchmarkMissingError
-from eval.benchmarks.tritonbench import TritonBenchItem
+from eval.benchmarks.tritonbench.items import TritonBenchItem
 
 SCRIPT, LABELS = "EVAL/eval_G/0_call_acc.py", "data/TritonBench_G_simp_alpac_v1.json"
 INTERPRETER = re.compile(r"^py_interpreter = .*$", re.MULTILINE)

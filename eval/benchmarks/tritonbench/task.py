@@ -2,7 +2,7 @@
 
 The reference is the gold code, Triton in G and PyTorch in T. Public cases are the distinct calls of the test, with
 values of our own; hidden ones are the same calls on heavy-tailed and structured values of any sign. What differs from
-other tasks: a candidate gets `judged` of `tritonbench_calls` below it, and may have to change inputs in place.
+other tasks: a candidate gets `judged` of `calls` below it, and may have to change inputs in place.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from rich.progress import track
 
 from data_pipeline.store import append_record, read_records
 from data_pipeline.task import Provenance, Task
-from eval.benchmarks.tritonbench import ADDRESS, TritonBenchItem
-from eval.benchmarks.tritonbench_calls import JUDGED, adapter
-from eval.benchmarks.tritonbench_recorder import ENDED
-from eval.benchmarks.tritonbench_trials import Recording
+from eval.benchmarks.tritonbench.calls import JUDGED, adapter
+from eval.benchmarks.tritonbench.items import ADDRESS, TritonBenchItem
+from eval.benchmarks.tritonbench.recorder import ENDED
+from eval.benchmarks.tritonbench.trials import Recording
 from sandbox import wire
 from sandbox.gpu_pool import visible_gpus
 from sandbox.local import LocalSandbox
@@ -38,7 +38,7 @@ MEMORY_MIB = 6144
 REHEARSED_ELEMENTS = 1 << 16
 """A GPU's larger cases would keep the interpreter busy until the deadline."""
 AT_GPU = 8
-MODULE = "eval.benchmarks.tritonbench_recorder"
+MODULE = "eval.benchmarks.tritonbench.recorder"
 
 
 class Recorded(Record):

@@ -1,6 +1,6 @@
 """One program as TritonBench runs it, an answer and then the test, in an isolated process; its results as data.
 
-The process that `eval.benchmarks.runner` starts: warm, forking a child a program. Covered: no network, no
+The process that `eval.benchmarks.tritonbench.runner` starts: warm, forking a child a program. Covered: no network, no
 file of the host, one small scratch folder, limits on time, memory and processes, and everything killed at the end
 (`sandbox.isolation`). Not covered: what a program says about itself. It can forge its exit code and its output, as it
 can for upstream, and its results only by computing what it does not know.
@@ -100,7 +100,7 @@ def _short(text: str) -> str:
 
 
 def results(value: Any, file: int) -> list[dict[str, Any]]:
-    """Leaves as `eval.benchmarks.results` reads them.
+    """Leaves as `eval.benchmarks.tritonbench.results` reads them.
 
     Raises:
         ValueError: more than the memory holds.
@@ -179,7 +179,7 @@ def warm() -> None:
 
 
 def main() -> None:
-    """`python -m eval.benchmarks.program FD`."""
+    """`python -m eval.benchmarks.tritonbench.program FD`."""
     isolation.die_with_parent()
     channel = socket.socket(fileno=int(sys.argv[1]))
     warm()

@@ -1,4 +1,4 @@
-"""Runs gold code below its test and writes down the outermost calls: the process that `tritonbench_task` starts.
+"""Runs gold code below its test and writes down the outermost calls: the process that `task` starts.
 
 The gold code is somebody else's. Without a GPU it runs in a forked child in the jail of candidates (`sandbox.zygote`),
 on CPU tensors that pretend to be on a GPU. With one it runs in a forked child too, with a deadline and an empty folder,
@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from eval.benchmarks.tritonbench_calls import Call, UnusableCallError, expression, given
-from eval.benchmarks.tritonbench_trials import Recording, posed
+from eval.benchmarks.tritonbench.calls import Call, UnusableCallError, expression, given
+from eval.benchmarks.tritonbench.trials import Recording, posed
 from sandbox import isolation, judge, triton_reference, wire, zygote
 
 MOST_CALLS = 6
@@ -158,7 +158,7 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
-    """As `judged_tensors` of `tritonbench_calls.COLLECT`."""
+    """As `judged_tensors` of `calls.COLLECT`."""
     if isinstance(value, torch.Tensor):
         return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
@@ -224,7 +224,7 @@ def _warm() -> None:
 
 
 def main() -> None:
-    """`python -m eval.benchmarks.tritonbench_recorder cpu|cuda FD`."""
+    """`python -m eval.benchmarks.tritonbench.recorder cpu|cuda FD`."""
     device, fd = sys.argv[1:]
     isolation.die_with_parent()
     warnings.simplefilter("ignore")

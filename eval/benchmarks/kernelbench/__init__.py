@@ -1,0 +1,1 @@
+"""KernelBench: its problems as tasks, its own protocol run by us, and whether we agree with its evaluator."""
