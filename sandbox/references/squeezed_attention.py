@@ -173,12 +173,10 @@ def make_inputs(case, draw):
 
 def importance(q, cent, cnt, block):
     """Estimated softmax weight of one key of each cluster, averaged over blocks of queries: [H, blocks, C]."""
-    blocks = []
-    for part in q.float().split(block, 1):
-        scores = part @ cent.float().mT * q.shape[-1] ** -0.5
-        weight = (scores - scores.amax(-1, keepdim=True)).exp()
-        blocks.append((weight / (weight * cnt[:, None].float()).sum(-1, keepdim=True)).mean(1))
-    return torch.stack(blocks, 1)
+    scores = q.float() @ cent.float().mT * q.shape[-1] ** -0.5
+    weight = (scores - scores.amax(-1, keepdim=True)).exp()
+    weight = weight / (weight * cnt[:, None].float()).sum(-1, keepdim=True)
+    return torch.stack([part.mean(1) for part in weight.split(block, 1)], 1)
 
 
 def kept_keys(q, cent, label, cnt, thr, block):
