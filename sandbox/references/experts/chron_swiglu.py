@@ -3,7 +3,8 @@
 1. One flat pass: a row length that is no multiple of the vector width costs nothing.
 2. The mask is one bit a group of 8 elements, so accesses are 16 bytes wide even if the number of elements is odd; up
    to 7 elements behind the last group are handled apart.
-3. Two loads from each operand are in flight per thread; nothing is read twice, so nothing is kept in the caches.
+3. One to four loads from each operand are in flight per thread, whichever is fastest; nothing is read twice, so nothing
+   is kept in the caches.
 4. The sigmoid is one exp2 and one division; exp2 may overflow to infinity, and then gate / infinity is 0.
 """
 
@@ -22,6 +23,13 @@ def _swiglu_part(gate_ptr, up_ptr, y_ptr, offset, inside):
     tl.store(y_ptr + offset, y.to(y_ptr.dtype.element_ty), mask=inside)
 
 
+@triton.autotune(
+    configs=[
+        triton.Config({"GROUPS": groups}, num_warps=warps)
+        for groups, warps in ((16, 4), (128, 4), (256, 4), (256, 8), (512, 4), (512, 8))
+    ],
+    key=["elements"],
+)
 @triton.jit
 def _swiglu(gate_ptr, up_ptr, y_ptr, elements, GROUPS: tl.constexpr):
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
@@ -40,7 +48,5 @@ def chron_swiglu(gate, up):
     elements = gate.numel()
     if elements == 0:
         return y
-    groups = min(512, max(16, triton.next_power_of_2(triton.cdiv(elements, 8))))
-    warps = 8 if groups == 512 else 4  # 16 elements a thread
-    _swiglu[(triton.cdiv(elements, 8 * groups),)](gate, up, y, elements, GROUPS=groups, num_warps=warps)
+    _swiglu[lambda meta: (triton.cdiv(elements, 8 * meta["GROUPS"]),)](gate, up, y, elements)
     return y

@@ -2,7 +2,7 @@
 
 1. Two reads and two writes an element, against about twelve passes of the unfused chain.
 2. A tile is several rows of the same columns: g - 1 is formed once a column in fp32 registers and serves all of them.
-3. All loads of a tile are issued before the first is used: 16 bytes each, 8 to 16 a thread.
+3. All loads of a tile are issued before the first is used: 16 bytes each, 2 to 16 a thread.
 4. Nothing is read twice, so nothing is kept: loads are marked evict_first, magnitudes and norms evict_last.
 """
 
@@ -19,6 +19,9 @@ import triton.language as tl
         triton.Config({"ROWS": 4, "BLOCK": 2048}, num_warps=8),
         triton.Config({"ROWS": 16, "BLOCK": 256}, num_warps=4),
         triton.Config({"ROWS": 8, "BLOCK": 1024}, num_warps=4),
+        triton.Config({"ROWS": 1, "BLOCK": 1024}, num_warps=4),
+        triton.Config({"ROWS": 2, "BLOCK": 1024}, num_warps=4),
+        triton.Config({"ROWS": 2, "BLOCK": 1024}, num_warps=8),
     ],
     key=["rows", "cols"],
 )
