@@ -35,7 +35,7 @@ def kill_and_finish(overrides: list[str], path: Path, mark: str, scratch: Path, 
     command = [sys.executable, "-m", "eval", *TINY, *overrides]
     env = os.environ | {"TMPDIR": str(scratch)}
     moments, states = random.Random(seed), []
-    for _ in range(3):
+    for _ in range(2):
         before = marked(path, mark)
         process = subprocess.Popen(command, cwd=ROOT, env=env)
         while process.poll() is None and marked(path, mark) <= before:
