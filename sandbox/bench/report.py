@@ -59,19 +59,24 @@ def progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
+def full_stamp() -> dict[str, str]:
+    return {**stamp(), "protocol": PROTOCOL_VERSION}
+
+
 def write(out: Path, bench: str, summary: dict[str, Any], rows: list[dict[str, Any]], **more: Any) -> Path:
     """Write `<bench>.json` (`sandbox_<bench>.json` for what measures the sandbox itself) with hardware, versions,
-    protocol, summary, rows and what else belongs to it.
+    protocol, summary, rows and what else belongs to it: also the `stamp` of a run that writes more than once, and by
+    then has changed files itself.
     """
     path = out / (f"{bench}.json" if bench.startswith("suite") else f"sandbox_{bench}.json")
-    marks = {**stamp(), "protocol": PROTOCOL_VERSION}
+    marks = more.pop("stamp", None) or full_stamp()
     write_json(path, {"bench": bench, "stamp": marks, "summary": summary, **more, "rows": rows})
     return path
 
 
 def host_marks(marks: dict[str, str] | None = None) -> dict[str, str]:
     """A stamp, by default the present one, without the commit."""
-    marks = marks or {**stamp(), "protocol": PROTOCOL_VERSION}
+    marks = marks or full_stamp()
     return {name: value for name, value in marks.items() if name != "git"}
 
 
@@ -84,7 +89,7 @@ class Ledger:
     def __init__(self, out: Path, bench: str) -> None:
         self._path = out / f"sandbox_{bench}.partial.jsonl"
         self.rows: dict[str, dict[str, Any]] = {}
-        header = json.dumps({**stamp(), "protocol": PROTOCOL_VERSION})
+        header = json.dumps(full_stamp())
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         if lines[:1] == [header]:
             for line in lines[1:]:

@@ -4,8 +4,9 @@ Each case is a job of its own: expert, eager PyTorch, `torch.compile` in two mod
 in one run on one of the GPUs. Without a GPU the small cases are run under the interpreter and the kernels compiled
 for every target.
 
-A row is measured once: it stays in the result, with the commit that it was measured at, until its job (task, expert,
-case, baselines), the hardware or a version changes. So an operator can be worked on without timing the others again.
+A row is measured once: it stays in the result, with the commit that it was measured at, until its task or its expert
+changes. So an operator can be worked on without timing the others again. A result belongs to one host and one choice of
+runs and baselines; others need another `--out`.
 """
 
 import hashlib
@@ -21,10 +22,9 @@ from typing import Any, NamedTuple, get_args
 from rich.console import Console
 from rich.table import Table
 
-from configs.stamp import stamp
 from sandbox import references
 from sandbox.bench import plots, suite_page
-from sandbox.bench.report import Judged, UnfitHostError, host_marks, how, judge_many, progress, write
+from sandbox.bench.report import Judged, UnfitHostError, full_stamp, host_marks, how, judge_many, progress, write
 from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.references import SuiteTask
@@ -38,7 +38,7 @@ WRITTEN_BY_USERS: tuple[Baseline, ...] = ("eager", "compile", "max-autotune")
 
 
 def run(arguments: Namespace, gpus: int) -> int:
-    """Exit code 0 if every case passed."""
+    """Exit code 0 if every case that was asked for passed."""
     try:
         tasks = [references.load(name, "gpu" if gpus else "cpu") for name in arguments.operators or references.names()]
     except KeyError as error:
@@ -81,12 +81,17 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     suite = [references.load(name, "gpu") for name in references.names()]
     jobs = {(task.name, case.name): job(task, case, arguments) for task in suite for case in task.cases}
     digests = {one: key for key, one in zip(jobs, map(digest, jobs.values()), strict=True)}
-    known, commit, copy = earlier(arguments.out / "suite_h100.json"), stamp()["git"], _copy_rate()
+    settings = {"runs": arguments.runs, "baselines": sorted(arguments.baselines or [])}
+    known, marks, copy = earlier(arguments.out / "suite_h100.json", settings), full_stamp(), _copy_rate()
     order = [task.name for task in tasks]
     right = {d for d, row in known.items() if row["verdict"] == "passed"}
     open_ = [(d, key) for d, key in digests.items() if key[0] in order and d not in right]
     todo = [(d, jobs[key]) for d, key in sorted(open_, key=lambda one: order.index(one[1][0]))]
-    result = _write(arguments.out, suite, [known[d] for d in digests if d in known], copy)
+
+    def written() -> _Result:
+        rows = [known[d] for d in digests if d in known]
+        return _write(arguments.out, suite, rows, stamp=marks, settings=settings, copy=copy)
+
     with progress(Console(stderr=True)) as bar:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
@@ -94,15 +99,16 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
             for judged in _judged(sandbox, todo, gpus * (PAIRS + SPARE)):
                 name, case = digests[judged.name]
                 row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
-                known[judged.name] = {**row, "job": judged.name, "git": commit}
-                result = _write(arguments.out, suite, [known[d] for d in digests if d in known], copy)
+                known[judged.name] = {**row, "job": judged.name, "git": marks["git"]}
+                written()
                 bar.advance(bar_task)
         finally:
             sandbox.close()
+    result = written()
     plots.suite(result.path)
     _print(result.rows, result.claims, result.summary)
     Console().print(result.summary, f"→ {result.path}")
-    return 0 if result.summary["passed"] == len(jobs) else 1
+    return 0 if all(known[d]["verdict"] == "passed" for d, key in digests.items() if key[0] in order) else 1
 
 
 class _Result(NamedTuple):
@@ -112,11 +118,11 @@ class _Result(NamedTuple):
     summary: dict[str, Any]
 
 
-def _write(out: Path, suite: list[SuiteTask], rows: list[dict[str, Any]], copy: dict[str, float]) -> _Result:
+def _write(out: Path, suite: list[SuiteTask], rows: list[dict[str, Any]], **more: Any) -> _Result:
     """The result as far as it has come: after every case, so that a run that is cut short loses nothing."""
     claims = headlines(suite, rows)
     summary = summarise(rows, claims) | {"cases_unmeasured": sum(len(task.cases) for task in suite) - len(rows)}
-    return _Result(write(out, "suite_h100", summary, rows, headlines=claims, copy=copy), rows, claims, summary)
+    return _Result(write(out, "suite_h100", summary, rows, headlines=claims, **more), rows, claims, summary)
 
 
 def digest(one: Job) -> str:
@@ -124,13 +130,19 @@ def digest(one: Job) -> str:
     return hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:16]
 
 
-def earlier(result: Path) -> dict[str, dict[str, Any]]:
-    """Rows of a result that was measured on this hardware with these versions, by their job's digest."""
+def earlier(result: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Rows of a result by their job's digest; {} where there is none.
+
+    Raises:
+        UnfitHostError: it was measured on another host or with other settings, and would be lost.
+    """
     if not result.exists():
         return {}
     found = json.loads(result.read_text())
-    same = host_marks(found["stamp"]) == host_marks()
-    return {row["job"]: row for row in found["rows"] if same}
+    here, there = host_marks() | settings, host_marks(found["stamp"]) | found["settings"]
+    if other := sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key)):
+        raise UnfitHostError(f"{result} was measured with another {', '.join(other)}; give another --out, or move it")
+    return {row["job"]: row for row in found["rows"]}
 
 
 def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:

@@ -9,7 +9,7 @@ import torch
 
 from sandbox import references
 from sandbox.bench import report, suite, suite_page
-from sandbox.bench.report import Judged
+from sandbox.bench.report import Judged, UnfitHostError
 from sandbox.draw import Draw
 from sandbox.reference import BrokenReferenceError, Reference
 from sandbox.task_file import Headline
@@ -74,14 +74,19 @@ def test_a_job_asks_for_the_baselines_that_the_task_has() -> None:
     assert set(one.timing.baselines) == {"eager", "library"} & set(task.baselines)
 
 
-def test_a_row_is_kept_until_its_job_or_the_host_changes(tmp_path: Path) -> None:
+def test_a_row_is_kept_while_its_job_is_and_never_lost_to_another_host(tmp_path: Path) -> None:
     task, row = measured()
     same, other = (suite.digest(suite.job(task, case, Namespace(runs=7, baselines=[]))) for case in task.cases[:2])
     assert same != other != suite.digest(suite.job(task, task.cases[0], Namespace(runs=8, baselines=[])))
-    path = report.write(tmp_path, "suite_h100", {}, [{**row, "job": same, "git": "an earlier one"}])
-    assert suite.earlier(path).keys() == {same}
+    settings = {"runs": 7, "baselines": []}
+    path = report.write(tmp_path, "suite_h100", {}, [{**row, "job": same, "git": "an earlier one"}], settings=settings)
+    assert suite.earlier(path, settings).keys() == {same}
+    assert suite.earlier(tmp_path / "none.json", settings) == {}
+    with pytest.raises(UnfitHostError, match="another runs; give another --out"):
+        suite.earlier(path, settings | {"runs": 8})
     path.write_text(path.read_text().replace(torch.__version__.partition("+")[0], "1.0"))
-    assert suite.earlier(path) == {} and suite.earlier(tmp_path / "none.json") == {}
+    with pytest.raises(UnfitHostError, match="another torch"):
+        suite.earlier(path, settings)
 
 
 def test_baselines_of_a_task() -> None:
