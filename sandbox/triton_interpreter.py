@@ -123,6 +123,7 @@ def runtime_float(value: float, kind: str) -> Any:
         return tl.tensor(TensorHandle(np.array([value], array), dtype), dtype)
 
 
+@functools.cache
 def mend_numbers() -> None:
     """Make the interpreter convert as the hardware does, and compute bfloat16 in float32, rounded once. For good."""
     cast, convert = InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp

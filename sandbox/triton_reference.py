@@ -1,7 +1,7 @@
 """References that launch Triton kernels, on a host without a GPU: under Triton's interpreter, on a pretended device.
 
-Covered: kernels, autotuning (the first configuration is taken; a choice by time would mean nothing here), and what host
-code asks of `torch.cuda`. Not covered: libdevice functions, and host code that asks Triton's driver.
+Covered: kernels, libdevice, autotuning (the first configuration is taken: a choice by time would mean nothing), and
+what host code asks of `torch.cuda`. Not covered: host code that asks Triton's driver.
 """
 
 import contextlib
@@ -9,8 +9,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 
@@ -47,16 +46,7 @@ def prepare() -> None:
     if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
         raise RuntimeError("Triton was imported to compile; set TRITON_INTERPRET=1 before it is imported")
     os.environ["TRITON_INTERPRET"] = "1"
-    import triton
-    import triton.runtime.interpreter
-
     from sandbox import triton_interpreter
 
     triton_interpreter.mend_numbers()
-    autotune = triton.autotune
-
-    def first_only(configs: Any, key: Any, **options: Any) -> Callable[..., Any]:
-        decorate: Callable[..., Any] = autotune(configs[:1], key, **options)
-        return decorate
-
-    triton.autotune = first_only
+    triton_interpreter.serve_programs()

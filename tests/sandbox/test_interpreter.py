@@ -217,7 +217,7 @@ def nearest(name: str, x: float) -> int:
 @pytest.fixture
 def builder() -> Iterator[InterpreterBuilder]:
     before = dict(vars(InterpreterBuilder))
-    triton_interpreter.mend_numbers()
+    triton_interpreter.mend_numbers.__wrapped__()
     yield InterpreterBuilder()
     for name, method in before.items():
         if vars(InterpreterBuilder)[name] is not method:

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sandbox import isolation, zygote
-from sandbox.fake_cuda import FakeCuda, pretend_cuda
+from sandbox import isolation, triton_reference, zygote
 
 ALIGNMENT = 64
 MAX_LEAVES, MAX_DEPTH, MAX_TEXT = 10_000, 32, 400
@@ -48,7 +47,7 @@ def run(request: dict[str, Any], scratch: Path, files: list[int]) -> dict[str, A
     main.__file__ = str(path)
     sys.modules["__main__"], sys.argv = main, [str(path)]
     seed = int(request["seed"])
-    with contextlib.nullcontext() if _GPU else FakeCuda():
+    with contextlib.nullcontext() if _GPU else triton_reference.pretended():
         code, error = _execute(request["parts"], path, vars(main), seed)
     with contextlib.suppress(Exception):  # whatever the program has made of it
         sys.stdout.flush()
@@ -168,14 +167,12 @@ def _plain(value: Any) -> tuple[str, str]:
 
 def warm() -> None:
     """What programs would otherwise import, each for itself; CUDA must not be started before the fork."""
-
     torch.set_num_threads(1)
     if not _GPU:
-        from sandbox import interpreter, triton_interpreter
+        from sandbox import interpreter  # and with it Triton, which must not be there before a GPU's programs choose
 
         interpreter.warm()
-        triton_interpreter.serve_programs()
-        pretend_cuda()
+        triton_reference.prepare()
 
 
 def main() -> None:
