@@ -31,7 +31,7 @@ class Evaluated:
     scores: dict[str, Score]
     """By group of problems; of held-out tasks made here of their verdicts."""
     upstream: dict[str, Any]
-    """What the benchmark's own protocol says, under whatever names; {} where it was not run."""
+    """What the benchmark's own protocol says (`eval.upstream`); {} where it was not run."""
     left_out: dict[str, str]
 
     @property
@@ -86,11 +86,11 @@ def read_evaluated(folder: Path, name: str) -> Evaluated:
     metrics = Metrics.model_validate(_json(folder / "metrics.json"))
     samples = read_samples(folder / "samples.jsonl")
     found = _json(folder / "scores.json") if (folder / "scores.json").exists() else {}
-    known = {group: Score.model_validate(one) for group, one in found.items() if group != "upstream"}
+    known = {group: Score.model_validate(one) for group, one in found.items()}
     scores = known or _scores(metrics, list(samples.values()))
     if "all" not in scores:
         raise ValueError(f"{folder} holds no judged answer; run python -m eval there again, to its end")
-    left_out = folder / "left_out.json"
+    left_out, upstream = folder / "left_out.json", folder / "upstream.json"
     return Evaluated(
         name=name,
         config=cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))),
@@ -98,7 +98,7 @@ def read_evaluated(folder: Path, name: str) -> Evaluated:
         metrics=metrics,
         samples=samples,
         scores=scores,
-        upstream=found.get("upstream", {}),
+        upstream=_json(upstream)["figures"] if upstream.exists() else {},
         left_out=_json(left_out) if left_out.exists() else {},
     )
 

@@ -64,6 +64,13 @@ class Pair(NamedTuple):
     """As we do."""
 
 
+def host(seconds: float | None = None, workers: int | None = None) -> tuple[float, int, tuple[str, ...]]:
+    """Seconds of a program, programs at once on each GPU, and the GPUs; what is not given suits this host."""
+    gpus = visible_gpus()
+    share = max(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0)) // max(1, len(gpus))))
+    return seconds or SECONDS["gpu" if gpus else "interpreter"], workers or share, gpus
+
+
 def golds(root: Path) -> list[Pair]:
     """Every gold code as the answer to itself. Errors as `tritonbench.load`."""
     items = [*tritonbench.load(root, "G"), *tritonbench.load(root, "T")]
@@ -235,15 +242,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, help="that a program may take")
     parser.add_argument("--workers", type=int, help="programs at once, on each GPU where there are any")
     asked = parser.parse_args(arguments)
-    console, gpus = Console(stderr=True), visible_gpus()
-    tier = "gpu" if gpus else "interpreter"
-    seconds = asked.seconds or SECONDS[tier]
-    workers = asked.workers or max(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0)) // max(1, len(gpus))))
+    console = Console(stderr=True)
+    seconds, workers, gpus = host(asked.seconds, asked.workers)
     if asked.what == "beside":
         kept = accepted(asked.root, tritonbench.load(asked.root, "G"), workers, BESIDE_SECONDS)
         console.print_json(data=beside(asked.out / "tritonbench_golds.json", kept))
         return
-    marks = {**stamp(), "protocol": PROTOCOL_VERSION, "tier": tier}
+    marks = {**stamp(), "protocol": PROTOCOL_VERSION, "tier": "gpu" if gpus else "interpreter"}
     settings = {"seconds": seconds, "limit": asked.limit, "seed": asked.seed}
     pairs = golds(asked.root) if asked.what == "golds" else published(asked.root, asked.limit, asked.seed)
     pairs = pairs[: asked.limit or None]

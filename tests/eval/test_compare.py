@@ -73,9 +73,8 @@ def test_page_and_tables_are_complete_and_self_contained(tmp_path: Path, items) 
     make_run(tmp_path / "run")
     heldout = tmp_path / "run" / "eval" / "sft"
     (heldout / "config.yaml").write_text(CONFIG.format(model="other", engine="vllm").replace("kernelbench", "heldout"))
-    scored = json.loads((folders[0] / "scores.json").read_text())
     upstream = {"level1": {"right": 3, "speed": {"eager": {"fast_p": {"1.0": 0.25}}}}}
-    (folders[0] / "scores.json").write_text(json.dumps(scored | {"upstream": upstream}))
+    (folders[0] / "upstream.json").write_text(json.dumps({"figures": upstream}))
     compare([*folders, heldout], tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text()
     page = Page(html)
