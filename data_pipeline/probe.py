@@ -1,18 +1,15 @@
 """Asks of many tasks at once whether they are worth posing: the supervisor's side of `data_pipeline.quality`."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pydantic import ValidationError
 
 from data_pipeline.task import Task
-from sandbox.pool import Helper, ProcessDiedError, run_untrusted
+from sandbox.helpers import Helpers, ask_untrusted
 from sandbox.types import Record
 
 EXAMINATION_SECONDS = 60.0
@@ -41,10 +38,8 @@ class Prober:
 
     def __init__(self, workers: int, seconds: float = EXAMINATION_SECONDS) -> None:
         self.seconds = seconds
-        self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-quality-"))
-        self._folder.chmod(0o755)
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="quality-starter")  # processes die with their thread
-        self._helper = Helper(self._starter, self._folder, "data_pipeline.quality")
+        self._helpers = Helpers("quality")
+        self._helper = self._helpers.make("data_pipeline.quality")
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="quality")
 
     def __enter__(self) -> Self:
@@ -54,9 +49,7 @@ class Prober:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
-        self._helper.close()
-        self._starter.shutdown()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._helpers.__exit__(kind, error, trace)
 
     async def __call__(self, tasks: list[Task]) -> list[Quality]:
         """Raises:
@@ -69,19 +62,11 @@ class Prober:
     def examine(self, task: Task) -> Quality:
         """One task, without an event loop. Errors as `__call__`."""
         request = {"task": task.model_dump_json()}
-        try:
-            outcome = run_untrusted(self._helper, request, self.seconds, MEMORY_MIB, ())
-        except ProcessDiedError:  # once more, in a new process: a host short of memory ends any
-            outcome = run_untrusted(self._helper, request, self.seconds, MEMORY_MIB, ())
-        report = outcome.report
-        if "setup_error" in report:
-            raise RuntimeError(
-                f"the reference cannot be isolated: {report['setup_error']}; see python -m sandbox doctor"
-            )
+        outcome = ask_untrusted(self._helper, request, self.seconds, MEMORY_MIB, "the reference")
         try:
             reason = _Reply.model_validate_json(outcome.reply).reason
         except ValidationError:
             reason = "the reference ended the process that examined it"
-        if report["timed_out"]:
+        if outcome.report["timed_out"]:
             reason = f"the checks take longer than {self.seconds:.0f} s, the CPU budget of a task"
         return Quality(task_id=task.id, reason=reason)

@@ -71,25 +71,7 @@ def posed(config: Config) -> Posed:
         return _suite(config)
     if settings.benchmark in HALVES:
         return _tritonbench(config, HALVES[settings.benchmark])
-    items = kernelbench.load(settings.root)
-    answers = None if settings.answers is None else read_run(Path(settings.answers), items)
-    items = items[: settings.tasks or None]
-    answered = None if answers is None else {sample.task_id for sample in answers.samples}
-    left_out = {item.id: item.needs() for item in items if item.needs()}
-    if answered is not None:
-        left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
-    tasks = [item.task for item in items if item.id not in left_out]
-    if not _on_gpu(config):
-        left_out |= _unfit(tasks, config.sandbox.workers)
-    tasks = [task for task in tasks if task.id not in left_out]
-    if not tasks:
-        reasons = "; ".join(f"{task}: {reason}" for task, reason in list(left_out.items())[:3])
-        raise ValueError(
-            f"no item of KernelBench can be posed here, for example {reasons}; a GPU (sandbox.gpus=-1) helps"
-        )
-    if left_out:
-        logger.warning("%d of %d items of KernelBench are left out; left_out.json says why", len(left_out), len(items))
-    return Posed(tasks, {item.id: f"level{item.level}" for item in items}, left_out, items, answers)
+    return _kernelbench(config)
 
 
 def take_answers(path: Path, answers: Answers, tasks: list[Task]) -> int:
@@ -113,6 +95,29 @@ def take_answers(path: Path, answers: Answers, tasks: list[Task]) -> int:
 
 def _on_gpu(config: Config) -> bool:
     return config.sandbox.gpus != 0 and bool(visible_gpus())
+
+
+def _kernelbench(config: Config) -> Posed:
+    settings = config.eval
+    items = kernelbench.load(settings.root)
+    answers = None if settings.answers is None else read_run(Path(settings.answers), items)
+    items = items[: settings.tasks or None]
+    answered = None if answers is None else {sample.task_id for sample in answers.samples}
+    left_out = {item.id: item.needs() for item in items if item.needs()}
+    if answered is not None:
+        left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
+    tasks = [item.task for item in items if item.id not in left_out]
+    if not _on_gpu(config):
+        left_out |= _unfit(tasks, config.sandbox.workers)
+    tasks = [task for task in tasks if task.id not in left_out]
+    if not tasks:
+        reasons = "; ".join(f"{task}: {reason}" for task, reason in list(left_out.items())[:3])
+        raise ValueError(
+            f"no item of KernelBench can be posed here, for example {reasons}; a GPU (sandbox.gpus=-1) helps"
+        )
+    if left_out:
+        logger.warning("%d of %d items of KernelBench are left out; left_out.json says why", len(left_out), len(items))
+    return Posed(tasks, {item.id: f"level{item.level}" for item in items}, left_out, items, answers)
 
 
 def _tritonbench(config: Config, half: Half) -> Posed:

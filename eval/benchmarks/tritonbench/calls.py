@@ -205,7 +205,7 @@ def _contents(one: Given, spread: Spread) -> str:
     if one.dtype == "bool":
         return draw_text(Values(f"mask {min(0.9, max(0.1, one.scale**2)):.2g}"), one.shape, name)
     if one.low == one.high and (one.mutated or not one.dtype.startswith(("float", "bfloat"))):
-        return f"torch.full({one.shape}, {one.low:g}, dtype=torch.{one.dtype}, device=draw.device)"
+        return f"torch.full({one.shape}, {one.low!r}, dtype=torch.{one.dtype}, device=draw.device)"
     if not one.dtype.startswith(("float", "bfloat")):
         return draw_text(Values(f"whole {int(one.low)} {int(one.high) + 1}"), one.shape, name)
     if spread == "signed" or one.low < 0:

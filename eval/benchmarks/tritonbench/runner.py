@@ -7,11 +7,7 @@ import mmap
 import os
 import queue
 import re
-import shutil
 import signal
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -20,9 +16,11 @@ from pydantic import ValidationError
 from data_pipeline.contamination import SEPARATOR
 from eval.benchmarks.tritonbench.items import TritonBenchItem
 from eval.benchmarks.tritonbench.results import Leaf, Results
-from sandbox.pool import Helper, Outcome, ProcessDiedError, run_untrusted
+from sandbox.helpers import Helpers, ask_untrusted
+from sandbox.pool import Helper, Outcome, ProcessDiedError
 from sandbox.types import Record
 
+MODULE = "eval.benchmarks.tritonbench.program"
 RESULT_BYTES, STDOUT_BYTES = 1 << 29, 1 << 20
 MEMORY_MIB = {"cpu": 6144, "gpu": 24576}
 """The numbers of the results lie in it too."""
@@ -69,35 +67,30 @@ class Runner:
         """
         self.seconds, self.gpu = seconds, bool(gpus)
         self.workers = workers * max(1, len(gpus))
-        self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-programs-"))
-        self._folder.chmod(0o755)
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="program-starter")  # processes die with their thread
-        self._helpers = [
-            Helper(self._starter, self._folder, "eval.benchmarks.tritonbench.program", interpret=not gpus, gpu=gpu)
-            for gpu in gpus or (None,)
-        ]
+        self._helpers = Helpers("programs")
+        self._each = [self._helpers.make(MODULE, interpret=not gpus, gpu=gpu) for gpu in gpus or (None,)]
         self._free: queue.SimpleQueue[Helper] = queue.SimpleQueue()
         for number in range(self.workers):
-            self._free.put(self._helpers[number % len(self._helpers)])
+            self._free.put(self._each[number % len(self._each)])
 
     def __enter__(self) -> Self:
         """Raises:
         RuntimeError: this host does not give what it takes to hold a program on a GPU.
         """
-        for helper in self._helpers:
+        for helper in self._each:
             helper.start()
-        if missing := CONTAINING - set(self._helpers[0].hello.get("layers", ())) if self.gpu else None:
+        if missing := CONTAINING - set(self._each[0].hello.get("layers", ())) if self.gpu else None:
             self.__exit__(None, None, None)
-            raise RuntimeError(_unfit(f"this host does not give {', '.join(sorted(missing))}"))
+            raise RuntimeError(
+                f"programs cannot be isolated: this host does not give {', '.join(sorted(missing))}; see python -m "
+                "sandbox doctor"
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for helper in self._helpers:
-            helper.close()
-        self._starter.shutdown()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._helpers.__exit__(kind, error, trace)
 
     def run(self, answer: str, item: TritonBenchItem, seed: int) -> Ran:
         """Run an answer with an item's test; thread-safe.
@@ -123,21 +116,11 @@ class Runner:
         helper = self._free.get()
         try:
             memory = MEMORY_MIB["gpu" if self.gpu else "cpu"]
-            try:
-                outcome = run_untrusted(helper, request, self.seconds, memory, files)
-            except ProcessDiedError:  # once more, in a new process
-                outcome = run_untrusted(helper, request, self.seconds, memory, files)
+            return ask_untrusted(helper, request, self.seconds, memory, "programs", files)
         except ProcessDiedError as error:
             raise FaultError(str(error)) from error
         finally:
             self._free.put(helper)
-        if "setup_error" in outcome.report:
-            raise RuntimeError(_unfit(outcome.report["setup_error"]))
-        return outcome
-
-
-def _unfit(why: str) -> str:
-    return f"programs cannot be isolated: {why}; see python -m sandbox doctor"
 
 
 def _ran(outcome: Outcome, stdout: bytes, numbers: mmap.mmap, seconds: float, gpu: bool) -> Ran:

@@ -8,8 +8,6 @@ other tasks: a candidate gets `judged` of `calls` below it, and may have to chan
 import hashlib
 import json
 import queue
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -27,8 +25,9 @@ from eval.benchmarks.tritonbench.recorder import ENDED
 from eval.benchmarks.tritonbench.trials import Recording
 from sandbox import wire
 from sandbox.gpu_pool import visible_gpus
+from sandbox.helpers import Helpers, ask_untrusted
 from sandbox.local import LocalSandbox
-from sandbox.pool import Helper, ProcessDiedError, run_untrusted
+from sandbox.pool import Helper, ProcessDiedError
 from sandbox.types import Job, Limits, Policy, Record, Rejected, Target, TimingRequest, Verdict
 
 LICENCE = "Apache-2.0"
@@ -149,30 +148,19 @@ class _Recorder:
 
     def __init__(self, workers: int, device: str) -> None:
         self.device = device
-        self.folder = Path(tempfile.mkdtemp(prefix="kernelwright-record-"))
-        self.folder.chmod(0o755)
-        self.starter = ThreadPoolExecutor(1, thread_name_prefix="record-starter")  # processes die with their thread
+        self.helpers = Helpers("record")
         self.threads = ThreadPoolExecutor(workers, thread_name_prefix="record")
-        self.zygote = Helper(self.starter, self.folder, MODULE, "cpu", interpret=True)
+        self.zygote = self.helpers.make(MODULE, "cpu", interpret=True)
         self.free: queue.SimpleQueue[Helper] = queue.SimpleQueue()
-        self.on_gpu = [self._process(number) for number in range(workers if device == "cuda" else 0)]
-        for process in self.on_gpu:
-            self.free.put(process)
-
-    def _process(self, number: int) -> Helper:
-        folder = self.folder / str(number)
-        folder.mkdir()
-        return Helper(self.starter, folder, MODULE, "cuda", gpu=visible_gpus()[0])
+        for _ in range(workers if device == "cuda" else 0):
+            self.free.put(self.helpers.make(MODULE, "cuda", gpu=visible_gpus()[0]))
 
     def __enter__(self) -> "_Recorder":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.threads.shutdown(cancel_futures=True)
-        for process in (self.zygote, *self.on_gpu):
-            process.close()
-        self.starter.shutdown()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.helpers.__exit__(None, None, None)
 
     def __call__(self, items: Iterable[TritonBenchItem]) -> Iterable[Recorded]:
         """In whatever order they come."""
@@ -190,11 +178,7 @@ class _Recorder:
         return Recorded(item=item.id, digest=_digest(item), device=self.device, recording=recording, reason=reason)
 
     def _in_jail(self, request: dict[str, Any]) -> dict[str, Any]:
-        outcome = run_untrusted(self.zygote, request, SECONDS["cpu"], MEMORY_MIB, ())
-        if "setup_error" in outcome.report:
-            raise RuntimeError(
-                f"the gold code cannot be isolated: {outcome.report['setup_error']}; see python -m sandbox doctor"
-            )
+        outcome = ask_untrusted(self.zygote, request, SECONDS["cpu"], MEMORY_MIB, "the gold code")
         if outcome.report["timed_out"]:
             return {"reason": f"the test takes longer than {SECONDS['cpu']:.0f} s without a GPU"}
         try:
