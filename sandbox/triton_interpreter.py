@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import triton
 import triton.language as tl
+from triton._C.libtriton import ir
 from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox import libdevice
 from sandbox.kernel_language import BUILTINS
+from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, widened
 
 VALUE = "__plain_value"
 """A name that no candidate can give."""
@@ -115,7 +116,7 @@ def runtime_float(value: float, kind: str) -> Any:
     Triton's interpreter hands over a Python float, which has neither a dtype nor methods.
     """
     if kind == "bf16":
-        handle = _rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16)
+        handle = rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16)
         return tl.tensor(handle, tl.bfloat16)
     kinds = {"fp16": (np.float16, tl.float16), "fp64": (np.float64, tl.float64)}
     array, dtype = kinds.get(kind, (np.float32, tl.float32))
@@ -138,19 +139,19 @@ def mend_numbers() -> None:
         )
 
     def cast_impl(self: Any, src: Any, kind: Any) -> Any:
-        if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & _NARROW.keys():
+        if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & NARROW.keys():
             return cast(self, src, kind)
-        wide = _widened(src) if src.dtype.scalar in _NARROW else cast(self, src, tl.float32)
-        return _rounded(wide, kind.scalar) if kind.scalar in _NARROW else cast(self, wide, kind)
+        wide = widened(src) if src.dtype.scalar in NARROW else cast(self, src, tl.float32)
+        return rounded(wide, kind.scalar) if kind.scalar in NARROW else cast(self, wide, kind)
 
     def create_fp_to_fp(self: Any, src: Any, kind: Any, rounding: Any) -> Any:
-        if kind.scalar not in _CONVERTED or src.dtype.scalar not in _CONVERTED:
+        if kind.scalar not in CONVERTED or src.dtype.scalar not in CONVERTED:
             return convert(self, src, kind, rounding)
         if "RTZ" not in str(rounding):
             return cast_impl(self, src, kind)
-        if kind.scalar not in _NARROW:
+        if kind.scalar not in NARROW:
             return convert(self, src, kind, rounding)
-        return _rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
+        return rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
         if lhs.dtype.scalar != tl.bfloat16:
@@ -176,6 +177,7 @@ def mend_numbers() -> None:
         _widen_method(name, widen, narrow)
     _mend_products()
     _mend_language()
+    _mend_descriptors()
     _mend_libraries()
 
 
@@ -184,9 +186,9 @@ def _mend_products() -> None:
     dot, splat = InterpreterBuilder.create_dot, InterpreterBuilder.create_splat
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
-        a, b = (_widened(handle) if handle.dtype.scalar in _NARROW else handle for handle in (a, b))
+        a, b = (widened(handle) if handle.dtype.scalar in NARROW else handle for handle in (a, b))
         if str(precision).split(".")[-1].upper() == "TF32" and a.dtype.scalar == tl.float32:
-            a, b = _round_to_tf32(a), _round_to_tf32(b)
+            a, b = round_to_tf32(a), round_to_tf32(b)
         return dot(self, a, b, d, precision, *rest)
 
     def create_splat(self: Any, kind: Any, arg: Any) -> Any:
@@ -211,49 +213,6 @@ def _mend_language() -> None:
         scope.set_attr(language, "range", counted)
 
     interpreter._patch_lang_tensor, interpreter._patch_lang_core = patched_tensor, patched_core
-
-
-_NARROW = {
-    tl.bfloat16: (torch.bfloat16, torch.int16, np.uint16),
-    tl.float8e4nv: (torch.float8_e4m3fn, torch.int8, np.uint8),
-    tl.float8e5: (torch.float8_e5m2, torch.int8, np.uint8),
-}
-
-
-"""Formats that numpy lacks, and their bits."""
-_CONVERTED = {*_NARROW, tl.float16, tl.float32, tl.float64}
-_NAN_BITS = 0x7F
-
-
-def _rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
-    """float32 → a narrow format, to nearest even unless `toward_zero`. float8 as by `cvt.rn.satfinite`: what is too
-    large, infinity included, becomes the largest finite number, and every NaN the positive one (PTX ISA, section on
-    cvt).
-    """
-    narrow, signed, unsigned = _NARROW[kind]
-    wide = torch.from_numpy(np.array(handle.data, np.float32, ndmin=1))
-    if narrow.itemsize == 1:
-        largest = torch.finfo(narrow).max
-        bits = wide.clamp(-largest, largest).to(narrow).view(signed)
-        bits[wide.isnan()] = _NAN_BITS
-    else:
-        bits = wide.to(narrow).view(signed)
-    if toward_zero:  # codes of one sign are in order
-        bits -= (bits.view(narrow).float().abs() > wide.abs()).to(signed)
-    return TensorHandle(bits.numpy().view(unsigned).reshape(np.shape(handle.data)), kind)
-
-
-def _widened(handle: Any) -> Any:
-    """A narrow format → float32, exactly."""
-    narrow, signed, unsigned = _NARROW[handle.dtype.scalar]
-    bits = np.array(handle.data, unsigned, ndmin=1).view(np.int16 if signed is torch.int16 else np.int8)
-    return TensorHandle(torch.from_numpy(bits).view(narrow).float().numpy().reshape(np.shape(handle.data)), tl.float32)
-
-
-def _round_to_tf32(handle: Any) -> Any:
-    """float32 with the 10 bits of mantissa that tensor cores keep, to nearest."""
-    bits = np.array(handle.data, np.float32).view(np.uint32)
-    return TensorHandle(((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32), tl.float32)
 
 
 def _widen_method(name: str, widen: Any, narrow: Any) -> None:
@@ -285,6 +244,22 @@ class _Libdevice:
 
 
 _LIBDEVICE = _Libdevice()
+
+
+def _mend_descriptors() -> None:
+    """Atomics through tensor descriptors. For good."""
+
+    def reduce(self: Any, kind: Any, descriptor: Any, value: Any, offsets: list[Any]) -> None:
+        name = str(kind).rpartition(".")[2]
+        if name == "ADD" and value.dtype.scalar.is_floating():
+            name = "FADD"
+        if name in ("MIN", "MAX") and value.dtype.scalar.is_int_unsigned():
+            name = f"U{name}"
+        pointers, mask = descriptor.materialize_pointers(offsets)
+        relaxed, scope = ir.MEM_SEMANTIC.RELAXED, ir.MEM_SYNC_SCOPE.GPU
+        self.create_atomic_rmw(getattr(ir.ATOMIC_OP, name), pointers, value, mask, relaxed, scope)
+
+    InterpreterBuilder.create_descriptor_reduce = reduce
 
 
 def _mend_libraries() -> None:
