@@ -169,8 +169,8 @@ def test_build_splits_by_family(tmp_path: Path, config: Config) -> None:
     summary = asyncio.run(build(config, FakeSandbox()))
     folder = tmp_path / "data"
     train, heldout = load_tasks(folder, "train"), load_tasks(folder, "heldout")
-    assert {t.family for t in heldout} == {"softmax", "gather"} and len(heldout) == 4
-    assert not {t.family for t in train} & {"softmax", "gather"} and train
+    assert {t.family for t in heldout} == {"softmax", "normalisation"} and len(heldout) == 4
+    assert not {t.family for t in train} & {"softmax", "normalisation"} and train
     assert {task.split for task, _ in load_pairs(folder, "train")} == {"train"}
     assert summary.splits == {"train": len(train), "heldout": 4}
     assert sum(summary.refused.values()) + summary.admitted_tasks == summary.proposed_tasks == 24
@@ -243,7 +243,7 @@ def config(tmp_path: Path) -> Config:
     folder = Path(__file__).parents[2] / "configs"
     changes = [
         "experiment=quickstart", f"out={tmp_path}", "data.packages=[]",
-        "data.synthetic_tasks=24", "data.heldout_tasks=2", "data.heldout_families=[softmax,gather]",
+        "data.synthetic_tasks=24", "data.heldout_tasks=2", "data.heldout_families=[softmax,normalisation]",
     ]  # fmt: skip
     with initialize_config_dir(str(folder), version_base="1.3"):
         return validate(compose("config", changes))
