@@ -7,9 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from rich.console import Console
+
 from configs.schema import Config
 from data_pipeline.contamination import BenchmarkMissingError
-from data_pipeline.probe import Prober
+from data_pipeline.probe import Prober, Quality
 from data_pipeline.task import Message, Task
 from eval.benchmarks import suite
 from eval.benchmarks.answers import Answers, golds, read_answers, read_run
@@ -21,6 +23,7 @@ from eval.benchmarks.tritonbench.items import Half, TritonBenchItem
 from eval.benchmarks.tritonbench.task import record, task_of
 from eval.evaluate import heldout_tasks
 from eval.samples import Sample, read_samples, write_samples
+from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
 from sandbox.local import cores
 
@@ -108,7 +111,7 @@ def _kernelbench(config: Config) -> Posed:
         left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
     tasks = [item.task for item in items if item.id not in left_out]
     if not _on_gpu(config):
-        left_out |= _unfit(tasks, config.sandbox.workers)
+        left_out |= _unfit(tasks, config.sandbox.workers or cores())
     tasks = [task for task in tasks if task.id not in left_out]
     if not tasks:
         reasons = "; ".join(f"{task}: {reason}" for task, reason in list(left_out.items())[:3])
@@ -163,6 +166,16 @@ def _suite(config: Config) -> Posed:
 
 
 def _unfit(tasks: list[Task], workers: int) -> dict[str, str]:
-    with Prober(workers or 1) as probe:
-        found = asyncio.run(probe(tasks))
+    with Prober(workers) as probe, progress(Console(stderr=True)) as bars:
+        bar = bars.add_task("examining references", total=len(tasks))
+
+        async def examine(task: Task) -> Quality:
+            [quality] = await probe([task])
+            bars.advance(bar)
+            return quality
+
+        async def examine_all() -> list[Quality]:
+            return await asyncio.gather(*map(examine, tasks))
+
+        found = asyncio.run(examine_all())
     return {quality.task_id: quality.reason for quality in found if quality.reason is not None}
