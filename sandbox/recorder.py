@@ -7,9 +7,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sandbox.kernel_writes import may_write
 from sandbox.plan import MAX_STEPS, encode_number
 from sandbox.record_values import kernel_argument, module_constant, torch_call
-from sandbox.recorded_steps import moved, read, useful, written
+from sandbox.recorded_steps import moved, read, useful, views_in, written
 from sandbox.triton_trace import RecordedLaunch, globals_of
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -109,7 +110,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
         }
-        self._add({"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments})
+        step = {"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments}
+        if self.parameters & read(step):
+            stored_to = [arguments.get(name) for name in may_write(launch.function.src)]
+            for number in self.parameters & {view["buffer"] for view in views_in(stored_to)}:
+                step = self._own_copy(number, step)
+        self._add(step)
 
     def plan(self, output: dict[str, Any], ttir: bool) -> dict[str, Any]:
         """Everything recorded, kernels renumbered by first use."""
