@@ -70,6 +70,8 @@ def run(config: Config) -> Any:
     async def judge() -> None:
         async with LocalSandbox.from_config(config.sandbox) as sandbox:
             await evaluate.judge_missing(path, tasks, count, sandbox, judging)
+            if config.sandbox.gpus:
+                await evaluate.judge_missing(path, tasks, count, evaluate.Alone(sandbox), judging)
 
     asyncio.run(judge())
     found = read_samples(path)

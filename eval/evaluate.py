@@ -23,17 +23,19 @@ from data_pipeline.prompt import render_prompt
 from data_pipeline.store import append_record, load_tasks
 from data_pipeline.task import Message, Task
 from data_pipeline.verify import Judging, verify
-from eval.generate import Completion, Engine
+from eval.generate import Completion, Engine, release
 from eval.samples import Key, Sample, Sampling, read_samples, write_samples
+from sandbox.local import LocalSandbox
+from sandbox.pool import ProcessDiedError
 from sandbox.protocol import Sandbox
-from sandbox.types import PROTOCOL_VERSION, Baseline, Broken, TimingRequest
+from sandbox.types import PROTOCOL_VERSION, Baseline, Broken, Job, Passed, Rejected, TimingRequest
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_BATCHES = {"transformers": 2, "vllm": 64, "openai": 8}
 """Batches of eval.batch_size that are generated between two writes to disk."""
-GPU_SECONDS = 30.0
-"""Of one case of a benchmark."""
+GPU_SECONDS, GPU_ARENA_MIB = 30.0, 32768
+"""Of one case of a benchmark. KernelBench has inputs and outputs of 16 GiB together, before any scratch."""
 
 
 def heldout_tasks(folder: Path, limit: int) -> list[Task]:
@@ -116,7 +118,24 @@ def generate_missing(
                     append_record(path, _sample(task, index, prompts[task], answer, config))
             written += len(ids) * len(indices)
             progress.update(bar, completed=written)
+    del model
+    release()
     return total
+
+
+class Alone:
+    """The sandbox for one job at a time, each with all of the GPU's memory: problems that failed beside others."""
+
+    def __init__(self, sandbox: LocalSandbox) -> None:
+        self.sandbox, self.turn = sandbox, asyncio.Lock()
+
+    async def run(self, job: Job) -> Passed | Rejected | Broken:
+        async with self.turn:
+            try:
+                await asyncio.to_thread(self.sandbox.trim)
+            except ProcessDiedError as error:
+                return Broken(reason=str(error)[:1000])
+            return await self.sandbox.run(job)
 
 
 async def judge_missing(path: Path, tasks: Sequence[Task], samples: int, sandbox: Sandbox, judging: Judging) -> int:
@@ -150,7 +169,7 @@ def judging(config: Config) -> Judging:
     asked = Judging.from_config(config.sandbox)
     if config.eval.benchmark == "heldout":
         return asked
-    limits = asked.limits.model_copy(update={"gpu_seconds": GPU_SECONDS})
+    limits = asked.limits.model_copy(update={"gpu_seconds": GPU_SECONDS, "gpu_arena_mib": GPU_ARENA_MIB})
     compiled: tuple[Baseline, ...] = () if config.eval.benchmark.startswith("tritonbench") else ("compile",)
     timing = asked.timing and TimingRequest(baselines=("eager", *compiled))
     return asked.model_copy(update={"limits": limits, "timing": timing})

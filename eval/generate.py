@@ -6,6 +6,7 @@ Differs from `pipeline("text-generation")`: every sample of every prompt is one 
 so that left padding wastes little, the end of a sample is known exactly, and the caller's random state is left alone.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -198,6 +199,12 @@ class VllmEngine:
         text = self.tokenizer.decode(list(output.token_ids), skip_special_tokens=True)
         truncated = output.finish_reason == "length"
         return Completion(text=str(text), truncated=truncated, tokens=len(output.token_ids), seed=seed)
+
+
+def release() -> None:
+    """Give back the GPU memory of engines that nobody holds any more: the sandbox is next on the same GPU."""
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where CUDA was never started
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: list[Message]) -> list[int]:

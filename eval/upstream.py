@@ -29,10 +29,10 @@ from eval.benchmarks.kernelbench.upstream import BASELINES, Protocol, UpstreamVe
 from eval.benchmarks.tritonbench import items as tritonbench
 from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_answer
 from eval.benchmarks.tritonbench.runner import Runner
-from eval.benchmarks.tritonbench.upstream import Compared
+from eval.benchmarks.tritonbench.upstream import Compared, Pair
 from eval.posed import HALVES, UNANSWERED
 from eval.samples import Sample, read_samples
-from eval.tritonbench import Pair, host, run
+from eval.tritonbench import host, run
 from sandbox.bench.report import progress
 from sandbox.types import Broken, Record, Rejected
 
