@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UsageError
 from configs.stamp import write_json
 
 Settings = dict[str, Any]
@@ -19,9 +20,11 @@ Settings = dict[str, Any]
 
 
 MADE_BY = {"sft": "python -m sft", "rl": "python -m rl"}
+BEFORE_WORK = {"settings.json", "config.yaml", "stamp.json"}
+"""What a stage writes before it makes anything: a folder with nothing else is not yet any settings' own."""
 
 
-class OtherSettingsError(RuntimeError):
+class OtherSettingsError(UsageError):
     """The folder holds results made with other settings."""
 
 
@@ -52,7 +55,7 @@ def claim(folder: Path, settings: Settings) -> dict[str, Any] | None:
         OtherSettingsError: it was made with other settings; the message names the first that differs.
     """
     path = folder / "settings.json"
-    if path.exists():
+    if path.exists() and {file.name for file in folder.iterdir()} - BEFORE_WORK:
         made_with = json.loads(path.read_text())
         difference = _difference(made_with, json.loads(json.dumps(settings)))
         if difference:

@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from configs.errors import UsageError
 from configs.models import Device, mixed_precision
 from configs.schema import ModelConfig
 from configs.stages import checkpoint_step, keep_steps
@@ -37,7 +38,7 @@ SAMPLED_ELEMENTS = 4096
 """Elements compared of each sampled tensor, evenly spaced."""
 
 
-class TrainingSanityError(RuntimeError):
+class TrainingSanityError(UsageError):
     """Training ran but did not train; the message names the cure."""
 
 

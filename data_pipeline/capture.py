@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UsageError
 from configs.stamp import stamp, write_json
 from data_pipeline.sources.inductor import Captured, reasons
 from data_pipeline.synthetic import propose
@@ -41,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 MAX_ERROR = 400
 
 
-class NoGpuError(RuntimeError):
+class NoGpuError(UsageError):
     """There is no GPU to compile for."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from configs.errors import UsageError
 from configs.schema import Config
 from configs.stages import digest
 from configs.stamp import write_json
@@ -40,12 +41,12 @@ def heldout_tasks(folder: Path, limit: int) -> list[Task]:
     """The held-out tasks of `<out>/data`, at most `limit` (0: all), spread evenly over the families.
 
     Raises:
-        FileNotFoundError: the data stage has not finished there.
-        ValueError: there is no held-out task.
+        UsageError: the data stage has not finished there.
+        UsageError: there is no held-out task.
     """
     tasks = load_tasks(folder, "heldout")
     if not tasks:
-        raise ValueError(f"{folder} has no held-out task; set data.heldout_families to families that it holds")
+        raise UsageError(f"{folder} has no held-out task; set data.heldout_families to families that it holds")
     return _round_robin(tasks)[: limit or None]
 
 
@@ -185,11 +186,11 @@ def weights_digest(folder: Path) -> str:
     """Digest of all weight files of a checkpoint, by content.
 
     Raises:
-        FileNotFoundError: the folder holds no *.safetensors.
+        UsageError: the folder holds no *.safetensors.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no *.safetensors; run the training stage to its end")
+        raise UsageError(f"{folder} holds no *.safetensors; run the training stage to its end")
     return _digest(json.dumps([digest(file) for file in files]))
 
 

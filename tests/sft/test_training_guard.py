@@ -65,7 +65,9 @@ def test_metrics_log_writes_null_for_nan_and_drops_steps_after_the_checkpoint(tm
 
 
 def test_stage_of_other_settings_is_refused_and_a_finished_one_recognised(tmp_path: Path) -> None:
-    assert claim(tmp_path, {"sft": {"learning_rate": 0.1}}) is None
+    assert claim(tmp_path, {"sft": {"learning_rate": 0.3}}) is None
+    assert claim(tmp_path, {"sft": {"learning_rate": 0.1}}) is None  # nothing was made with those before
+    (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(OtherSettingsError, match=r"sft\.learning_rate: 0\.1 → 0\.2"):
         claim(tmp_path, {"sft": {"learning_rate": 0.2}})
     finish(tmp_path, {"steps": 3})

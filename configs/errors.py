@@ -1,0 +1,38 @@
+"""Errors that the user of a command can mend. A command ends with their message alone; a traceback would bury it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class UsageError(ValueError):
+    """Something is wrong with what a command was given, or with its surroundings; the message names it and the cure."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """End the process with exit code 1 and the message of a `UsageError`.
+
+    Inside `hydra.main`, not around it: Hydra prints a traceback of whatever leaves the function.
+    """
+    try:
+        yield
+    except UsageError as error:
+        sys.exit(str(error))
+
+
+def folder_for(what: str, folder: Path) -> Path:
+    """Make `folder`, into which a command will write.
+
+    Raises:
+        UsageError: it cannot be made or written to; the message says why, and that `what` names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"{what}: cannot write to the folder {folder}: {error.strerror}; choose another") from error
+    return folder
