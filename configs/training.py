@@ -122,6 +122,17 @@ class GradientGuard(TrainerCallback):
             )
 
 
+class NoLastCheckpoint(TrainerCallback):
+    """Leaves the last step without a checkpoint, which the finished model replaces at once.
+
+    A run that is resumed from a checkpoint of its last step would train one step more than it was asked for.
+    """
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+
+
 class MetricsLog(TrainerCallback):
     """Every log entry as a line of `metrics.jsonl` and as TensorBoard scalars; rank 0 only.
 

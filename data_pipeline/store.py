@@ -106,9 +106,15 @@ def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist; run `python -m data_pipeline` with the same `out=` first")
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(SLICE, columns=columns):
-            yield from batch.to_pylist()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(SLICE, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); delete {path.parent / 'summary.json'} and run `python -m data_pipeline` "
+            "with the same settings: it writes the file anew from its ledger"
+        ) from error
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -137,8 +143,8 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
             records.append(kind.model_validate_json(line))
         except ValidationError as error:
             raise UsageError(
-                f"{path}, line {number} is no {kind.__name__}: {error}. It was written by another version; "
-                f"move {path.parent} away and run the stage again"
+                f"{path}, line {number} is no {kind.__name__}: {error.errors()[0]['msg']}. It is damaged, or of another "
+                f"version; move {path.parent} away and run the stage again"
             ) from error
     return records
 

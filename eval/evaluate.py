@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from configs.errors import UsageError
 from configs.schema import Config
 from configs.stages import digest
-from configs.stamp import write_json
+from configs.stamp import read_json, write_json
 from data_pipeline.prompt import render_prompt
 from data_pipeline.store import append_record, load_tasks
 from data_pipeline.task import Message, Task
@@ -53,7 +53,7 @@ def heldout_tasks(folder: Path, limit: int) -> list[Task]:
 def prepare(folder: Path, origin: dict[str, Any], judging: dict[str, Any]) -> None:
     """Put aside samples made with another `origin`; drop verdicts made with other `judging` settings."""
     path, record = folder / "samples.jsonl", folder / "origin.json"
-    before = json.loads(record.read_text()) if record.exists() else None
+    before = read_json(record) if record.exists() else None
     now = {"generation": origin, "judging": judging | {"protocol": PROTOCOL_VERSION}}
     now = json.loads(json.dumps(now))
     if before and path.exists() and before["generation"] != now["generation"]:
@@ -211,7 +211,7 @@ def _sample(task: str, index: int, prompt: list[Message], answer: Completion, co
 
 def _keep_prompts(path: Path, prompts: Iterable[list[Message]]) -> None:
     """Add these to the text of all prompts, by digest."""
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = read_json(path) if path.exists() else {}
     write_json(path, known | {prompt_digest(prompt): prompt for prompt in prompts})
 
 

@@ -1,6 +1,5 @@
 """Reads folders that `python -m eval` left, and says in what their answers, settings and hosts differ."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from configs.errors import UsageError
+from configs.stamp import read_json
 from eval.benchmarks.scores import Score, by_problem, score
 from eval.change import Change, difference
 from eval.metrics import Metrics
@@ -163,4 +163,4 @@ def _of(part: int, whole: int) -> str:
 def _json(path: Path) -> Any:
     if not path.exists():
         raise UsageError(f"there is no {path}; give the folder of an evaluation that python -m eval has finished")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)

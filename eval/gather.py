@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
 from configs.errors import UsageError
+from configs.stamp import read_json
 from data_pipeline.store import load_kernels, load_pairs, load_tasks
 from data_pipeline.task import Kernel, Solution, Task
 from eval.metrics import Metrics
@@ -102,10 +103,7 @@ def read_run(out: Path) -> Run:
 def _json(path: Path) -> Any:
     if not path.exists():
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path} is no JSON ({error}); run its stage again") from error
+    return read_json(path)
 
 
 def _jsonl(path: Path) -> list[dict[str, Any]]:

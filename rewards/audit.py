@@ -34,6 +34,8 @@ def audit(folder: Path) -> Audit:
     files = rollout_files(folder)
     if not files:
         raise UsageError(f"{folder} holds no rollouts.jsonl; run python -m rl out={folder.parent} first")
+    if not (folder / "config.yaml").exists():
+        raise UsageError(f"{folder} holds no config.yaml, which says how its rollouts were rewarded")
     stored: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     config = RewardConfig.model_validate_json(json.dumps(stored["reward"]))
     counts = {"equal": 0, "different": 0, "unscorable": 0}

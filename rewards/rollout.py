@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from configs.errors import UsageError
 from sandbox.types import Record, Verdict
 
@@ -34,5 +36,5 @@ def read_rollouts(path: Path) -> Iterator[Rollout]:
         for number, line in enumerate(file, start=1):
             try:
                 yield Rollout.model_validate_json(line)
-            except ValueError as error:
-                raise UsageError(f"{path}:{number} is no rollout: {error}") from error
+            except ValidationError as error:
+                raise UsageError(f"{path}:{number} is no rollout: {error.errors()[0]['msg']}") from error

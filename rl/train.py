@@ -30,6 +30,7 @@ from configs.stages import checkpoint_step, finish, keep_steps, last_checkpoint
 from configs.training import (
     GradientGuard,
     MetricsLog,
+    NoLastCheckpoint,
     RichProgress,
     check_trained,
     only_our_progress,
@@ -57,8 +58,7 @@ def train(config: Config, sandbox: AbstractAsyncContextManager[Sandbox], console
     """Run or resume the stage; returns (and writes) its summary.
 
     Raises:
-        UsageError: the data stage has not run.
-        UsageError: too few prompts fit, or batches do not divide over the processes.
+        UsageError: the data stage has not run; too few prompts fit; or batches do not divide over the processes.
         SandboxBrokenError: the sandbox judged not one completion of a step.
         TrainingSanityError: no step had a gradient, it was not finite, or no parameter changed.
     """
@@ -120,6 +120,7 @@ def build_trainer(
         processing_class=tokenizer,
         callbacks=[
             GradientGuard(every_step=False),
+            NoLastCheckpoint(),
             MetricsLog(folder, checkpoint),
             RichProgress("GRPO", ("reward", "zero_variance_share", "grad_norm", "reward_wait_seconds"), console),
             ShowBest(reward, max(1, config.rl.max_steps // 10), console),
