@@ -12,7 +12,7 @@ class UsageError(ValueError):
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """End the process with exit code 1 and the message of a `UsageError`.
+    """End the process with exit code 1 and the message of a `UsageError`, or with 130 after Ctrl-C.
 
     Inside `hydra.main`, not around it: Hydra prints a traceback of whatever leaves the function.
     """
@@ -20,6 +20,9 @@ def explained() -> Iterator[None]:
         yield
     except UsageError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what is finished is kept, and the same command goes on from there\n")
+        sys.exit(130)
 
 
 def folder_for(what: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import cast
 
-from openai import APIConnectionError, AsyncOpenAI
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from configs.errors import UsageError
@@ -86,6 +86,11 @@ class OpenAIEngine:
             raise UsageError(
                 f"no answer from eval.endpoint.url={self.endpoint.url} ({error}): start it, for one of our models with "
                 "python -m serve, or correct the URL; where it is only slow, raise eval.endpoint.timeout_seconds"
+            ) from error
+        except (APIStatusError, ValueError) as error:
+            raise UsageError(
+                f"eval.endpoint.url={self.endpoint.url} gives no completion: {error}; check the URL, "
+                f"eval.endpoint.model={self.endpoint.model} and eval.endpoint.key_variable"
             ) from error
         if answer.usage is None:
             raise UsageError(f"eval.endpoint.url={self.endpoint.url} does not say how many tokens it wrote (`usage`)")
