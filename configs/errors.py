@@ -1,5 +1,6 @@
 """Errors that the user of a command can mend. A command ends with their message alone; a traceback would bury it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,9 +34,9 @@ def folder_for(what: str, folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        reason = "" if os.access(folder, os.W_OK | os.X_OK) else "no permission"
     except OSError as error:
-        raise UsageError(f"{what}: cannot write to the folder {folder}: {error.strerror}; choose another") from error
+        reason = str(error.strerror)
+    if reason:
+        raise UsageError(f"{what}: cannot write to the folder {folder}: {reason}; choose another")
     return folder

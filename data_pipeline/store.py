@@ -143,8 +143,8 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
             records.append(kind.model_validate_json(line))
         except ValidationError as error:
             raise UsageError(
-                f"{path}, line {number} is no {kind.__name__}: {error.errors()[0]['msg']}. It is damaged, or of another "
-                f"version; move {path.parent} away and run the stage again"
+                f"{path}, line {number} is no {kind.__name__}: {error.errors()[0]['msg']}. It is damaged or of "
+                f"another version; move {path.parent} away and run the stage again"
             ) from error
     return records
 

@@ -24,7 +24,12 @@ def choose_engine(config: Config, *, vllm_installed: bool, gpu: bool) -> Literal
     wanted = config.serve.engine
     if wanted == "auto":
         able = vllm_installed and gpu and config.device != "cpu" and config.model.source != "random"
-        return "vllm" if able else "transformers"
+        wanted = "vllm" if able else "transformers"
+    if wanted == "transformers" and config.serve.tensor_parallel > 1:
+        raise UsageError(
+            f"serve.tensor_parallel={config.serve.tensor_parallel} is for vLLM, and transformers would serve here; "
+            "set 1, or run it where vLLM and GPUs are"
+        )
     if wanted == "vllm" and not vllm_installed:
         raise UsageError(
             "serve.engine=vllm, but vLLM is not installed: pip install -e '.[gpu]', or set "

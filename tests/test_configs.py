@@ -58,6 +58,8 @@ def test_wrong_values_are_named(override: str, named: str, capsys: pytest.Captur
 def test_impossible_combinations_are_refused() -> None:
     with pytest.raises(SystemExit, match="engine=vllm"):
         load("device=cpu", "rl.engine=vllm")
+    with pytest.raises(SystemExit, match=r"sandbox\.gpus"):
+        load("sandbox.timing=true")
     with pytest.raises(SystemExit, match="autotriton"):
         load("reward=autotriton", "+reward.numerics_credit=0.1")
 
