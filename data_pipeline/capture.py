@@ -56,6 +56,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--modules", type=Path, help="a folder of KernelBench style files")
     parser.add_argument("--licence", default="unknown", help="SPDX identifier of the modules")
     chosen = parser.parse_args(arguments)
+    if chosen.modules and not any(chosen.modules.glob("*.py")):
+        parser.error(f"--modules: {chosen.modules} holds no *.py")
     tasks = chain(
         (task for task, _ in propose(chosen.synthetic, chosen.seed)),
         files(SUITE, "suite", "Apache-2.0") if chosen.suite else (),

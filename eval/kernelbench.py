@@ -74,13 +74,14 @@ def agreement(options: argparse.Namespace, console: Console) -> int:
 def check(options: argparse.Namespace, console: Console) -> int:
     """Every candidate on its problem, made small."""
     items = kernelbench.load(str(options.clone), LEVELS)
-    sizes = notes(options.candidates)["small"]
+    chosen = [entry for entry in entries(options.candidates, items) if options.only in entry.name]
+    if not chosen:
+        raise UsageError(f"no candidate in {options.candidates} has --only {options.only} in its name")
+    sizes = notes(options.candidates).get("small", {})
     table, worst = Table("candidate", "upstream's protocol", "sandbox"), 0
     with closing(LocalSandbox()) as sandbox:
-        for entry in entries(options.candidates, items):
-            if options.only not in entry.name:
-                continue
-            item = shrunk(entry.item, sizes[entry.name.partition("_wrong_")[0]])
+        for entry in chosen:
+            item = shrunk(entry.item, sizes.get(entry.name.partition("_wrong_")[0], {}))
             ours = judge(item.task.reference, entry.code, Protocol())
             job = item.task.job(entry.code, policy=entry.policy, targets=(), limits=Limits(), timing=None)
             verdict = sandbox.judge(job)

@@ -76,6 +76,8 @@ def entries(folder: Path, items: Iterable[KernelBenchItem]) -> list[Entry]:
             raise UsageError(f"{path} belongs to no problem; name it level_<l>_problem_<p>_sample_<s>_kernel.py")
         name = f"level_{named[1]}_problem_{named[2]}"
         found[name] = Entry(name=name, item=known[int(named[1]), int(named[2])], code=path.read_text())
+    if not found:
+        raise UsageError(f"{folder} holds no level_<l>_problem_<p>_sample_<s>_kernel.py")
     codes = {name: entry.code for name, entry in found.items()}
     return [
         *found.values(),
