@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from configs.errors import explained
 from configs.main import start, validate
 from configs.schema import Config
 from configs.stages import trained_model
@@ -105,8 +106,9 @@ def main(cfg: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     config = validate(cfg)
     checkpoint(config)
-    config = start(cfg, stage(config))
-    metrics = run(config)
+    with explained():
+        config = start(cfg, stage(config))
+        metrics = run(config)
     show(metrics, Console())
     if not metrics.judged:
         print("Every verdict is Broken: the sandbox does not work on this machine.", file=sys.stderr)

@@ -16,9 +16,10 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from configs.errors import UsageError
 from configs.schema import Config
 from configs.stages import digest
-from configs.stamp import write_json
+from configs.stamp import read_json, write_json
 from data_pipeline.prompt import render_prompt
 from data_pipeline.store import append_record, load_tasks
 from data_pipeline.task import Message, Task
@@ -42,19 +43,19 @@ def heldout_tasks(folder: Path, limit: int) -> list[Task]:
     """The held-out tasks of `<out>/data`, at most `limit` (0: all), spread evenly over the families.
 
     Raises:
-        FileNotFoundError: the data stage has not finished there.
-        ValueError: there is no held-out task.
+        UsageError: the data stage has not finished there.
+        UsageError: there is no held-out task.
     """
     tasks = load_tasks(folder, "heldout")
     if not tasks:
-        raise ValueError(f"{folder} has no held-out task; set data.heldout_families to families that it holds")
+        raise UsageError(f"{folder} has no held-out task; set data.heldout_families to families that it holds")
     return _round_robin(tasks)[: limit or None]
 
 
 def prepare(folder: Path, origin: dict[str, Any], judging: dict[str, Any]) -> None:
     """Put aside samples made with another `origin`; drop verdicts made with other `judging` settings."""
     path, record = folder / "samples.jsonl", folder / "origin.json"
-    before = json.loads(record.read_text()) if record.exists() else None
+    before = read_json(record) if record.exists() else None
     now = {"generation": origin, "judging": judging | {"protocol": PROTOCOL_VERSION}}
     now = json.loads(json.dumps(now))
     if before and path.exists() and before["generation"] != now["generation"]:
@@ -204,11 +205,11 @@ def weights_digest(folder: Path) -> str:
     """Digest of all weight files of a checkpoint, by content.
 
     Raises:
-        FileNotFoundError: the folder holds no *.safetensors.
+        UsageError: the folder holds no *.safetensors.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no *.safetensors; run the training stage to its end")
+        raise UsageError(f"{folder} holds no *.safetensors; run the training stage to its end")
     return _digest(json.dumps([digest(file) for file in files]))
 
 
@@ -229,7 +230,7 @@ def _sample(task: str, index: int, prompt: list[Message], answer: Completion, co
 
 def _keep_prompts(path: Path, prompts: Iterable[list[Message]]) -> None:
     """Add these to the text of all prompts, by digest."""
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = read_json(path) if path.exists() else {}
     write_json(path, known | {prompt_digest(prompt): prompt for prompt in prompts})
 
 

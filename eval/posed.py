@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from configs.errors import UsageError
 from configs.schema import Config
 from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.probe import Prober, Quality
@@ -64,7 +65,7 @@ def posed(config: Config) -> Posed:
     nothing that its test calls can be posed anew; `recordings.jsonl` beside the evaluations keeps what was found.
 
     Raises:
-        FileNotFoundError, ValueError: as `heldout_tasks`; a clone or a run folder is missing; or nothing is left.
+        UsageError: as `heldout_tasks`; a clone or a run folder is missing; or nothing is left.
     """
     settings = config.eval
     if settings.benchmark == "heldout":
@@ -115,7 +116,7 @@ def _kernelbench(config: Config) -> Posed:
     tasks = [task for task in tasks if task.id not in left_out]
     if not tasks:
         reasons = "; ".join(f"{task}: {reason}" for task, reason in list(left_out.items())[:3])
-        raise ValueError(
+        raise UsageError(
             f"no item of KernelBench can be posed here, for example {reasons}; a GPU (sandbox.gpus=-1) helps"
         )
     if left_out:
@@ -144,7 +145,7 @@ def _tritonbench(config: Config, half: Half) -> Posed:
         else:
             tasks.append(task_of(item, recording))
     if not tasks:
-        raise ValueError(f"no item of TritonBench-{half} is posed: {next(iter(left_out.values()), 'there is none')}")
+        raise UsageError(f"no item of TritonBench-{half} is posed: {next(iter(left_out.values()), 'there is none')}")
     logger.warning("%d of %d items of TritonBench-%s are posed", len(tasks), len(items), half)
     groups, messages = {item.id: f"level{item.level}" for item in items}, {item.id: item.messages() for item in items}
     return Posed(tasks, groups, left_out, items, answers, messages)

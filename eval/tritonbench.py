@@ -27,6 +27,7 @@ from typing import Any
 from pydantic import Field
 from rich.console import Console
 
+from configs.errors import explained, folder_for
 from configs.stamp import stamp, write_json
 from data_pipeline.extract import extract_kernel
 from data_pipeline.store import append_record, read_records
@@ -233,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, help="that a program may take")
     parser.add_argument("--workers", type=int, help="programs at once, on each GPU where there are any")
     asked = parser.parse_args(arguments)
+    folder_for("--out", asked.out)
     console = Console(stderr=True)
     seconds, workers, gpus = host(asked.seconds, asked.workers)
     if asked.what == "beside":
@@ -275,4 +277,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()
