@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._python_dispatch import _disable_current_modes
 
 from sandbox.triton_device import DEVICE
 
@@ -19,6 +20,9 @@ _CUDA = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
 _BASE = 1 << 40
 """Where fake memory begins: aligned as the CUDA allocator aligns."""
+
+_SEQUENCES = (torch.linspace, torch.arange)
+"""Constructors read numbers off them (stochastic depth: a rate for each layer), so fake ones know their values."""
 
 _TENSOR: Any = torch.Tensor  # its descriptors are not in torch's stubs
 _ANSWERS: dict[Any, Any] = {
@@ -42,7 +46,11 @@ class FakeCuda(TorchFunctionMode):
             return args[0]
         arguments = [_redirect(a) for a in args]
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}
-        return func(*arguments, **keywords)
+        result = func(*arguments, **keywords)
+        if func in _SEQUENCES and isinstance(result, FakeTensor):
+            with _disable_current_modes():
+                result.constant = func(*arguments, **keywords)
+        return result
 
 
 _TRUE_DEVICE: Callable[[FakeTensor], torch.device] = vars(FakeTensor)["device"].fget

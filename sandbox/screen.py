@@ -13,8 +13,8 @@ from sandbox.types import Job, Rejected
 MAX_SOURCE_BYTES = 256 << 10
 ALLOWED_IMPORTS = frozenset(
     """
-    __future__ abc collections contextlib copy dataclasses enum functools itertools logging math numbers numpy operator
-    time torch triton typing warnings
+    __future__ abc collections contextlib copy dataclasses einops enum functools itertools logging math numbers numpy
+    operator random time torch triton typing warnings
     """.split()
 )
 """What kernel files import for their own ends; in the tracer's jail none of it is dangerous, its clock least of all."""
