@@ -94,7 +94,7 @@ def _without_thoughts(text: str) -> str | None:
     kept, rest = "", text
     while "</think>" in rest:  # not by an expression: `.*?` after thousands of openers takes minutes
         before, opened, inside = rest.partition("<think>")
-        thought, closed, after = inside.partition("</think>")
+        _, closed, after = inside.partition("</think>")
         if not (opened and closed):
             break
         kept, rest = kept + before, after

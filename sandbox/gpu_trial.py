@@ -8,7 +8,7 @@ from sandbox import plan
 from sandbox.binary import Binary, BinaryCache
 from sandbox.gpu_pool import Gpu, Pair
 from sandbox.kernel_request import KernelRequest, specialised
-from sandbox.kernel_source import KernelError
+from sandbox.kernel_text import KernelError
 from sandbox.trial import EarlyVerdictError, Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
 

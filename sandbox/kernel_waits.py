@@ -37,9 +37,7 @@ def waits(functions: Collection[Function], known: Mapping[str, str]) -> bool:
         functions: kernels, and all kernel functions that they use.
         known: names for Triton's language in the file, as `kernel_source.aliases`.
     """
-    called = {
-        f.name: {_called(node, known) for node in ast.walk(f) if isinstance(node, ast.Call)} for f in functions
-    }
+    called = {f.name: {_called(node, known) for node in ast.walk(f) if isinstance(node, ast.Call)} for f in functions}
     readers = _spread({name for name, inside in called.items() if any(map(_touches, inside))}, called)
     loops = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.While)]
     return any(_waits(loop, readers, known) for loop in loops)
@@ -50,7 +48,7 @@ def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool
         return any(_touches(name) or name in readers for name in (_called(n, known) for n in ast.walk(node)))
 
     sources: dict[str, set[str]] = {}
-    """Name that the loop stores → names that its value comes from."""
+    """Name that the loop stores → expressions that it comes from; expression → names in it."""
     fresh: set[str] = set()
     """Names whose value may come from memory, read inside the loop."""
     for node in ast.walk(loop):
@@ -60,9 +58,12 @@ def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool
             source, stored = node.test, _stored([*node.body, *node.orelse])
         else:
             continue
-        for name in stored if source else ():
-            sources.setdefault(name, set()).update(_loaded(source))
-        fresh |= stored if source and reads(source) else set()
+        if source is not None:
+            place = str(id(source))  # one link a name, not one a pair of names
+            sources[place] = _loaded(source)
+            for name in stored:
+                sources.setdefault(name, set()).add(place)
+            fresh |= stored if reads(source) else set()
     fresh = _spread(fresh, sources)
     ends = [
         node.test

@@ -161,10 +161,10 @@ def structure(value: Any) -> Any:
 
 
 def leaves(value: Any) -> list[torch.Tensor]:
-    """All tensors of an output structure, in order."""
+    """All tensors of an output structure, in order; a dictionary's by name, whoever wrote it in which order."""
     if isinstance(value, torch.Tensor):
         return [value]
-    items = value.values() if isinstance(value, dict) else value
+    items = [value[key] for key in sorted(value, key=str)] if isinstance(value, dict) else value
     return [leaf for item in items for leaf in leaves(item)]
 
 

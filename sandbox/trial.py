@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sandbox import plan, plan_check, wire
 from sandbox.kernel_request import KernelRequest, Modules
-from sandbox.kernel_source import KernelError
+from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
 from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
