@@ -49,9 +49,12 @@ class CpuTrial(Trial):
         ready = self.fairly(described, planned)
         static = self.statistics(described)
         results = []
-        for number, case in enumerate(self.job.cases):
-            compared = self._compared(number, case, described[number], ready[number])
-            results.append(self.result(case, ready[number].plan, compared))
+        try:
+            for number, case in enumerate(self.job.cases):
+                compared = self._compared(number, case, described[number], ready[number])
+                results.append(self.result(case, ready[number].plan, compared))
+        except EarlyVerdictError as stop:
+            raise self.openly(stop, described, ready, planned) from stop
         self._try_variants(tree, described, variants)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
