@@ -219,7 +219,7 @@ class Trial(ABC):
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
             raise self.rejection(stage, f"the process {how} without an answer", outcome.log, cases[0])
         try:
-            reply = wire.loads(outcome.reply)
+            reply = wire.loads_foreign(outcome.reply)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict) or ("fault" in reply and stage == "trace"):  # candidate code runs in trace only
