@@ -6,8 +6,8 @@ and read-modify-write atomics of bytes that no step, kernel or input has set; ra
 random order. One that waits, that is, reads the same again and again, lets others run first, from the lowest index on.
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
-than once (barriers over the grid): such kernels run into the time limit. Nor an update of a single integer by plain load
-and store that is lost only if another program comes in between, in kernels that wait and have looked often before.
+than once (barriers over the grid): such kernels run into the time limit. Nor updates of a single integer, by plain load
+and store in a kernel that waits, that are lost only if another program comes between the last look and the store.
 """
 
 import secrets
