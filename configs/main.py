@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
+from configs.errors import folder_for
 from configs.schema import Config
 from configs.stamp import stamp, write_json
 
@@ -28,10 +29,13 @@ def validate(cfg: DictConfig) -> Config:
 
 
 def start(cfg: DictConfig, stage: str) -> Config:
-    """Validate, then write `<out>/<stage>/config.yaml` and `stamp.json`. Call before any heavy import."""
+    """Validate, then write `<out>/<stage>/config.yaml` and `stamp.json`. Call before any heavy import.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
     config = validate(cfg)
-    folder = config.out_dir / stage
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_for(f"out={config.out}", config.out_dir / stage)
     _write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
     write_json(folder / "stamp.json", stamp())
     return config

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from configs.errors import UsageError
 from configs.schema import ModelConfig
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
     """`auto` is the GPU where torch sees one.
 
     Raises:
-        RuntimeError: `cuda` was asked for and torch sees no GPU.
+        UsageError: `cuda` was asked for and torch sees no GPU.
     """
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device=cuda, but torch sees no GPU: set device=cpu or install a CUDA build of torch")
+        raise UsageError("device=cuda, but torch sees no GPU: set device=cpu or install a CUDA build of torch")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
@@ -74,7 +75,7 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """Tokenizer with chat template, end-of-sequence and padding token.
 
     Raises:
-        OSError: the hub (or the package) does not have it; the message says what to do.
+        UsageError: the hub (or the package) does not have it; the message says what to do.
     """
     from transformers import AutoTokenizer
 
@@ -100,7 +101,7 @@ def load_model(
             under it they stay in the config's dtype. Otherwise the config's dtype, where the device computes in it.
 
     Raises:
-        OSError: weights cannot be reached; the message says what to do.
+        UsageError: weights cannot be reached; the message says what to do.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -125,15 +126,15 @@ def weights_location(model: ModelConfig, checkpoint: Path | None = None) -> str:
     """Folder or hub name of the weights, for engines that load them on their own (vLLM).
 
     Raises:
-        ValueError: the model is `random`, which exists in memory only.
-        FileNotFoundError: `checkpoint` holds no model.
+        UsageError: the model is `random`, which exists in memory only.
+        UsageError: `checkpoint` holds no model.
     """
     if checkpoint is not None:
         if not (checkpoint / "config.json").exists():
-            raise FileNotFoundError(f"{checkpoint} holds no model (no config.json); run the stage that writes it first")
+            raise UsageError(f"{checkpoint} holds no model (no config.json); run the stage that writes it first")
         return str(checkpoint)
     if model.source == "random":
-        raise ValueError(
+        raise UsageError(
             f"model={model.name} has random weights in memory only; use engine=transformers or another model"
         )
     return model.path if model.source == "hub" else str(_cached(model.path, "weights", _write_weights))
@@ -177,7 +178,7 @@ def _from_hub(model: ModelConfig, load: Callable[[], Loaded]) -> Loaded:
     try:
         return load()
     except OSError as error:
-        raise OSError(
+        raise UsageError(
             f"cannot reach model.path={model.path}: download it on a machine with network (hf download {model.path}) "
             f"or set model.path to a local folder. Cause: {str(error).splitlines()[0]}"
         ) from error
@@ -187,11 +188,11 @@ def _gguf(package: str) -> Path:
     """The one GGUF file inside an installed package, found without importing (and so running) the package."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise OSError(f"model.path={package} is not installed: pip install {package.replace('_', '-')}")
+        raise UsageError(f"model.path={package} is not installed: pip install {package.replace('_', '-')}")
     folder = Path(spec.submodule_search_locations[0])
     files = sorted(folder.glob("*.gguf"))
     if len(files) != 1:
-        raise OSError(f"package {package} holds {len(files)} .gguf files in {folder}; exactly one is understood")
+        raise UsageError(f"package {package} holds {len(files)} .gguf files in {folder}; exactly one is understood")
     return files[0]
 
 

@@ -98,6 +98,12 @@ class SandboxConfig(Group):
     compile_seconds: Annotated[float, Field(gt=0)]
     memory_mib: Positive
 
+    @model_validator(mode="after")
+    def _only_gpus_are_timed(self) -> Self:
+        if self.timing and not self.gpus:
+            raise ValueError("sandbox.timing=true times on GPUs that judge; set sandbox.gpus, -1 for all")
+        return self
+
 
 class RewardConfig(Group):
     recipe: Literal["default", "autotriton"]

@@ -10,18 +10,21 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from configs.stamp import write_json
+from configs.errors import UsageError
+from configs.stamp import read_json, write_json
 
 Settings = dict[str, Any]
 """Everything that decides what a stage produces, as JSON: parts of the config and digests of its input files."""
 
 
 MADE_BY = {"sft": "python -m sft", "rl": "python -m rl"}
+BEFORE_WORK = {"settings.json", "config.yaml", "stamp.json"}
+"""What a stage writes before it makes anything: a folder with nothing else is not yet any settings' own."""
 
 
-class OtherSettingsError(RuntimeError):
+class OtherSettingsError(UsageError):
     """The folder holds results made with other settings."""
 
 
@@ -52,8 +55,8 @@ def claim(folder: Path, settings: Settings) -> dict[str, Any] | None:
         OtherSettingsError: it was made with other settings; the message names the first that differs.
     """
     path = folder / "settings.json"
-    if path.exists():
-        made_with = json.loads(path.read_text())
+    if path.exists() and {file.name for file in folder.iterdir()} - BEFORE_WORK:
+        made_with = read_json(path)
         difference = _difference(made_with, json.loads(json.dumps(settings)))
         if difference:
             raise OtherSettingsError(
@@ -62,7 +65,7 @@ def claim(folder: Path, settings: Settings) -> dict[str, Any] | None:
     else:
         write_json(path, settings)
     summary = folder / "summary.json"
-    return json.loads(summary.read_text()) if summary.exists() else None
+    return cast(dict[str, Any], read_json(summary)) if summary.exists() else None
 
 
 def last_checkpoint(folder: Path) -> Path | None:

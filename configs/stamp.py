@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UsageError
+
 PACKAGES = ("torch", "triton", "transformers", "trl", "vllm", "datasets", "peft", "accelerate", "deepspeed", "numpy")
 
 
@@ -34,6 +36,20 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
     temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote.
+
+    Raises:
+        UsageError: the file is missing or damaged; the message names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no {path}; run the stage that writes it, to its end") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged, no JSON ({error}); delete it and run its stage again") from error
 
 
 def _cpu_model() -> str:

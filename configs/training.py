@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from configs.errors import UsageError
 from configs.models import Device, mixed_precision
 from configs.schema import ModelConfig
 from configs.stages import checkpoint_step, keep_steps
@@ -37,7 +38,7 @@ SAMPLED_ELEMENTS = 4096
 """Elements compared of each sampled tensor, evenly spaced."""
 
 
-class TrainingSanityError(RuntimeError):
+class TrainingSanityError(UsageError):
     """Training ran but did not train; the message names the cure."""
 
 
@@ -119,6 +120,17 @@ class GradientGuard(TrainerCallback):
                 f"step {state.global_step}: the gradient is zero; no token may be in the loss (does the chat template "
                 "mark the assistant with {% generation %}?) or all parameters are frozen"
             )
+
+
+class NoLastCheckpoint(TrainerCallback):
+    """Leaves the last step without a checkpoint, which the finished model replaces at once.
+
+    A run that is resumed from a checkpoint of its last step would train one step more than it was asked for.
+    """
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_save = False
 
 
 class MetricsLog(TrainerCallback):

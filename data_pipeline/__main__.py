@@ -8,15 +8,16 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from configs.errors import explained
 from configs.main import start
 from configs.schema import Config
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="config")
+@hydra.main(version_base=None, config_path="pkg://configs", config_name="config")
 def main(cfg: DictConfig) -> None:
     """Validate, then build with a progress bar and print the summary."""
-    config = start(cfg, "data")
-    asyncio.run(_run(config))
+    with explained():
+        asyncio.run(_run(start(cfg, "data")))
 
 
 async def _run(config: Config) -> None:
@@ -33,11 +34,7 @@ async def _run(config: Config) -> None:
     from rich.progress import Task as Bar
     from rich.text import Text
 
-    from configs.stages import OtherSettingsError
-    from data_pipeline.admit import SandboxBrokenError
     from data_pipeline.build import build
-    from data_pipeline.contamination import BenchmarkMissingError
-    from data_pipeline.sources import SourceUnavailableError
     from sandbox.local import LocalSandbox
 
     class Rate(ProgressColumn):
@@ -53,11 +50,8 @@ async def _run(config: Config) -> None:
         def watch(decided: int, known: int) -> None:
             progress.update(bar, completed=decided, total=known)
 
-        try:
-            async with LocalSandbox.from_config(config.sandbox) as sandbox:
-                summary = await build(config, sandbox, watch)
-        except (BenchmarkMissingError, OtherSettingsError, SourceUnavailableError, SandboxBrokenError) as error:
-            sys.exit(str(error))  # these say what to do; a traceback would only bury it
+        async with LocalSandbox.from_config(config.sandbox) as sandbox:
+            summary = await build(config, sandbox, watch)
     print(summary.model_dump_json(indent=2))
 
 
@@ -65,5 +59,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in ("stats", "show", "export", "report"):
         from data_pipeline import look
 
-        sys.exit(look.main(sys.argv[1:]))
+        with explained():
+            sys.exit(look.main(sys.argv[1:]))
     main()

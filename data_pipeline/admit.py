@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 
+from configs.errors import UsageError
 from data_pipeline.ledger import Ledger, Row, State
 from data_pipeline.probe import Probe, Quality
 from data_pipeline.prompt import render_answer
@@ -22,7 +23,7 @@ QUALITY_BATCH = 50
 MAX_REASON = 2000
 
 
-class SandboxBrokenError(RuntimeError):
+class SandboxBrokenError(UsageError):
     """The sandbox gives no verdicts; nothing was recorded for the pairs concerned."""
 
 

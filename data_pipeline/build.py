@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UsageError
 from configs.schema import Config, DataConfig, GitConfig, PackageConfig
 from configs.stages import claim
 from configs.stamp import write_json
@@ -100,8 +101,7 @@ async def build(
         probe: says which tasks are worth posing; None: `data_pipeline.quality` does.
 
     Raises:
-        OtherSettingsError: the folder was made with other settings.
-        ValueError: a held-out family does not exist, or no task was admitted.
+        UsageError: the folder was made with other settings; a family does not exist; or no task was admitted.
         SourceUnavailableError: a package, a repository or a data set cannot be had.
         BenchmarkMissingError: a clone is not where the configuration says.
         SandboxBrokenError: the sandbox gives no verdicts.
@@ -192,13 +192,13 @@ def sources(data: DataConfig, checks: Checks) -> list[Source]:
     """Everything that the config asks for; of two duplicates, the one whose source stands first here stays.
 
     Raises:
-        ValueError: a family is not one that any source makes.
+        UsageError: a family is not one that any source makes.
     """
     made, known = {*SYNTHETIC_FAMILIES}, {*SYNTHETIC_FAMILIES, *FAMILIES}
     keys = (("synthetic_families", data.synthetic_families, made), ("heldout_families", data.heldout_families, known))
     for key, named, families in keys:
         if unknown := sorted(set(named) - families):
-            raise ValueError(f"data.{key}={unknown} do not exist; there are {', '.join(sorted(families))}")
+            raise UsageError(f"data.{key}={unknown} do not exist; there are {', '.join(sorted(families))}")
 
     def asked(one: PackageConfig | GitConfig) -> Checks | None:
         return checks if one.pairing else None
@@ -263,7 +263,7 @@ def _export(config: Config, ledger: Ledger, judged: int, decontaminated: bool, s
     write_card(folder, ledger)
     broken = sum(ledger.count("state", kind="task", state="clean").values())
     if proposed and not splits:
-        raise ValueError(f"no task was admitted: refused {refused}, broken {broken}; see {folder / 'ledger.sqlite'}")
+        raise UsageError(f"no task was admitted: refused {refused}, broken {broken}; see {folder / 'ledger.sqlite'}")
     return Summary(
         harvested_kernels=len(launchers),
         kernels_found=sum(ledger.count("kind", kind="kernel").values()),

@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UsageError
 from configs.stamp import stamp, write_json
 from data_pipeline.sources.inductor import Captured, reasons
 from data_pipeline.synthetic import propose
@@ -41,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 MAX_ERROR = 400
 
 
-class NoGpuError(RuntimeError):
+class NoGpuError(UsageError):
     """There is no GPU to compile for."""
 
 
@@ -55,6 +56,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--modules", type=Path, help="a folder of KernelBench style files")
     parser.add_argument("--licence", default="unknown", help="SPDX identifier of the modules")
     chosen = parser.parse_args(arguments)
+    if chosen.modules and not any(chosen.modules.glob("*.py")):
+        parser.error(f"--modules: {chosen.modules} holds no *.py")
     tasks = chain(
         (task for task, _ in propose(chosen.synthetic, chosen.seed)),
         files(SUITE, "suite", "Apache-2.0") if chosen.suite else (),

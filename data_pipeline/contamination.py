@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from datasketch import MinHashLSH
 
+from configs.errors import UsageError
 from data_pipeline.fingerprint import PERMUTATIONS, Fingerprint, fingerprints, jaccard
 from data_pipeline.operators import Operators, operators
 from sandbox.types import Record
@@ -44,7 +45,7 @@ class Match(Record):
     """Shared share of the most similar functions; 1 for the other two."""
 
 
-class BenchmarkMissingError(ValueError):
+class BenchmarkMissingError(UsageError):
     """A clone is not where the configuration says, or not of the expected form; the message names it."""
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from configs.errors import UsageError, folder_for
 from data_pipeline.card import by_origin
 from data_pipeline.ledger import Ledger
 from data_pipeline.report import write_report
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> int:
     if chosen.command == "export":
         return _export(folder, chosen.to, console)
     if chosen.command == "report":
+        folder_for("report", chosen.to.parent)
+        if chosen.to.is_dir():
+            raise UsageError(f"report: {chosen.to} is a folder; name the JSON file to write in it")
         console.print(write_report(chosen.out, chosen.to), f"→ {chosen.to}")
         return 0
     ledger = Ledger(folder / "ledger.sqlite")
@@ -79,7 +83,7 @@ def _export(folder: Path, to: Path, console: Console) -> int:
             f"[red]{folder} is not finished; run python -m data_pipeline again, it goes on where it was[/red]"
         )
         return 1
-    to.mkdir(parents=True, exist_ok=True)
+    folder_for("export", to)
     for name in FILES:
         shutil.copyfile(folder / name, to / name)
     console.print(f"{', '.join(FILES)} → {to}", highlight=False)

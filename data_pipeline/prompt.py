@@ -1,11 +1,13 @@
 """Task → chat messages, in our own way or in those of KernelBench and TritonBench (`Task.prompt_format`): what they
-show and in which order, not their sentences. Hidden cases, input generators and tolerances never reach the model.
+show and in which order, not their sentences. Hidden cases and input generators never reach the model.
 
 Kept short on purpose: with a 135 M model a long prompt costs more than it tells.
 """
 
 import ast
 
+from data_pipeline.families import BY_OPERATOR
+from data_pipeline.operators import operators
 from data_pipeline.task import Attempt, Message, Task
 from sandbox.types import Case, Passed, Rejected
 
@@ -13,6 +15,8 @@ SYSTEM = "You write GPU kernels in Triton. Answer with one ```python block that 
 NEVER_SHOWN = frozenset({"make_inputs"})
 KERNELBENCH_ROOTS = ("Model", "get_inputs", "get_init_inputs")
 """KernelBench's generators are public and the only place where its shapes are written."""
+EXACT = ("T32", "TS")
+PRODUCTS = BY_OPERATOR["matmul"] | BY_OPERATOR["attention"]
 MAX_REASON_CHARS = 600
 """A reason can quote the candidate's own text; cut, so that a parent cannot crowd out the task."""
 
@@ -35,6 +39,7 @@ def _plain(task: Task) -> list[str]:
     return [
         task.description,
         f"Reference:\n```python\n{shown_reference(task.reference, task.entry_point)}```",
+        *_precision(task),
         f"Cases: {'; '.join(_case_text(case) for case in task.cases)}",
         f"Write `{task.entry_point}` with the same signature in Triton. All arithmetic happens in `@triton.jit` "
         f"kernels; `{task.entry_point}` only allocates outputs and launches.",
@@ -47,9 +52,19 @@ def _kernelbench(task: Task) -> list[str]:
         "Speed up this PyTorch architecture by replacing its operators with custom Triton kernels; fuse operators "
         "where that helps.",
         f"```python\n{shown_reference(task.reference, task.entry_point)}```",
+        *_precision(task),
         f"Name the new architecture `{task.entry_point}`: same constructor arguments, same inputs and outputs. Give "
         "the whole file as real code that compiles and runs, without tests.",
     ]
+
+
+def _precision(task: Task) -> list[str]:
+    """What nobody could know of the check: TF32, the default of `tl.dot`, is refused where PyTorch does without it."""
+    entry_point = "Model" if task.entry_point == "ModelNew" else task.entry_point
+    applied = {name for name, _ in operators(task.reference, entry_point)}
+    if task.tolerance not in EXACT or not applied & PRODUCTS:
+        return []
+    return ['Products of float32 are those of float32: `tl.dot` needs `input_precision="ieee"`.']
 
 
 def _tritonbench(task: Task) -> list[str]:

@@ -3,14 +3,13 @@
 Made from the ledger alone, so a run that is not finished has one too: it says so, and how much is undecided.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from configs.stamp import write_json
+from configs.stamp import read_json, write_json
 from data_pipeline.ledger import Ledger
 
 NEAREST = 200
@@ -23,8 +22,8 @@ def write_report(out: Path, to: Path) -> dict[str, Any]:
     ledger = Ledger(folder / "ledger.sqlite")
     try:
         report = {
-            "stamp": json.loads((folder / "stamp.json").read_text()),
-            "settings": json.loads((folder / "settings.json").read_text())["data"],
+            "stamp": read_json(folder / "stamp.json"),
+            "settings": read_json(folder / "settings.json")["data"],
             "summary": summarise(ledger),
             "kernels_paired": sum(row.kernel().kind == "paired" for row in ledger.rows("admitted", "kernel")),
             "tasks_with_solution": sum(bool(row.code) for row in ledger.rows("admitted", "task")),

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from configs.errors import UsageError
 from data_pipeline.task import Kernel, Solution, Split, Task
 from sandbox.types import Passed, Record
 
@@ -48,7 +49,7 @@ def load_pairs(folder: Path, split: Split | None) -> list[tuple[Task, Solution]]
     """Admitted tasks of one split, or of all, that have a solution, with it; training must ask for `train`.
 
     Raises:
-        FileNotFoundError: the data stage has not finished there.
+        UsageError: the data stage has not finished there.
     """
     pairs = []
     for row in read_rows(folder / "tasks.parquet"):
@@ -101,13 +102,19 @@ def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
     """Rows of one of the files as a stream, with some columns or all.
 
     Raises:
-        FileNotFoundError: the data stage has not finished there.
+        UsageError: the data stage has not finished there.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; run `python -m data_pipeline` with the same `out=` first")
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(SLICE, columns=columns):
-            yield from batch.to_pylist()
+        raise UsageError(f"{path} does not exist; run `python -m data_pipeline` with the same `out=` first")
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(SLICE, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); delete {path.parent / 'summary.json'} and run `python -m data_pipeline` "
+            "with the same settings: it writes the file anew from its ledger"
+        ) from error
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -125,7 +132,7 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
     """All records of a JSON lines file, [] if it does not exist; a torn last line is left out.
 
     Raises:
-        ValueError: a complete line is not a `kind`; the message names file and line.
+        UsageError: a complete line is not a `kind`; the message names file and line.
     """
     if not path.exists():
         return []
@@ -135,9 +142,9 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
         try:
             records.append(kind.model_validate_json(line))
         except ValidationError as error:
-            raise ValueError(
-                f"{path}, line {number} is no {kind.__name__}: {error}. It was written by another version; "
-                f"move {path.parent} away and run the stage again"
+            raise UsageError(
+                f"{path}, line {number} is no {kind.__name__}: {error.errors()[0]['msg']}. It is damaged or of "
+                f"another version; move {path.parent} away and run the stage again"
             ) from error
     return records
 

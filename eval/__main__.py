@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from configs.errors import explained
 from configs.main import start, validate
 from configs.schema import Config
 from configs.stages import trained_model
@@ -70,6 +71,8 @@ def run(config: Config) -> Any:
     async def judge() -> None:
         async with LocalSandbox.from_config(config.sandbox) as sandbox:
             await evaluate.judge_missing(path, tasks, count, sandbox, judging)
+            if config.sandbox.gpus:
+                await evaluate.judge_missing(path, tasks, count, evaluate.Alone(sandbox), judging)
 
     asyncio.run(judge())
     found = read_samples(path)
@@ -103,8 +106,9 @@ def main(cfg: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     config = validate(cfg)
     checkpoint(config)
-    config = start(cfg, stage(config))
-    metrics = run(config)
+    with explained():
+        config = start(cfg, stage(config))
+        metrics = run(config)
     show(metrics, Console())
     if not metrics.judged:
         print("Every verdict is Broken: the sandbox does not work on this machine.", file=sys.stderr)

@@ -12,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 from rich.console import Console
 
+from configs.errors import UsageError, folder_for
 from eval import plots
 from eval.benchmarks.scores import BEST, speedups
 from eval.evaluated import Evaluated, likeness, read_evaluated
@@ -27,7 +28,7 @@ MARKDOWN_ROWS = 60
 def compare(folders: list[Path], out: Path) -> list[str]:
     """Write both reports; returns the sentences on what is alike. Errors as `read_evaluated`."""
     runs = [read_evaluated(folder, f"R{number}") for number, folder in enumerate(folders, 1)]
-    out.mkdir(parents=True, exist_ok=True)
+    folder_for("--out", out)
     write_text(out / "report.html", render(runs))
     write_text(out / "report.md", render_markdown(runs))
     return [sentence for group in by_benchmark(runs).values() for sentence in alike(group)]
@@ -130,7 +131,7 @@ def main() -> None:
     console = Console()
     try:
         sentences = compare(chosen.folders, chosen.out)
-    except (FileNotFoundError, ValueError) as error:
+    except UsageError as error:
         parser.error(str(error))
     for sentence in sentences:
         console.print(sentence, highlight=False)

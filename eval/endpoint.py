@@ -11,9 +11,10 @@ import os
 from collections.abc import Sequence
 from typing import cast
 
-from openai import APIConnectionError, AsyncOpenAI
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
+from configs.errors import UsageError
 from configs.evaluation import EndpointConfig
 from data_pipeline.task import Message
 from eval.generate import Advance, Completion
@@ -23,7 +24,7 @@ class OpenAIEngine:
     """At most `endpoint.concurrency` requests at a time.
 
     Raises:
-        ValueError: the environment variable that should hold the key is not set.
+        UsageError: the environment variable that should hold the key is not set.
     """
 
     def __init__(self, endpoint: EndpointConfig) -> None:
@@ -32,7 +33,7 @@ class OpenAIEngine:
         if endpoint.key_variable:
             self.key = os.environ.get(endpoint.key_variable, "")
         if not self.key:
-            raise ValueError(
+            raise UsageError(
                 f"eval.endpoint.key_variable={endpoint.key_variable}, but that environment variable is not set: "
                 "export it, or set null for an endpoint without a key"
             )
@@ -82,12 +83,17 @@ class OpenAIEngine:
                 seed=seed,
             )
         except APIConnectionError as error:
-            raise ConnectionError(
+            raise UsageError(
                 f"no answer from eval.endpoint.url={self.endpoint.url} ({error}): start it, for one of our models with "
                 "python -m serve, or correct the URL; where it is only slow, raise eval.endpoint.timeout_seconds"
             ) from error
+        except (APIStatusError, ValueError) as error:
+            raise UsageError(
+                f"eval.endpoint.url={self.endpoint.url} gives no completion: {error}; check the URL, "
+                f"eval.endpoint.model={self.endpoint.model} and eval.endpoint.key_variable"
+            ) from error
         if answer.usage is None:
-            raise ValueError(f"eval.endpoint.url={self.endpoint.url} does not say how many tokens it wrote (`usage`)")
+            raise UsageError(f"eval.endpoint.url={self.endpoint.url} does not say how many tokens it wrote (`usage`)")
         choice = answer.choices[0]
         return Completion(
             text=choice.message.content or "",

@@ -16,43 +16,46 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from configs.errors import UsageError
 from configs.schema import Config
 from configs.stages import digest
-from configs.stamp import write_json
+from configs.stamp import read_json, write_json
 from data_pipeline.prompt import render_prompt
 from data_pipeline.store import append_record, load_tasks
 from data_pipeline.task import Message, Task
 from data_pipeline.verify import Judging, verify
-from eval.generate import Completion, Engine
+from eval.generate import Completion, Engine, release
 from eval.samples import Key, Sample, Sampling, read_samples, write_samples
+from sandbox.local import LocalSandbox
+from sandbox.pool import ProcessDiedError
 from sandbox.protocol import Sandbox
-from sandbox.types import PROTOCOL_VERSION, Baseline, Broken, TimingRequest
+from sandbox.types import PROTOCOL_VERSION, Baseline, Broken, Job, Passed, Rejected, TimingRequest
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_BATCHES = {"transformers": 2, "vllm": 64, "openai": 8}
 """Batches of eval.batch_size that are generated between two writes to disk."""
-GPU_SECONDS = 30.0
-"""Of one case of a benchmark."""
+GPU_SECONDS, GPU_ARENA_MIB = 30.0, 32768
+"""Of one case of a benchmark. KernelBench has inputs and outputs of 16 GiB together, before any scratch."""
 
 
 def heldout_tasks(folder: Path, limit: int) -> list[Task]:
     """The held-out tasks of `<out>/data`, at most `limit` (0: all), spread evenly over the families.
 
     Raises:
-        FileNotFoundError: the data stage has not finished there.
-        ValueError: there is no held-out task.
+        UsageError: the data stage has not finished there.
+        UsageError: there is no held-out task.
     """
     tasks = load_tasks(folder, "heldout")
     if not tasks:
-        raise ValueError(f"{folder} has no held-out task; set data.heldout_families to families that it holds")
+        raise UsageError(f"{folder} has no held-out task; set data.heldout_families to families that it holds")
     return _round_robin(tasks)[: limit or None]
 
 
 def prepare(folder: Path, origin: dict[str, Any], judging: dict[str, Any]) -> None:
     """Put aside samples made with another `origin`; drop verdicts made with other `judging` settings."""
     path, record = folder / "samples.jsonl", folder / "origin.json"
-    before = json.loads(record.read_text()) if record.exists() else None
+    before = read_json(record) if record.exists() else None
     now = {"generation": origin, "judging": judging | {"protocol": PROTOCOL_VERSION}}
     now = json.loads(json.dumps(now))
     if before and path.exists() and before["generation"] != now["generation"]:
@@ -116,7 +119,24 @@ def generate_missing(
                     append_record(path, _sample(task, index, prompts[task], answer, config))
             written += len(ids) * len(indices)
             progress.update(bar, completed=written)
+    del model
+    release()
     return total
+
+
+class Alone:
+    """The sandbox for one job at a time, each with all of the GPU's memory: problems that failed beside others."""
+
+    def __init__(self, sandbox: LocalSandbox) -> None:
+        self.sandbox, self.turn = sandbox, asyncio.Lock()
+
+    async def run(self, job: Job) -> Passed | Rejected | Broken:
+        async with self.turn:
+            try:
+                await asyncio.to_thread(self.sandbox.trim)
+            except ProcessDiedError as error:
+                return Broken(reason=str(error)[:1000])
+            return await self.sandbox.run(job)
 
 
 async def judge_missing(path: Path, tasks: Sequence[Task], samples: int, sandbox: Sandbox, judging: Judging) -> int:
@@ -150,7 +170,7 @@ def judging(config: Config) -> Judging:
     asked = Judging.from_config(config.sandbox)
     if config.eval.benchmark == "heldout":
         return asked
-    limits = asked.limits.model_copy(update={"gpu_seconds": GPU_SECONDS})
+    limits = asked.limits.model_copy(update={"gpu_seconds": GPU_SECONDS, "gpu_arena_mib": GPU_ARENA_MIB})
     compiled: tuple[Baseline, ...] = () if config.eval.benchmark.startswith("tritonbench") else ("compile",)
     timing = asked.timing and TimingRequest(baselines=("eager", *compiled))
     return asked.model_copy(update={"limits": limits, "timing": timing})
@@ -185,11 +205,11 @@ def weights_digest(folder: Path) -> str:
     """Digest of all weight files of a checkpoint, by content.
 
     Raises:
-        FileNotFoundError: the folder holds no *.safetensors.
+        UsageError: the folder holds no *.safetensors.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no *.safetensors; run the training stage to its end")
+        raise UsageError(f"{folder} holds no *.safetensors; run the training stage to its end")
     return _digest(json.dumps([digest(file) for file in files]))
 
 
@@ -210,7 +230,7 @@ def _sample(task: str, index: int, prompt: list[Message], answer: Completion, co
 
 def _keep_prompts(path: Path, prompts: Iterable[list[Message]]) -> None:
     """Add these to the text of all prompts, by digest."""
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = read_json(path) if path.exists() else {}
     write_json(path, known | {prompt_digest(prompt): prompt for prompt in prompts})
 
 

@@ -1,6 +1,5 @@
 """Reads folders that `python -m eval` left, and says in what their answers, settings and hosts differ."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from configs.errors import UsageError
+from configs.stamp import read_json
 from eval.benchmarks.scores import Score, by_problem, score
 from eval.change import Change, difference
 from eval.metrics import Metrics
@@ -72,16 +73,17 @@ class Likeness(Record):
             return f"{words} Too few tasks in common to compare scores."
         low, high = 100 * self.change.low, 100 * self.change.high
         noise = "within" if self.change.verdict == "unclear" else "beyond"
-        words += f" pass@1 differs by {100 * self.change.value:+.1f} points"
-        return f"{words} (95 % interval {low:+.1f} to {high:+.1f}, {self.change.tasks} tasks), {noise} sampling noise."
+        words += f" pass@1 differs by {100 * self.change.value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}"
+        words += f", {self.change.tasks} tasks, sign test p = {self.change.sign_test_p:.2g})"
+        return f"{words}, {noise} sampling noise."
 
 
 def read_evaluated(folder: Path, name: str) -> Evaluated:
     """Read one folder.
 
     Raises:
-        FileNotFoundError: it holds no finished evaluation; the message names what is missing.
-        ValueError: nothing in it was judged, or a file is damaged.
+        UsageError: it holds no finished evaluation; the message names what is missing.
+        UsageError: nothing in it was judged, or a file is damaged.
     """
     metrics = Metrics.model_validate(_json(folder / "metrics.json"))
     samples = read_samples(folder / "samples.jsonl")
@@ -89,7 +91,7 @@ def read_evaluated(folder: Path, name: str) -> Evaluated:
     known = {group: Score.model_validate(one) for group, one in found.items()}
     scores = known or _scores(metrics, list(samples.values()))
     if "all" not in scores:
-        raise ValueError(f"{folder} holds no judged answer; run python -m eval there again, to its end")
+        raise UsageError(f"{folder} holds no judged answer; run python -m eval there again, to its end")
     left_out, upstream = folder / "left_out.json", folder / "upstream.json"
     return Evaluated(
         name=name,
@@ -160,7 +162,5 @@ def _of(part: int, whole: int) -> str:
 
 def _json(path: Path) -> Any:
     if not path.exists():
-        raise FileNotFoundError(
-            f"there is no {path}; give the folder of an evaluation that python -m eval has finished"
-        )
-    return json.loads(path.read_text(encoding="utf-8"))
+        raise UsageError(f"there is no {path}; give the folder of an evaluation that python -m eval has finished")
+    return read_json(path)

@@ -8,6 +8,8 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
+from configs.errors import UsageError
+from configs.stamp import read_json
 from data_pipeline.store import load_kernels, load_pairs, load_tasks
 from data_pipeline.task import Kernel, Solution, Task
 from eval.metrics import Metrics
@@ -70,11 +72,11 @@ def read_run(out: Path) -> Run:
     """Read what the stages left in `out`.
 
     Raises:
-        FileNotFoundError: `out` itself does not exist.
-        ValueError: a file that exists is damaged; the message names it.
+        UsageError: `out` itself does not exist.
+        UsageError: a file that exists is damaged; the message names it.
     """
     if not out.is_dir():
-        raise FileNotFoundError(f"{out} does not exist: run a stage first, for example python -m data_pipeline")
+        raise UsageError(f"{out} does not exist: run a stage first, for example python -m data_pipeline")
     metrics = {m: Metrics.model_validate(found) for m in MODELS if (found := _json(out / "eval" / m / "metrics.json"))}
     has_data = (out / "data" / "tasks.parquet").exists()
     pairs = load_pairs(out / "data", None) if has_data else []
@@ -101,10 +103,7 @@ def read_run(out: Path) -> Run:
 def _json(path: Path) -> Any:
     if not path.exists():
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON ({error}); run its stage again") from error
+    return read_json(path)
 
 
 def _jsonl(path: Path) -> list[dict[str, Any]]:
@@ -120,7 +119,7 @@ def _jsonl(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break  # a stage still writing, or killed while it wrote: its last line is not whole yet
-            raise ValueError(f"{path}:{number} is no JSON ({error}); run its stage again") from error
+            raise UsageError(f"{path}:{number} is no JSON ({error}); run its stage again") from error
     return rows
 
 

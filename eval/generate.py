@@ -6,6 +6,7 @@ Differs from `pipeline("text-generation")`: every sample of every prompt is one 
 so that left padding wastes little, the end of a sample is known exactly, and the caller's random state is left alone.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from configs.errors import UsageError
 from configs.models import load_model, load_tokenizer, mixed_precision, resolve_device, weights_location
 from configs.schema import Config
 from data_pipeline.task import Message
@@ -54,8 +56,8 @@ def load_engine(config: Config, checkpoint: Path | None) -> Engine:
     """The engine that `config.eval.engine` names, with the weights of `checkpoint` or, for None, the untouched model.
 
     Raises:
-        ValueError: vLLM cannot load this model, or an endpoint's key is missing; the message says what to set.
-        OSError: weights cannot be reached.
+        UsageError: vLLM cannot load this model, or an endpoint's key is missing; the message says what to set.
+        UsageError: weights cannot be reached.
     """
     if config.eval.engine == "openai":
         from eval.endpoint import OpenAIEngine
@@ -72,7 +74,7 @@ def load_transformers(
     """The engine `transformers`, with a LoRA adapter merged into the weights where one is given.
 
     Raises:
-        OSError: weights cannot be reached.
+        UsageError: weights cannot be reached.
     """
     device = resolve_device(config.device)
     model = load_model(config.model, device, checkpoint)
@@ -200,6 +202,12 @@ class VllmEngine:
         return Completion(text=str(text), truncated=truncated, tokens=len(output.token_ids), seed=seed)
 
 
+def release() -> None:
+    """Give back the GPU memory of engines that nobody holds any more: the sandbox is next on the same GPU."""
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where CUDA was never started
+
+
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: list[Message]) -> list[int]:
     """Token ids of a conversation under the chat template, up to where the answer begins."""
     text = tokenizer.apply_chat_template(
@@ -211,7 +219,7 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: list[Message]) -> 
 def _check_context(prompts: Sequence[list[int]], max_tokens: int, context_tokens: int) -> None:
     longest = max(map(len, prompts), default=0)
     if longest + max_tokens > context_tokens:
-        raise ValueError(
+        raise UsageError(
             f"the longest prompt has {longest} tokens, and with {max_tokens} for the answer it exceeds the model's "
             f"context of {context_tokens}; lower eval.max_completion_tokens"
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data_pipeline.contamination import BenchmarkMissingError
+from configs.errors import UsageError
 from eval.benchmarks.kernelbench import items as kernelbench
 from eval.benchmarks.kernelbench.agreement import LEVELS, Agreement, Entry, entries, notes, spread, told
 from eval.benchmarks.kernelbench.items import KernelBenchItem
@@ -74,13 +74,14 @@ def agreement(options: argparse.Namespace, console: Console) -> int:
 def check(options: argparse.Namespace, console: Console) -> int:
     """Every candidate on its problem, made small."""
     items = kernelbench.load(str(options.clone), LEVELS)
-    sizes = notes(options.candidates)["small"]
+    chosen = [entry for entry in entries(options.candidates, items) if options.only in entry.name]
+    if not chosen:
+        raise UsageError(f"no candidate in {options.candidates} has --only {options.only} in its name")
+    sizes = notes(options.candidates).get("small", {})
     table, worst = Table("candidate", "upstream's protocol", "sandbox"), 0
     with closing(LocalSandbox()) as sandbox:
-        for entry in entries(options.candidates, items):
-            if options.only not in entry.name:
-                continue
-            item = shrunk(entry.item, sizes[entry.name.partition("_wrong_")[0]])
+        for entry in chosen:
+            item = shrunk(entry.item, sizes.get(entry.name.partition("_wrong_")[0], {}))
             ours = judge(item.task.reference, entry.code, Protocol())
             job = item.task.job(entry.code, policy=entry.policy, targets=(), limits=Limits(), timing=None)
             verdict = sandbox.judge(job)
@@ -96,13 +97,13 @@ def shrunk(item: KernelBenchItem, constants: dict[str, str]) -> KernelBenchItem:
     """The problem with other constants.
 
     Raises:
-        ValueError: it has no such constant.
+        UsageError: it has no such constant.
     """
     source = item.task.reference
     for name, value in constants.items():
         source, found = re.subn(rf"^{name}\s*=.*$", f"{name} = {value}", source, count=1, flags=re.MULTILINE)
         if not found:
-            raise ValueError(f"{item.id} has no constant {name}; mend run.json")
+            raise UsageError(f"{item.id} has no constant {name}; mend run.json")
     return item.model_copy(update={"task": item.task.model_copy(update={"reference": source})})
 
 
@@ -118,7 +119,7 @@ def main(line: list[str]) -> int:
     console = Console(stderr=True)
     try:
         return agreement(options, console) if options.command == "agreement" else check(options, console)
-    except (BenchmarkMissingError, ValueError, FileNotFoundError) as error:
+    except UsageError as error:
         console.print(f"[red]{error}[/red]")
         return 2
 

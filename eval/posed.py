@@ -7,9 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from rich.console import Console
+
+from configs.errors import UsageError
 from configs.schema import Config
 from data_pipeline.contamination import BenchmarkMissingError
-from data_pipeline.probe import Prober
+from data_pipeline.probe import Prober, Quality
 from data_pipeline.task import Message, Task
 from eval.benchmarks import suite
 from eval.benchmarks.answers import Answers, golds, read_answers, read_run
@@ -21,6 +24,7 @@ from eval.benchmarks.tritonbench.items import Half, TritonBenchItem
 from eval.benchmarks.tritonbench.task import record, task_of
 from eval.evaluate import heldout_tasks
 from eval.samples import Sample, read_samples, write_samples
+from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
 from sandbox.local import cores
 
@@ -61,7 +65,7 @@ def posed(config: Config) -> Posed:
     nothing that its test calls can be posed anew; `recordings.jsonl` beside the evaluations keeps what was found.
 
     Raises:
-        FileNotFoundError, ValueError: as `heldout_tasks`; a clone or a run folder is missing; or nothing is left.
+        UsageError: as `heldout_tasks`; a clone or a run folder is missing; or nothing is left.
     """
     settings = config.eval
     if settings.benchmark == "heldout":
@@ -108,11 +112,11 @@ def _kernelbench(config: Config) -> Posed:
         left_out = {item.id: UNANSWERED for item in items if item.id not in answered} | left_out
     tasks = [item.task for item in items if item.id not in left_out]
     if not _on_gpu(config):
-        left_out |= _unfit(tasks, config.sandbox.workers)
+        left_out |= _unfit(tasks, config.sandbox.workers or cores())
     tasks = [task for task in tasks if task.id not in left_out]
     if not tasks:
         reasons = "; ".join(f"{task}: {reason}" for task, reason in list(left_out.items())[:3])
-        raise ValueError(
+        raise UsageError(
             f"no item of KernelBench can be posed here, for example {reasons}; a GPU (sandbox.gpus=-1) helps"
         )
     if left_out:
@@ -141,7 +145,7 @@ def _tritonbench(config: Config, half: Half) -> Posed:
         else:
             tasks.append(task_of(item, recording))
     if not tasks:
-        raise ValueError(f"no item of TritonBench-{half} is posed: {next(iter(left_out.values()), 'there is none')}")
+        raise UsageError(f"no item of TritonBench-{half} is posed: {next(iter(left_out.values()), 'there is none')}")
     logger.warning("%d of %d items of TritonBench-%s are posed", len(tasks), len(items), half)
     groups, messages = {item.id: f"level{item.level}" for item in items}, {item.id: item.messages() for item in items}
     return Posed(tasks, groups, left_out, items, answers, messages)
@@ -163,6 +167,16 @@ def _suite(config: Config) -> Posed:
 
 
 def _unfit(tasks: list[Task], workers: int) -> dict[str, str]:
-    with Prober(workers or 1) as probe:
-        found = asyncio.run(probe(tasks))
+    with Prober(workers) as probe, progress(Console(stderr=True)) as bars:
+        bar = bars.add_task("examining references", total=len(tasks))
+
+        async def examine(task: Task) -> Quality:
+            [quality] = await probe([task])
+            bars.advance(bar)
+            return quality
+
+        async def examine_all() -> list[Quality]:
+            return await asyncio.gather(*map(examine, tasks))
+
+        found = asyncio.run(examine_all())
     return {quality.task_id: quality.reason for quality in found if quality.reason is not None}

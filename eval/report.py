@@ -15,6 +15,7 @@ from markupsafe import Markup
 from omegaconf import DictConfig
 from rich.console import Console
 
+from configs.errors import explained
 from configs.main import validate
 from configs.stamp import stamp, write_json
 from eval import plots, story
@@ -174,7 +175,8 @@ def differing_stamps(run: Run) -> list[str]:
 
 @hydra.main(version_base=None, config_path="pkg://configs", config_name="config")
 def main(cfg: DictConfig) -> None:
-    page = write_report(validate(cfg).out_dir)
+    with explained():
+        page = write_report(validate(cfg).out_dir)
     Console().print(f"Report: {page.resolve()}")
 
 

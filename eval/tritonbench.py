@@ -4,7 +4,8 @@
 the model answers that upstream publishes, all or `--limit` of them spread over files and operators, into
 `tritonbench_answers.json`. Outcomes are kept in a `.partial.jsonl` beside it as they come: started again after a kill,
 a run goes on, and tries again only what was our fault. The kept ones count for the same host, versions and commit.
-`beside` runs upstream's own script on the golds of G and adds to `tritonbench_golds.json` how far it agrees.
+`beside` runs upstream's own script on the golds of G and adds to `tritonbench_golds.json` how far it agrees. `speed`
+times the answers that `answers` found right beside their golds, and adds to `tritonbench_answers.json`.
 """
 
 import argparse
@@ -21,20 +22,22 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import Field
 from rich.console import Console
 
+from configs.errors import explained, folder_for
 from configs.stamp import stamp, write_json
 from data_pipeline.extract import extract_kernel
 from data_pipeline.store import append_record, read_records
 from eval.benchmarks.answers import answer_files, read_answers
 from eval.benchmarks.tritonbench import items as tritonbench
-from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_answer
+from eval.benchmarks.tritonbench import speed
+from eval.benchmarks.tritonbench.items import upstream_answer
 from eval.benchmarks.tritonbench.runner import Runner
 from eval.benchmarks.tritonbench.task import Protocol, protocol
-from eval.benchmarks.tritonbench.upstream import GOLD, Compared, Fault, compare, gold_of
+from eval.benchmarks.tritonbench.upstream import GOLD, Compared, Fault, Pair, compare, gold_of
 from eval.benchmarks.tritonbench.upstream_script import accepted
 from eval.metrics import refused_as_hack
 from sandbox.bench.report import progress
@@ -51,17 +54,6 @@ class Row(Record):
     """One line of the file that a run resumes from."""
 
     outcome: Compared | Fault = Field(discriminator="kind")
-
-
-class Pair(NamedTuple):
-    """One answer to one item."""
-
-    item: TritonBenchItem
-    answer: str
-    text: str
-    """As upstream takes it."""
-    code: str | Rejected
-    """As we do."""
 
 
 def host(seconds: float | None = None, workers: int | None = None) -> tuple[float, int, tuple[str, ...]]:
@@ -234,7 +226,7 @@ def _key(outcome: Compared | Fault) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.tritonbench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("golds", "answers", "beside"))
+    parser.add_argument("what", choices=("golds", "answers", "beside", "speed"))
     parser.add_argument("root", type=Path, help="a clone of TritonBench")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the result file")
     parser.add_argument("--limit", type=int, default=0, help="answers, or golds, at most; 0: all")
@@ -242,11 +234,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, help="that a program may take")
     parser.add_argument("--workers", type=int, help="programs at once, on each GPU where there are any")
     asked = parser.parse_args(arguments)
+    folder_for("--out", asked.out)
     console = Console(stderr=True)
     seconds, workers, gpus = host(asked.seconds, asked.workers)
     if asked.what == "beside":
         kept = accepted(asked.root, tritonbench.load(asked.root, "G"), workers, BESIDE_SECONDS)
         console.print_json(data=beside(asked.out / "tritonbench_golds.json", kept))
+        return
+    if asked.what == "speed":
+        if not gpus:
+            parser.error("speed needs a GPU: the interpreter's time is no speed")
+        with Runner(seconds, 1, gpus[:1]) as runner:
+            path = asked.out / "tritonbench_answers.json"
+            found = speed.add(path, asked.root, published, runner, speed.host_peaks(), console)
+        console.print_json(data=found)
         return
     marks = {**stamp(), "protocol": PROTOCOL_VERSION, "tier": "gpu" if gpus else "interpreter"}
     settings = {"seconds": seconds, "limit": asked.limit, "seed": asked.seed}
@@ -276,4 +277,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from pydantic import Field
 from rich.console import Console
 
+from configs.errors import UsageError
 from configs.stamp import stamp, write_json
 from data_pipeline.contamination import BenchmarkMissingError
 from data_pipeline.extract import extract_kernel
@@ -29,10 +30,10 @@ from eval.benchmarks.kernelbench.upstream import BASELINES, Protocol, UpstreamVe
 from eval.benchmarks.tritonbench import items as tritonbench
 from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_answer
 from eval.benchmarks.tritonbench.runner import Runner
-from eval.benchmarks.tritonbench.upstream import Compared
+from eval.benchmarks.tritonbench.upstream import Compared, Pair
 from eval.posed import HALVES, UNANSWERED
 from eval.samples import Sample, read_samples
-from eval.tritonbench import Pair, host, run
+from eval.tritonbench import host, run
 from sandbox.bench.report import progress
 from sandbox.types import Broken, Record, Rejected
 
@@ -53,13 +54,11 @@ def evaluate(folder: Path, console: Console) -> Figures:
 
     Raises:
         BenchmarkMissingError: the clone is gone, or the evaluation is of no benchmark that has a protocol of its own.
-        FileNotFoundError: this is no folder of a finished evaluation.
+        UsageError: this is no folder of a finished evaluation.
     """
     for name in ("config.yaml", "samples.jsonl", "left_out.json"):
         if not (folder / name).exists():
-            raise FileNotFoundError(
-                f"there is no {folder / name}; give the folder of a benchmark's finished evaluation"
-            )
+            raise UsageError(f"there is no {folder / name}; give the folder of a benchmark's finished evaluation")
     settings = OmegaConf.load(folder / "config.yaml").eval
     first = {
         sample.task_id: sample for sample in sorted(read_samples(folder / "samples.jsonl").values(), key=_last_first)
@@ -175,7 +174,7 @@ def main(line: list[str]) -> int:
     console = Console(stderr=True)
     try:
         console.print_json(data=evaluate(parser.parse_args(line).folder, console))
-    except (BenchmarkMissingError, FileNotFoundError) as error:
+    except UsageError as error:
         console.print(f"[red]{error}[/red]")
         return 2
     return 0

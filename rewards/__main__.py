@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from configs.errors import explained
 from rewards.audit import audit
 
 
@@ -24,4 +25,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with explained():
+        sys.exit(main(sys.argv[1:]))

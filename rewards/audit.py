@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from configs.errors import UsageError
 from configs.schema import RewardConfig
 from rewards.rollout import read_rollouts, rollout_files
 from rewards.score import score
@@ -28,11 +29,13 @@ def audit(folder: Path) -> Audit:
     """Audit `<out>/rl`, with the reward config of `<out>/rl/config.yaml`.
 
     Raises:
-        FileNotFoundError: the folder holds no rollouts or no config.
+        UsageError: the folder holds no rollouts or no config.
     """
     files = rollout_files(folder)
     if not files:
-        raise FileNotFoundError(f"{folder} holds no rollouts.jsonl; run python -m rl out={folder.parent} first")
+        raise UsageError(f"{folder} holds no rollouts.jsonl; run python -m rl out={folder.parent} first")
+    if not (folder / "config.yaml").exists():
+        raise UsageError(f"{folder} holds no config.yaml, which says how its rollouts were rewarded")
     stored: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     config = RewardConfig.model_validate_json(json.dumps(stored["reward"]))
     counts = {"equal": 0, "different": 0, "unscorable": 0}

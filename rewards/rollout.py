@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from configs.errors import UsageError
 from sandbox.types import Record, Verdict
 
 
@@ -27,11 +30,11 @@ def read_rollouts(path: Path) -> Iterator[Rollout]:
     """Records of one file.
 
     Raises:
-        ValueError: a line is no rollout; the message names file and line.
+        UsageError: a line is no rollout; the message names file and line.
     """
     with path.open() as file:
         for number, line in enumerate(file, start=1):
             try:
                 yield Rollout.model_validate_json(line)
-            except ValueError as error:
-                raise ValueError(f"{path}:{number} is no rollout: {error}") from error
+            except ValidationError as error:
+                raise UsageError(f"{path}:{number} is no rollout: {error.errors()[0]['msg']}") from error

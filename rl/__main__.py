@@ -4,16 +4,16 @@ Starts from `<out>/sft/model` where that exists. Started again, a finished stage
 on from its last checkpoint. Several GPUs: `accelerate launch -m rl …`.
 """
 
-import sys
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
+from configs.errors import UsageError, explained
 from configs.main import start, validate
 from configs.schema import Config
-from configs.stages import OtherSettingsError, claim, digest
+from configs.stages import claim, digest
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -39,8 +39,7 @@ def show(summary: dict[str, Any], console: Console) -> None:
     )
 
 
-@hydra.main(version_base=None, config_path="pkg://configs", config_name="config")
-def main(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> None:
     config = validate(cfg)
     console = Console()
     folder = config.out_dir / "rl"
@@ -48,11 +47,10 @@ def main(cfg: DictConfig) -> None:
         console.print("rl.max_steps=0: the stage is skipped")
         return
     if not (config.out_dir / "data" / "tasks.parquet").exists():
-        sys.exit(f"{config.out_dir / 'data'} holds no tasks; run python -m data_pipeline out={config.out} first")
-    try:
-        summary = claim(folder, settings(config))
-    except OtherSettingsError as error:
-        sys.exit(str(error))
+        raise UsageError(
+            f"{config.out_dir / 'data'} holds no tasks; run python -m data_pipeline out={config.out} first"
+        )
+    summary = claim(folder, settings(config))
     if summary is not None:
         console.print(f"{folder} is finished already")
     else:
@@ -62,6 +60,12 @@ def main(cfg: DictConfig) -> None:
 
         summary = train(config, LocalSandbox.from_config(config.sandbox), console)
     show(summary, console)
+
+
+@hydra.main(version_base=None, config_path="pkg://configs", config_name="config")
+def main(cfg: DictConfig) -> None:
+    with explained():
+        run(cfg)
 
 
 if __name__ == "__main__":

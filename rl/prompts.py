@@ -5,6 +5,7 @@ from typing import NamedTuple
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from configs.errors import UsageError
 from configs.models import chat_tokens
 from data_pipeline.prompt import render_prompt
 from data_pipeline.task import Task
@@ -22,14 +23,14 @@ def build(tasks: list[Task], tokenizer: PreTrainedTokenizerBase, max_tokens: int
     """Prompts of at most `max_tokens` tokens, the opening of the answer included.
 
     Raises:
-        ValueError: fewer than `at_least` fit, so that not one step could be filled.
+        UsageError: fewer than `at_least` fit, so that not one step could be filled.
     """
     prompts = {task.id: render_prompt(task) for task in tasks}
     fitting = {
         task.id: task for task in tasks if len(chat_tokens(tokenizer, prompts[task.id], to_answer=True)) <= max_tokens
     }
     if len(fitting) < at_least:
-        raise ValueError(
+        raise UsageError(
             f"{len(fitting)} of {len(tasks)} training prompts fit into rl.max_prompt_tokens={max_tokens}, "
             f"rl.prompts_per_step={at_least} are needed: raise rl.max_prompt_tokens or lower rl.prompts_per_step"
         )

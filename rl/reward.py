@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar, get_args
 
 from transformers import TrainerState
 
+from configs.errors import UsageError
 from configs.schema import RewardConfig
 from data_pipeline.task import Message, Task
 from data_pipeline.verify import Judging, verify
@@ -33,7 +34,7 @@ from sandbox.types import Broken, Passed, Rejected, Stage
 Result = TypeVar("Result")
 
 
-class SandboxBrokenError(RuntimeError):
+class SandboxBrokenError(UsageError):
     """Not one completion of a step could be judged."""
 
 

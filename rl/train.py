@@ -22,6 +22,7 @@ from rich.syntax import Syntax
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer
 
+from configs.errors import UsageError
 from configs.lm_head import use_cpu_head
 from configs.models import Device, load_model, load_tokenizer, resolve_device, weights_location
 from configs.schema import Config
@@ -29,6 +30,7 @@ from configs.stages import checkpoint_step, finish, keep_steps, last_checkpoint
 from configs.training import (
     GradientGuard,
     MetricsLog,
+    NoLastCheckpoint,
     RichProgress,
     check_trained,
     only_our_progress,
@@ -56,8 +58,7 @@ def train(config: Config, sandbox: AbstractAsyncContextManager[Sandbox], console
     """Run or resume the stage; returns (and writes) its summary.
 
     Raises:
-        FileNotFoundError: the data stage has not run.
-        ValueError: too few prompts fit, or batches do not divide over the processes.
+        UsageError: the data stage has not run; too few prompts fit; or batches do not divide over the processes.
         SandboxBrokenError: the sandbox judged not one completion of a step.
         TrainingSanityError: no step had a gradient, it was not finite, or no parameter changed.
     """
@@ -119,6 +120,7 @@ def build_trainer(
         processing_class=tokenizer,
         callbacks=[
             GradientGuard(every_step=False),
+            NoLastCheckpoint(),
             MetricsLog(folder, checkpoint),
             RichProgress("GRPO", ("reward", "zero_variance_share", "grad_norm", "reward_wait_seconds"), console),
             ShowBest(reward, max(1, config.rl.max_steps // 10), console),
@@ -134,13 +136,13 @@ def arguments(config: Config, device: Device, folder: Path) -> GRPOConfig:
     """TRL's arguments for this config.
 
     Raises:
-        ValueError: the completions of a step do not divide over the processes in micro-batches.
+        UsageError: the completions of a step do not divide over the processes in micro-batches.
     """
     rl = config.rl
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     completions = rl.group_size * rl.prompts_per_step
     if completions % (rl.micro_batch * processes):
-        raise ValueError(
+        raise UsageError(
             f"rl.group_size times rl.prompts_per_step is {completions}, which must be a multiple of "
             f"rl.micro_batch={rl.micro_batch} times {processes} processes"
         )

@@ -33,4 +33,4 @@ stage "evaluate sft" eval eval.model=sft
 stage "grpo" rl
 stage "evaluate grpo" eval eval.model=rl
 stage "report" eval.report
-printf '\nAll stages: %d s. Open the report: %s\n' "$SECONDS" "$PWD/$RUN/report.html"
+printf '\nAll stages: %d s. Open the report: %s\n' "$SECONDS" "$(realpath "$RUN/report.html")"

@@ -61,7 +61,10 @@ def _check(arguments: argparse.Namespace) -> int:
         return 2
     try:
         task = _task(arguments.task, gpus > 0)
-        candidate = arguments.candidate.read_text()
+        candidate = arguments.candidate.read_text(encoding="utf-8-sig")  # editors on Windows mark their files
+    except UnicodeDecodeError as error:
+        console.print(f"[red]{arguments.candidate} is no UTF-8 text: {error.reason} at byte {error.start}[/red]")
+        return 2
     except (OSError, KeyError, ValueError) as error:
         console.print(f"[red]{error.args[0] if isinstance(error, KeyError) else error}[/red]")
         return 2

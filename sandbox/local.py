@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from configs.errors import UsageError
 from configs.schema import SandboxConfig
 from sandbox.binary import BinaryCache
 from sandbox.cpu_trial import CpuTrial
@@ -47,10 +48,10 @@ class LocalSandbox:
             verdicts: whether verdicts are kept there; who measures does not want yesterday's times.
 
         Raises:
-            ValueError: there are fewer GPUs.
+            UsageError: there are fewer GPUs.
         """
         if gpus > gpu_count():
-            raise ValueError(f"gpus={gpus}, but this machine shows {gpu_count()}; use -1 for all, 0 for the CPU")
+            raise UsageError(f"gpus={gpus}, but this machine shows {gpu_count()}; use -1 for all, 0 for the CPU")
         count = workers or cores()
         self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
         self._folder.chmod(0o755)

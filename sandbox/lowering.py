@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import torch
 import triton
 import triton.language as tl
+from triton.compiler.errors import CompilationError
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from sandbox import triton_trace
+from sandbox import triton_errors, triton_trace
 from sandbox.kernel_language import BUILTINS
 from sandbox.kernel_request import KernelRequest
 from sandbox.kernel_source import KernelModule
@@ -183,7 +184,8 @@ def _listed(kind: Any) -> Any:
 
 def _refused(name: str, error: Exception) -> LoweringError:
     text = "".join(traceback.format_exception(error, limit=-8))
-    reason = f"kernel {name}: {type(error).__name__}: {error}"
+    said = triton_errors.describe(error) if isinstance(error, CompilationError) else f"{type(error).__name__}: {error}"
+    reason = f"kernel {name}: {said}"
     return LoweringError(_valid(reason[:MAX_REASON]), _valid(text[-MAX_LOG:]))
 
 

@@ -80,7 +80,9 @@ def bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor],
         if name not in persistent or maker.made_of(view["buffer"]) & bound.keys() or name in reference:
             continue
         origin = maker.origin(view, None)
-        partner = next((other for other, found in free.items() if _matches(origin, found)), None)
+        matching = [other for other, found in free.items() if _matches(origin, found)]
+        equal = [other for other in matching if free[other]["shape"] == origin["shape"]]
+        partner = next(iter(equal + matching), None)
         if partner is not None and not maker.made_of(view["buffer"]) & maker.registered - {view["buffer"]}:
             bind(origin, partner)
         else:
@@ -109,7 +111,7 @@ def _apply(recorder: Recorder, pairs: list[tuple[View, View]]) -> None:
         if _same(view, partner):
             numbers[view["buffer"]] = partner["buffer"]
         else:
-            copies.append({"kind": "copy", "target": view, "source": partner})
+            copies.append({"kind": "copy", "target": view, "source": _shaped(partner, view)})
     replaced = {view["buffer"] for view, _ in pairs}
     recorder.steps = copies + [moved(s, numbers) for s in recorder.steps if not written(s) & replaced]
     recorder.become(numbers)
@@ -163,13 +165,25 @@ class _Maker:
 
 
 def _matches(view: View, partner: View) -> bool:
-    """Same shape, and the same dtype or another floating-point one."""
+    """Same shape but for dimensions of 1, and the same dtype or another floating-point one."""
     floating = all("float" in v["dtype"] for v in (view, partner))
-    return bool(view["shape"] == partner["shape"] and (floating or view["dtype"] == partner["dtype"]))
+    lengths = [[n for n, _ in _dimensions(v)] for v in (view, partner)]
+    return lengths[0] == lengths[1] and (floating or view["dtype"] == partner["dtype"])
 
 
 def _same(view: View, partner: View) -> bool:
-    return all(view[key] == partner[key] for key in ("shape", "strides", "dtype", "offset"))
+    alike = all(view[key] == partner[key] for key in ("dtype", "offset"))
+    return alike and _dimensions(view) == _dimensions(partner)
+
+
+def _dimensions(view: View) -> list[tuple[int, int]]:
+    """Lengths and strides, without dimensions of 1: in a bias, [C] and [C, 1, 1] are the same numbers."""
+    return [(n, stride) for n, stride in zip(view["shape"], view["strides"], strict=True) if n != 1]
+
+
+def _shaped(partner: View, view: View) -> View:
+    strides = iter([stride for _, stride in _dimensions(partner)])
+    return {**partner, "shape": view["shape"], "strides": [1 if n == 1 else next(strides) for n in view["shape"]]}
 
 
 def _whole(view: View, recorder: Recorder) -> bool:

@@ -65,6 +65,8 @@ def to_float64(value: Any) -> Any:
     return value
 
 
+PART = 1 << 26
+"""Elements that are compared at once: an output can be a tenth of a GPU's memory, and this takes a dozen copies."""
 QUANTISED_SLACK = 1e-3
 """Share of the elements of an 8-bit float output that may be one code off: ties that round otherwise."""
 
@@ -89,23 +91,46 @@ def compare(
         return Comparison(rel_l2=0.0, limit_share=math.inf if wrong else 0.0, reason=reason)
     if candidate.element_size() == 1:
         return _quantised(candidate, truth.to(candidate.dtype), eager)
-    y, r, e = candidate.double().flatten(), truth.double().flatten(), eager.double().flatten()
-    finite = r.isfinite() & e.isfinite()
+    sides = [side.flatten() for side in (candidate, truth, eager, *([] if users is None else [users]))]
+    parts = [[side[at : at + PART] for side in sides] for at in range(0, truth.numel(), PART)]
+    if len(parts) == 1:
+        figures = _figures(sides, tolerance)
+    else:
+        squares, count = torch.stack([_squares(*_finite(r, e)) for _, r, e, *_ in parts]).sum(0)
+        each = torch.stack([_figures(part, tolerance, (squares / count.clamp_min(1)).sqrt()) for part in parts])
+        figures = torch.cat([each[:, :5].sum(0), each[:, 5:].amax(0)])
+    found = figures.tolist()  # one wait for the device, not seven
+    return _verdict([*found[:2], *map(math.sqrt, found[2:5]), *found[5:]], tolerance)
+
+
+def _finite(truth: torch.Tensor, eager: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The truth in float64, 0 where either is not finite, and where both are."""
+    finite = truth.isfinite() & eager.isfinite()
+    return torch.where(finite, truth.double(), 0), finite
+
+
+def _squares(truth: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+    return torch.stack([truth.square().sum(), finite.sum().double()])
+
+
+def _figures(part: list[torch.Tensor], tolerance: Tolerance, rms: torch.Tensor | None = None) -> torch.Tensor:
+    """Elements that are not finite and should be, special values that are others, the squared norms of truth, error
+    and honest error, and the largest error and honest error as shares of their limits. `rms` of None is the part's own.
+    """
+    y, e, *users = (side.double() for side in (part[0], *part[2:]))
+    r, finite = _finite(part[1], part[2])
     bad = (finite & ~y.isfinite()).sum()
     special = (~finite & ~((y == e) | (y.isnan() & e.isnan()))).sum()
-    zero = torch.zeros((), dtype=torch.float64, device=r.device)
-    y, r, e = (torch.where(finite, x, zero) for x in (y, r, e))
-    scale = r.abs().amax().clamp_min(1.0)  # squares of large float64 numbers are infinite, and then so is every limit
-    y, r, e = y / scale, r / scale, e / scale
-    rms = (r.square().sum() / finite.sum().clamp_min(1)).sqrt()
+    y, e = (torch.where(finite, x, 0) for x in (y, e))
+    square = r.square().sum()
+    rms = (square / finite.sum().clamp_min(1)).sqrt() if rms is None else rms
     bound = tolerance.atol_rms * rms + tolerance.rtol * r.abs() + torch.finfo(torch.float32).tiny
     error, honest = (y - r).abs(), (e - r).abs()
-    if users is not None:
-        theirs = (users.double().flatten() / scale - r).abs()
+    for one in users:
+        theirs = (one - r).abs()
         honest = torch.where(finite & theirs.isfinite(), torch.maximum(honest, theirs), honest)
-    figures = [bad, special, r.norm(), error.norm(), honest.norm(), (error / bound).max(), (honest / bound).max()]
-    found = torch.stack([figure.double() for figure in figures]).tolist()  # one wait for the device, not seven
-    return _verdict(found, tolerance)
+    norms = [square, error.square().sum(), honest.square().sum()]
+    return torch.stack([bad.double(), special.double(), *norms, (error / bound).max(), (honest / bound).max()])
 
 
 def _verdict(found: list[float], tolerance: Tolerance) -> Comparison:

@@ -13,7 +13,7 @@ from sandbox.aten_names import HIDDEN_WRITES
 from sandbox.types import Record, Rejected
 
 MAX_STEPS = 1024
-MAX_BUFFERS = 1024
+MAX_BUFFERS = 4096
 MAX_KERNELS = 64
 MAX_RANK = 16
 MAX_VARIANTS = 16

@@ -7,9 +7,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sandbox.kernel_writes import may_write
 from sandbox.plan import MAX_STEPS, encode_number
 from sandbox.record_values import kernel_argument, module_constant, torch_call
-from sandbox.recorded_steps import moved, read, useful, written
+from sandbox.recorded_steps import moved, read, useful, views_in, written
 from sandbox.triton_trace import RecordedLaunch, globals_of
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -44,6 +45,7 @@ _FILLS: dict[str, Any] = {
 }
 _COPIES = frozenset(["aten::clone", "aten::_to_copy", "aten::contiguous", "aten::_reshape_copy", "aten::view_copy"])
 _QUESTIONS = frozenset(["prim::device", "aten::is_pinned", "aten::sym_size", "aten::sym_stride", "aten::sym_numel"])
+_OTHER_MEMORY = frozenset(["aten::resize_", "aten::resize_as_", "aten::set_"])
 MAX_CONSTANT = 4096
 MAX_FIRST_STEPS = 16
 Step = dict[str, Any]
@@ -109,7 +111,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
         }
-        self._add({"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments})
+        step = {"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments}
+        if self.parameters & read(step):
+            stored_to = [arguments.get(name) for name in may_write(launch.function.src)]
+            for number in self.parameters & {view["buffer"] for view in views_in(stored_to)}:
+                step = self._own_copy(number, step)
+        self._add(step)
 
     def plan(self, output: dict[str, Any], ttir: bool) -> dict[str, Any]:
         """Everything recorded, kernels renumbered by first use."""
@@ -144,7 +151,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         name = func._schema.name
         if name == "aten::lift_fresh":
             self._constant(result, args[0])
-        elif name in _ALLOCATIONS or name in _QUESTIONS or func.is_view:
+        elif name in _ALLOCATIONS or name in _QUESTIONS or _is_view(func):
             pass
         elif name in _FILLS and not isinstance(_FILLS[name](args), torch.Tensor):
             fill = {"kind": "fill", "target": self.view(result), "value": _number(_FILLS[name](args))}
@@ -224,6 +231,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         view = {"buffer": number, "dtype": str(data.dtype).removeprefix("torch."), "offset": 0}
         shape = {"shape": [data.numel()], "strides": [1]}
         self._initialise(target, {"kind": "constant", "target": {**view, **shape}, "values": values})
+
+
+def _is_view(func: Any) -> bool:
+    """Nothing but shape and strides are new, be it of the same tensor (`unsqueeze_`)."""
+    return func.is_view or (torch.Tag.inplace_view in func.tags and func._schema.name not in _OTHER_MEMORY)
 
 
 def _number(value: Any) -> Any:

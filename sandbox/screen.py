@@ -42,8 +42,8 @@ def parse(source: str) -> ast.Module:
 
 
 def screen(job: Job) -> Rejected | ast.Module:
-    """Size, syntax, imports, entry point, at least one kernel unless torch is allowed too, kernel bodies within the
-    language.
+    """Size, syntax, imports, entry point; at least one kernel unless torch is allowed too, and one within the language
+    where there are any: which are launched, and so have to be, is not known yet.
     """
     try:
         tree = parse(job.candidate)
@@ -52,14 +52,24 @@ def screen(job: Job) -> Rejected | ast.Module:
         kernels = kernel_source.jit_functions(tree)
         if not kernels and job.policy == "triton_only":
             raise ValueError("there is no @triton.jit function; the work must be done in a Triton kernel")
-        known, names = kernel_source.aliases(tree), set(kernel_source.functions(tree))
-        for kernel in kernels:
-            kernel_source.check(kernel, names, None, known)
+        _check_kernels(tree, kernels)
     except ValueError as error:
         return Rejected(stage="screen", reason=str(error)[:500])
     except RecursionError:
         return Rejected(stage="screen", reason="the source is nested too deeply")
     return tree
+
+
+def _check_kernels(tree: ast.Module, kernels: list[ast.FunctionDef]) -> None:
+    known, names = kernel_source.aliases(tree), set(kernel_source.functions(tree))
+    errors = []
+    for kernel in kernels:
+        try:
+            kernel_source.check(kernel, names, None, known)
+        except kernel_source.KernelError as error:
+            errors.append(error)
+    if errors and len(errors) == len(kernels):
+        raise errors[0]
 
 
 def _check_imports(tree: ast.Module) -> None:

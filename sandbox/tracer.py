@@ -21,8 +21,9 @@ from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
 )
+from triton.compiler.errors import CompilationError
 
-from sandbox import triton_trace, warm_candidate
+from sandbox import triton_errors, triton_trace, warm_candidate
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.model_weights import bind_parameters, mend_modules
 from sandbox.recorder import Recorder
@@ -155,6 +156,8 @@ def _describe(error: BaseException) -> dict[str, str]:
             "the host code reads tensor data (.item(), bool(), nonzero, a data-dependent shape); a candidate must "
             "decide by shapes and dtypes alone"
         )
+    elif isinstance(error, CompilationError):
+        reason = triton_errors.describe(error)
     else:
         reason = f"{type(error).__name__}: {_text(error)}"
     try:

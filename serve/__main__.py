@@ -13,6 +13,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from configs.errors import UsageError, explained
 from configs.main import start, validate
 from configs.schema import Config
 from configs.stages import trained_model
@@ -24,7 +25,7 @@ def served_weights(config: Config) -> Path | None:
 
     Raises:
         SystemExit: the training stage has not written them.
-        ValueError: the folder of the checkpoint or of the adapter holds none.
+        UsageError: the folder of the checkpoint or of the adapter holds none.
     """
     if config.serve.adapter:
         adapter_rank(Path(config.serve.adapter))
@@ -34,7 +35,7 @@ def served_weights(config: Config) -> Path | None:
         return trained_model(config.out_dir, config.serve.model)
     folder = Path(config.serve.model)
     if not (folder / "config.json").exists():
-        raise ValueError(f"serve.model={folder} is none of base, sft and rl, and no folder of a checkpoint")
+        raise UsageError(f"serve.model={folder} is none of base, sft and rl, and no folder of a checkpoint")
     return folder
 
 
@@ -63,19 +64,17 @@ def serve_transformers(config: Config, weights: Path | None) -> None:
 def main(cfg: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     config = validate(cfg)
-    try:
+    with explained():
         weights = served_weights(config)
         import torch
 
         installed = find_spec("vllm") is not None
         engine = choose_engine(config, vllm_installed=installed, gpu=torch.cuda.is_available())
-    except ValueError as error:
-        sys.exit(str(error))
-    config = start(cfg, "serve")
-    if engine == "vllm":
-        serve_vllm(config, weights)
-    else:
-        serve_transformers(config, weights)
+        start(cfg, "serve")
+        if engine == "vllm":
+            serve_vllm(config, weights)
+        else:
+            serve_transformers(config, weights)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from configs.errors import UsageError
 from configs.schema import Config
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -18,19 +19,24 @@ def choose_engine(config: Config, *, vllm_installed: bool, gpu: bool) -> Literal
     """What serves: serve.engine, with `auto` resolved.
 
     Raises:
-        ValueError: vLLM was asked for and cannot run here; the message says what to do.
+        UsageError: vLLM was asked for and cannot run here; the message says what to do.
     """
     wanted = config.serve.engine
     if wanted == "auto":
         able = vllm_installed and gpu and config.device != "cpu" and config.model.source != "random"
-        return "vllm" if able else "transformers"
+        wanted = "vllm" if able else "transformers"
+    if wanted == "transformers" and config.serve.tensor_parallel > 1:
+        raise UsageError(
+            f"serve.tensor_parallel={config.serve.tensor_parallel} is for vLLM, and transformers would serve here; "
+            "set 1, or run it where vLLM and GPUs are"
+        )
     if wanted == "vllm" and not vllm_installed:
-        raise ValueError(
+        raise UsageError(
             "serve.engine=vllm, but vLLM is not installed: pip install -e '.[gpu]', or set "
             "serve.engine=transformers (slow; for small models)"
         )
     if wanted == "vllm" and not gpu:
-        raise ValueError(
+        raise UsageError(
             "serve.engine=vllm, but torch sees no GPU: run it on a GPU host, or set "
             "serve.engine=transformers (slow; for small models)"
         )
@@ -41,11 +47,11 @@ def adapter_rank(adapter: Path) -> int:
     """Rank of a LoRA adapter.
 
     Raises:
-        ValueError: the folder holds none.
+        UsageError: the folder holds none.
     """
     path = adapter / "adapter_config.json"
     if not path.exists():
-        raise ValueError(f"serve.adapter={adapter} holds no LoRA adapter (no adapter_config.json)")
+        raise UsageError(f"serve.adapter={adapter} holds no LoRA adapter (no adapter_config.json)")
     return int(json.loads(path.read_text())["r"])
 
 
@@ -79,6 +85,6 @@ def vllm_arguments(config: Config, weights: str, tokenizer: Path) -> list[str]:
         rank = adapter_rank(Path(serve.adapter))
         room = next((allowed for allowed in LORA_RANKS if allowed >= rank), None)
         if room is None:
-            raise ValueError(f"serve.adapter={serve.adapter} has rank {rank}; vLLM takes at most {LORA_RANKS[-1]}")
+            raise UsageError(f"serve.adapter={serve.adapter} has rank {rank}; vLLM takes at most {LORA_RANKS[-1]}")
         arguments += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", f"{name}={serve.adapter}"]
     return arguments

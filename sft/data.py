@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from configs.errors import UsageError
 from configs.models import chat_tokens
 from data_pipeline.prompt import render_answer, render_prompt
 from data_pipeline.task import Message, Solution, Task
@@ -36,13 +37,13 @@ def build(
     """Split the conversations that fit into training and held-out ones.
 
     Raises:
-        ValueError: fewer than two fit.
+        UsageError: fewer than two fit.
     """
     everything = [conversation(task, solution) for task, solution in pairs]
     fitting = [messages for messages in everything if len(chat_tokens(tokenizer, messages)) <= max_length]
     dropped = len(everything) - len(fitting)
     if len(fitting) < 2:
-        raise ValueError(
+        raise UsageError(
             f"{len(fitting)} of {len(everything)} conversations fit into sft.max_length={max_length}; at least 2 must: "
             "raise sft.max_length, or data.synthetic_tasks if there are too few pairs"
         )

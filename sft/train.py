@@ -6,7 +6,6 @@ Differs from TRL's defaults:
 3. LoRA adapters are merged before saving, so that every later stage loads one kind of model.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ from configs.lm_head import use_cpu_head
 from configs.models import Device, load_model, load_tokenizer, resolve_device
 from configs.schema import Config, LoraConfig
 from configs.stages import checkpoint_step, finish, last_checkpoint
-from configs.stamp import write_json
+from configs.stamp import read_json, write_json
 from configs.training import (
     GradientGuard,
     MetricsLog,
+    NoLastCheckpoint,
     RichProgress,
     TrainingSanityError,
     check_trained,
@@ -44,8 +44,7 @@ def train(config: Config, console: Console) -> dict[str, Any]:
     """Run or resume the stage; returns (and writes) its summary.
 
     Raises:
-        FileNotFoundError: the data stage has not run.
-        ValueError: too few conversations fit into `sft.max_length`.
+        UsageError: the data stage has not run; too few conversations fit into `sft.max_length`.
         TrainingSanityError: the optimiser did nothing, diverged, or the held-out loss did not fall.
     """
     started = time.perf_counter()
@@ -70,6 +69,7 @@ def train(config: Config, console: Console) -> dict[str, Any]:
         peft_config=_peft(config.sft.lora),
         callbacks=[
             GradientGuard(every_step=True),
+            NoLastCheckpoint(),
             MetricsLog(folder, checkpoint),
             RichProgress("SFT", ("loss", "grad_norm", "mean_token_accuracy"), console),
         ],
@@ -150,7 +150,7 @@ def _untrained_loss(trainer: SFTTrainer, path: Path) -> float:
         if trainer.is_world_process_zero():
             write_json(path, {"heldout_loss": loss})
         return float(loss)
-    return float(json.loads(path.read_text())["heldout_loss"])
+    return float(read_json(path)["heldout_loss"])
 
 
 def _summary(trainer: SFTTrainer, rows: Conversations) -> dict[str, Any]:

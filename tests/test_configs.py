@@ -58,6 +58,8 @@ def test_wrong_values_are_named(override: str, named: str, capsys: pytest.Captur
 def test_impossible_combinations_are_refused() -> None:
     with pytest.raises(SystemExit, match="engine=vllm"):
         load("device=cpu", "rl.engine=vllm")
+    with pytest.raises(SystemExit, match=r"sandbox\.gpus"):
+        load("sandbox.timing=true")
     with pytest.raises(SystemExit, match="autotriton"):
         load("reward=autotriton", "+reward.numerics_credit=0.1")
 
@@ -76,3 +78,14 @@ def test_main_fails_before_heavy_imports(module: str, tmp_path: Path) -> None:
     assert "rl.group_size" in answer.stderr
     imported = {line.split("|")[-1].strip() for line in answer.stderr.splitlines() if line.startswith("import time:")}
     assert not imported & {"torch", "transformers", "trl", "datasets"}, f"{time.monotonic() - started:.1f} s"
+
+
+@pytest.mark.parametrize("module", ["data_pipeline", "sft", "eval", "eval.report"])
+def test_what_a_user_can_mend_ends_a_command_without_a_traceback(tmp_path: Path, module: str) -> None:
+    out = tmp_path / "out"
+    out.write_text("a file where a folder is expected")
+    asked = [sys.executable, "-m", module, f"out={out}"]
+    answer = subprocess.run(asked, capture_output=True, text=True, timeout=120, cwd=CONFIGS.parent, check=False)
+    assert answer.returncode == 1 and str(out) in answer.stderr
+    assert "Traceback" not in answer.stderr and len(answer.stderr.splitlines()) == 1
+    assert out.is_file() and list(tmp_path.iterdir()) == [out]

@@ -20,7 +20,7 @@ ALLOWED = {
 
 NARROW = {
     "rewards": {"sandbox": {"sandbox.types"}},
-    "sandbox": {"configs": {"configs.schema", "configs.stamp"}},
+    "sandbox": {"configs": {"configs.errors", "configs.schema", "configs.stamp"}},
     "serve": {"eval": {"eval.generate"}},
 }
 """Where only one module of a package may be imported."""

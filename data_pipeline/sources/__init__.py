@@ -8,6 +8,7 @@ where each is from and under which licence, and judges nothing: screening, quali
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from configs.errors import UsageError
 from data_pipeline.task import Kernel, Task
 
 Proposal = tuple[Task, str] | Kernel
@@ -33,5 +34,5 @@ class Source(NamedTuple):
     """The same each time, in the same order: a collection that was interrupted starts over."""
 
 
-class SourceUnavailableError(RuntimeError):
+class SourceUnavailableError(UsageError):
     """A package, a repository or a data set cannot be had; the message says which and what to do."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from configs.errors import UsageError
 from data_pipeline.inductor.rewrite import NotCleanError
 from data_pipeline.inductor.wrapper import clean
 from data_pipeline.task import Provenance, Task
@@ -39,7 +40,7 @@ def inductor(folder: Path) -> Iterator[tuple[Task, str]]:
     """Every captured reference, by file name; with "" for a solution where its code cannot be cleaned.
 
     Raises:
-        ValueError: the folder holds nothing captured.
+        UsageError: the folder holds nothing captured.
     """
     for task, solution, _ in _cleaned(folder):
         yield task, solution
@@ -73,7 +74,7 @@ def candidate(captured: Captured) -> tuple[Task, str]:
 def _cleaned(folder: Path) -> Iterator[tuple[Task, str, str]]:
     files = sorted(folder.glob("*.json"))
     if not files:
-        raise ValueError(f"{folder} holds nothing captured; run python -m data_pipeline.capture {folder} on a GPU host")
+        raise UsageError(f"{folder} holds nothing captured; run python -m data_pipeline.capture {folder} on a GPU host")
     for path in files:
         captured = Captured.model_validate_json(path.read_text())
         try:

@@ -8,6 +8,7 @@ from typing import get_args
 
 from rich.console import Console
 
+from configs.errors import UsageError, folder_for
 from sandbox.bench.corpus import HERE
 from sandbox.bench.report import UnfitHostError
 from sandbox.local import cores, gpu_count
@@ -54,8 +55,9 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.threads = arguments.threads or 2 * (arguments.workers or cores())
     run: Callable[[argparse.Namespace, int], int] = import_module(f"sandbox.bench.{arguments.bench}").run
     try:
+        folder_for("--out", arguments.out)
         return run(arguments, gpus)
-    except UnfitHostError as error:
+    except (UnfitHostError, UsageError) as error:
         console.print(f"[red]{error}[/red]")
         return 2
 
@@ -63,8 +65,14 @@ def main(arguments: argparse.Namespace) -> int:
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
     parser.add_argument("--gpu", action=argparse.BooleanOptionalAction, default=None, help="default: if there is one")
-    parser.add_argument("--workers", type=int, default=0, help="candidates in work at a time; 0: one a core")
-    parser.add_argument("--runs", type=int, default=30, help="timed samples a candidate, where there is a GPU")
+    parser.add_argument("--workers", type=_count, default=0, help="candidates in work at a time; 0: one a core")
+    parser.add_argument("--runs", type=_count, default=30, help="timed samples a candidate, where there is a GPU")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
 
 
 def _corpora(parser: argparse.ArgumentParser) -> None:

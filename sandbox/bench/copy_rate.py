@@ -1,9 +1,9 @@
 """How fast this GPU copies: `python -m sandbox.bench.copy_rate`. Needs a GPU.
 
 Prints one JSON line: `copy_bytes_per_ms`, read and written bytes of a large copy by its median time, and
-`nominal_bytes_per_ms`, what clock and width of the memory promise (which the roofline is made of). The copy is timed
-with events and not as a CUDA graph: there it becomes a node for the copy engine, which is slower than what the
-multiprocessors do. An elementwise kernel copies too; the better of both counts.
+`nominal_bytes_per_ms` and `nominal_flops_per_ms`, what clocks and widths promise (which the roofline is made of). The
+copy is timed with events and not as a CUDA graph: there it becomes a node for the copy engine, which is slower than
+what the multiprocessors do. An elementwise kernel copies too; the better of both counts.
 """
 
 import json
@@ -26,6 +26,7 @@ def measure() -> dict[str, float]:
     return {
         "copy_bytes_per_ms": 2 * NBYTES / min(times),
         "nominal_bytes_per_ms": cuda.machine().bytes_per_ms,
+        "nominal_flops_per_ms": cuda.machine().flops_per_ms,
     }
 
 

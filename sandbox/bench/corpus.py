@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from configs.errors import UsageError
 from sandbox import task_file
 from sandbox.types import Job, Limits, Policy, TimingRequest
 
@@ -87,6 +88,8 @@ def leading_docstring(code: str) -> str:
 def candidates(folder: Path, tier: task_file.Tier = "cpu") -> list[Candidate]:
     """All candidates of a corpus that mean something on `tier`, by name: a GPU runs all of them."""
     found = [read_candidate(path) for path in sorted(folder.glob("*.py"))]
+    if not found:
+        raise UsageError(f"{folder} holds no candidates (*.py)")
     return [candidate for candidate in found if tier == "gpu" or candidate.tier == "cpu"]
 
 

@@ -68,8 +68,8 @@ def _rows(
     sandbox: LocalSandbox, everyone: list[tuple[str, Candidate]], arguments: Namespace, tier: Tier
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     sentinels = [
-        ("passed", corpus.read_candidate(arguments.honest / HONEST_SENTINEL)),
-        ("rejected", corpus.read_candidate(arguments.exploits / WRONG_SENTINEL)),
+        ("passed", corpus.read_candidate(corpus.HONEST / HONEST_SENTINEL)),
+        ("rejected", corpus.read_candidate(corpus.EXPLOITS / WRONG_SENTINEL)),
     ]
     for start in range(0, len(everyone), arguments.batch):
         batch = everyone[start : start + arguments.batch]
@@ -79,7 +79,7 @@ def _rows(
             row = row_of(*known[judged.name], judged.verdict, judged.seconds)
             yield _key(known[judged.name][1]), row
         for expected, sentinel in sentinels:
-            verdict = sandbox.judge(job_of(sentinel, arguments.tasks, tier))
+            verdict = sandbox.judge(job_of(sentinel, corpus.TASKS, tier))
             row = row_of("sentinel", sentinel, verdict, 0.0)
             after = batch[-1][1].path.name
             yield f"{sentinel.path.name} after {after}", row | {"after": after, "right": verdict.kind == expected}

@@ -53,7 +53,7 @@ def _check(tasks: list[SuiteTask], arguments: Namespace) -> int:
     jobs = [(task.name, task.job(task.expert, limits=LIMITS, targets=get_args(Target))) for task in tasks]
     table = Table(title="Reference suite under the interpreter (nothing is timed)", title_justify="left")
     for column in ("operator", "verdict", "cases", "compiled for", "most registers", "spills", "shared bytes"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "operator")
     console, passed = Console(), 0
     with progress(Console(stderr=True)) as bar:
         sandbox = LocalSandbox(workers=arguments.workers)
@@ -227,7 +227,7 @@ def summarise(rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> dict[
 def _print(rows: list[dict[str, Any]], claims: list[dict[str, Any]], summary: dict[str, Any]) -> None:
     table = Table(title="Reference suite: ms, and peak MiB beyond the inputs", title_justify="left")
     for column in ("operator", "case", "ours", *get_args(Baseline), "ratio", "roofline", "of copy", "MiB", "eager MiB"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=column == "operator")
     for row in rows:
         if "ours_ms" not in row:
             table.add_row(row["operator"], row["case"], f"{row['verdict']} {row['reason'][:80]}")

@@ -29,7 +29,7 @@ def show(write: bool) -> int:
         return 0
     table = Table(title="Reference suite", title_justify="left")
     for column in ("operator", "family", "tolerance", "small cases", "large cases", "claims"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "operator")
     for name in references.names():
         small, large = (references.load(name, tier) for tier in ("cpu", "gpu"))
         cases = ", ".join(case.name for case in large.cases)

@@ -97,6 +97,16 @@ def test_kernelbench_shapes_are_shown() -> None:
     assert "class Model" in shown and "N = 32" in shown and "get_inputs" in shown and "other" not in shown
 
 
+def test_float32_products_are_asked_for_where_tf32_fails() -> None:
+    product = "import torch\n\n\ndef op(x):\n    return x @ x.T\n"
+    assert "ieee" in text(render_prompt(task(reference=product, tolerance="TS")))
+    assert "ieee" not in text(render_prompt(task(reference=product, tolerance="TT")))
+    assert "ieee" not in text(render_prompt(task(tolerance="T32")))
+    model = f"{product.replace('def op(x):', 'class Model:').replace('return', 'forward = lambda x:')}"
+    shown = task(reference=model, tolerance="T32", entry_point="ModelNew", prompt_format="kernelbench")
+    assert "ieee" in text(render_prompt(shown))
+
+
 def timing(case: str, candidate_ms: float) -> Timing:
     return Timing(
         case=case, baseline="eager", candidate_ms=candidate_ms, baseline_ms=1.0,

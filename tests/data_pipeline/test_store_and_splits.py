@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from configs.errors import UsageError
 from data_pipeline.splits import split_tasks
 from data_pipeline.store import (
     TASKS,
@@ -62,7 +63,7 @@ def test_a_wrong_whole_line_is_named(tasks: list[Task], tmp_path: Path) -> None:
 
 
 def test_missing_data_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="python -m data_pipeline"):
+    with pytest.raises(UsageError, match="python -m data_pipeline"):
         load_tasks(tmp_path)
 
 

@@ -15,6 +15,7 @@ from make_run import make_run
 from test_formulas import PASSED, timed
 from test_report import Page
 
+from configs.errors import UsageError
 from configs.stamp import write_json
 from eval.benchmarks.kernelbench import items as kernelbench
 from eval.benchmarks.scores import scores
@@ -136,5 +137,5 @@ def test_an_unfinished_evaluation_is_named(tmp_path: Path, items) -> None:
     with pytest.raises(ValueError, match="no judged answer"):
         compare([write(tmp_path / "broken", items, [Broken(reason="ours")] * 6)], tmp_path / "out")
     shutil.rmtree(folder)
-    with pytest.raises(FileNotFoundError, match="metrics"):
+    with pytest.raises(UsageError, match="metrics"):
         compare([folder], tmp_path / "out")

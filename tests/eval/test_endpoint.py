@@ -10,6 +10,7 @@ from make_run import PASSED, make_task
 from openai import OpenAI
 from serving import ROOT, checkpoint, config_of, running_server
 
+from configs.errors import UsageError
 from data_pipeline.store import write_tasks
 from data_pipeline.task import Solution
 from eval.endpoint import OpenAIEngine
@@ -82,9 +83,15 @@ def test_at_temperature_0_an_endpoint_writes_what_the_engine_writes(tmp_path):
     }
 
 
+def test_what_an_endpoint_refuses_is_told(url, tmp_path):
+    other = config_of(tmp_path, f"eval.endpoint.url={url}", "eval.endpoint.model=mistyped").eval.endpoint
+    with pytest.raises(UsageError, match=r"no model 'mistyped' here.*eval\.endpoint\.model=mistyped"):
+        OpenAIEngine(other).generate([CHAT], 1, 4, 1.0, 0)
+
+
 def test_an_endpoint_that_is_not_there_or_wants_a_key(tmp_path, monkeypatch):
     nowhere = config_of(tmp_path, "eval.endpoint.url=http://127.0.0.1:9/v1", "eval.endpoint.retries=0").eval.endpoint
-    with pytest.raises(ConnectionError, match=r"eval\.endpoint\.url"):
+    with pytest.raises(UsageError, match=r"eval\.endpoint\.url"):
         OpenAIEngine(nowhere).generate([CHAT], 1, 4, 1.0, 0)
     monkeypatch.delenv("SOME_KEY", raising=False)
     with pytest.raises(ValueError, match="SOME_KEY"):

@@ -152,6 +152,31 @@ def test_only_missing_and_broken_verdicts_are_judged(tmp_path, engine):
     assert len(path.read_text().splitlines()) == 6, "the file is compacted"
 
 
+def test_what_broke_beside_others_gets_a_gpu_of_its_own(tmp_path, engine):
+    class Tight(ScriptedSandbox):
+        """Has memory for one job, and only after it was asked to tidy up."""
+
+        held = False
+
+        def trim(self) -> None:
+            self.held = False
+
+        async def run(self, job: Job) -> Passed | Rejected | Broken:
+            if self.held:
+                return Broken(reason="CUDA out of memory")
+            self.held = True
+            await asyncio.sleep(0)
+            return await super().run(job)
+
+    config, path = config_of(tmp_path), tmp_path / "samples.jsonl"
+    evaluate.generate_missing(path, TASKS, lambda: engine, config)
+    _answer_with_code(path)
+    sandbox, judging = Tight(*[PASSED] * 6), Judging.from_config(config.sandbox)
+    assert asyncio.run(evaluate.judge_missing(path, TASKS, 2, sandbox, judging)) == 6
+    assert asyncio.run(evaluate.judge_missing(path, TASKS, 2, evaluate.Alone(sandbox), judging)) == 5
+    assert [sample.verdict for sample in read_samples(path).values()] == [PASSED] * 6
+
+
 def test_answers_without_code_never_reach_the_sandbox(tmp_path, engine):
     config, path = config_of(tmp_path), tmp_path / "samples.jsonl"
     evaluate.generate_missing(path, TASKS, lambda: engine, config)

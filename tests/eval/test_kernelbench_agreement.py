@@ -59,6 +59,8 @@ def test_candidates_are_matched_and_wrong_ones_are_made(clone: Path, folder: Pat
     with pytest.raises(ValueError, match=r"'size = 3' must stand exactly once in level_1_problem_2"):
         entries(folder, items)
     (folder / "level_1_problem_7_sample_0_kernel.py").write_text("")
+    with pytest.raises(ValueError, match="nowhere holds no level"):
+        entries(folder / "nowhere", [])
     with pytest.raises(ValueError, match=r"level_1_problem_7_sample_0_kernel\.py belongs to no problem"):
         entries(folder, items)
 

@@ -17,6 +17,7 @@ def test_a_candidate_is_timed_beside_both_baselines(tmp_path: Path) -> None:
     first, again = (judge(small.source(problem), code, Protocol(), tmp_path) for _ in range(2))
     assert isinstance(first, UpstreamVerdict) and first.correct and not first.reason and "landlock" in first.jail, first
     assert isinstance(again, UpstreamVerdict) and again.baselines == first.baselines
+    assert set(again.speedups) == set(BASELINES) and not again.reason, again
     assert set(first.baselines) == set(first.speedups) == set(BASELINES)
     assert first.candidate is not None and first.candidate.samples == Protocol().runs
     assert 0.01 < first.candidate.mean_ms < 10  # 268 MB are moved

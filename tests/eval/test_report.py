@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from make_run import make_run
 
+from configs.errors import UsageError
 from eval import story
 from eval.gather import read_run
 from eval.report import write_report
@@ -122,7 +123,7 @@ def test_empty_run_says_so(tmp_path):
 
 
 def test_missing_run_names_the_cure(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m data_pipeline"):
+    with pytest.raises(UsageError, match="python -m data_pipeline"):
         write_report(tmp_path / "nothing")
 
 

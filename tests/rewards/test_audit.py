@@ -6,6 +6,7 @@ import pytest
 import yaml
 from test_score import PASSED, SHIPPED
 
+from configs.errors import UsageError
 from rewards.__main__ import main
 from rewards.audit import Audit, audit
 from rewards.rollout import Rollout
@@ -61,5 +62,5 @@ def test_torn_record_names_file_and_line(tmp_path: Path) -> None:
 
 def test_wrong_usage_and_missing_run(tmp_path: Path) -> None:
     assert main([]) == main(["outputs/x"]) == 2
-    with pytest.raises(FileNotFoundError, match="python -m rl"):
+    with pytest.raises(UsageError, match="python -m rl"):
         main([f"out={tmp_path}"])

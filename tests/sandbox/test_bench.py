@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -266,3 +267,23 @@ def test_orphans_of_a_folder_are_found(tmp_path: Path) -> None:
         sleeper.kill()
         sleeper.wait()
     assert host.wait_for_end(tmp_path) == []
+
+
+@pytest.mark.parametrize("named", [["--exploits", "nowhere"], ["--out", "file"], ["--workers", "-3"]])
+def test_wrong_arguments_of_a_bench_are_named(tmp_path: Path, named: list[str]) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "sandbox", "bench", "security", "--out", str(tmp_path / "out"), *named]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    answer = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment, check=False
+    )
+    assert answer.returncode == 2 and named[1] in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_a_candidate_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.py").write_bytes("# \u00fc".encode("latin-1"))
+    command = [sys.executable, "-m", "sandbox", "check", str(tmp_path / "latin.py"), "--task", "ak9_softmax"]
+    answer = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2], check=False
+    )
+    assert answer.returncode == 2 and "latin.py" in answer.stderr.replace("\n", "") and "UTF-8" in answer.stderr

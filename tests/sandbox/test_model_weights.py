@@ -83,6 +83,12 @@ EXAMPLES = {
         "self.parts = nn.ParameterList([nn.Parameter(torch.randn(16, 16)) for _ in range(2)])",
         "return x @ self.parts[0] @ self.parts[1]", lambda x: x @ Q @ (Q * 2),
     ),
+    "other dimensions of 1": Example(
+        {"w": W, "bias": B.reshape(1, 8), "scale": W2[:, :1].clone()},
+        "self.w = nn.Parameter(torch.randn(8, 16)); self.bias = nn.Parameter(torch.randn(8)); "
+        "self.gain = nn.Parameter(torch.randn(8).half())",
+        "return F.linear(x, self.w, self.bias) * self.gain.float()", lambda x: right(x) * W2[:, 0].half().float(),
+    ),
     "tied": Example(
         {"a.weight": W, "b.weight": W},
         "self.a = nn.Linear(16, 8, bias=False); self.b = nn.Linear(16, 8, bias=False); self.b.weight = self.a.weight",

@@ -51,6 +51,17 @@ def test_a_sound_plan_passes() -> None:
     assert isinstance(verdict(make()), plan.OutputTree)
 
 
+def test_deep_networks_have_thousands_of_weights_and_not_more() -> None:
+    """DenseNet-201 in KernelBench's level 3: 2,064 buffers."""
+
+    def with_weights(count: int) -> dict[str, Any]:
+        return make(buffers=[*make()["buffers"], *[{"nbytes": 4} for _ in range(count)]])
+
+    assert isinstance(verdict(with_weights(2062)), plan.OutputTree)
+    found = verdict(with_weights(plan.MAX_BUFFERS))
+    assert isinstance(found, Rejected) and "at most 4096 items" in found.reason
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

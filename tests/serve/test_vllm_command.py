@@ -87,6 +87,9 @@ def test_auto_takes_vllm_only_where_it_can_run(tmp_path):
         choose_engine(asked, vllm_installed=False, gpu=True)
     with pytest.raises(ValueError, match="no GPU"):
         choose_engine(asked, vllm_installed=True, gpu=False)
+    spread = config_of(tmp_path, "model=smollm2_135m", "device=auto", "serve.tensor_parallel=8")
+    with pytest.raises(ValueError, match=r"serve\.tensor_parallel=8"):
+        choose_engine(spread, vllm_installed=True, gpu=False)
 
 
 @pytest.mark.parametrize(

