@@ -15,7 +15,10 @@ from sandbox.types import Rejected
 MAX_COMPLETION_CHARS = 400_000
 MAX_FENCES = 200
 """Further fence lines are ignored: no honest answer has as many, and closers are tried in pairs."""
-FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^`]*$")
+MAX_CLOSERS = 8
+"""Fence lines tried as the end of one block: each costs a parse of all before it, and docstrings hold few."""
+FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+.-]*+)[^`]*+$")
+"""Possessive throughout: a hostile line must not cost more than its length."""
 CODE_LANGUAGES = frozenset({"", "python", "python3", "py", "triton", "code"})
 CODE_START = re.compile(r"^(import |from \w|@|def |class |\"\"\"|#)")
 
@@ -88,8 +91,14 @@ def defines(code: str, entry_point: str) -> bool:
 
 def _without_thoughts(text: str) -> str | None:
     """Drop `<think>` sections; None if the text ends inside one. A prompt may have opened the first one already."""
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    text = text.rsplit("</think>", 1)[-1]
+    kept, rest = "", text
+    while "</think>" in rest:  # not by an expression: `.*?` after thousands of openers takes minutes
+        before, opened, inside = rest.partition("<think>")
+        _, closed, after = inside.partition("</think>")
+        if not (opened and closed):
+            break
+        kept, rest = kept + before, after
+    text = (kept + rest).rsplit("</think>", 1)[-1]
     before, opened, _ = text.partition("<think>")
     if opened and not before.strip():
         return None
@@ -123,7 +132,7 @@ def _matching_closer(lines: list[str], start: int, closers: list[tuple[int, int]
     first = closers[0]
     if _parse(_tidy(lines[start + 1 : first[1]])) is not None:
         return first[0]
-    for fence, line in closers[1:]:
+    for fence, line in closers[1:MAX_CLOSERS]:
         if defines(_tidy(lines[start + 1 : line]), entry_point):
             return fence
     return first[0]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sandbox import kernel_source, plan
+from sandbox.kernel_request import check_arguments, functions_of
+from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, EarlyVerdictError, Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
@@ -47,9 +49,12 @@ class CpuTrial(Trial):
         ready = self.fairly(described, planned)
         static = self.statistics(described)
         results = []
-        for number, case in enumerate(self.job.cases):
-            compared = self._compared(number, case, described[number], ready[number])
-            results.append(self.result(case, ready[number].plan, compared))
+        try:
+            for number, case in enumerate(self.job.cases):
+                compared = self._compared(number, case, described[number], ready[number])
+                results.append(self.result(case, ready[number].plan, compared))
+        except EarlyVerdictError as stop:
+            raise self.openly(stop, described, ready, planned) from stop
         self._try_variants(tree, described, variants)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
@@ -82,15 +87,19 @@ class CpuTrial(Trial):
 
     def _kernel_module(self, tree: Any, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
         launched: dict[str, int | None] = {
-            argument.name: None
+            name: None
             for step in candidate_plan.steps if isinstance(step, plan.Launch)
-            for argument in step.arguments.values() if isinstance(argument, plan.Symbol) and argument.kind == "function"
+            for argument in step.arguments.values() for name in functions_of(argument)
         }  # fmt: skip
         launched |= {kernel.name: kernel.line for kernel in candidate_plan.kernels}
         constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
         try:
-            return kernel_source.build(tree, launched, constants)
-        except (kernel_source.KernelError, RecursionError) as error:
+            module = self._modules.build(launched, constants)
+            for step in candidate_plan.steps:
+                if isinstance(step, plan.Launch):
+                    check_arguments(step, candidate_plan.kernels[step.kernel].name, module)
+            return module
+        except (KernelError, RecursionError) as error:
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:

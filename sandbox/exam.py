@@ -48,6 +48,7 @@ class Exam:
         self.drawn, self.where, self.memory = drawn, where, memory
         self.inputs = {b.input: n for n, b in enumerate(buffers) if b.input is not None}
         self.kept = [n for source, n in self.inputs.items() if source not in mutates]
+        self.changing = {n: source for source, n in self.inputs.items() if source in mutates}
         self.expected: list[list[Expected]] = []
         for one in drawn:
             honest, truth = reference.run(one, double=False), reference.run(one, double=True)
@@ -119,6 +120,11 @@ class Exam:
             if view.dtype != dtype or list(view.shape) != shape:
                 got = f"{view.dtype}{list(view.shape)}"
                 return rejected("numerics", f"output {number} is {got}, expected {dtype}{shape}")
+        for buffer, source in self.changing.items():
+            tensor = self.drawn[0].tensors[source]
+            if not any(view.buffer == buffer and _is_whole(view, tensor) for view in views):
+                reason = f"input {source} must be returned as the tensor that it is, not as another view of its memory"
+                return rejected("numerics", reason)
         return self._numbers(views, tolerance)
 
     def check_again(self, views: list[View], tolerance: Tolerance) -> Verdict:
@@ -162,6 +168,13 @@ class Exam:
             "rel_l2": max((r.rel_l2 for r in results), default=0.0),
             "limit_share": max((r.limit_share for r in results), default=0.0),
         }
+
+
+def _is_whole(view: View, tensor: torch.Tensor) -> bool:
+    """Whether a view is laid out as the input whose memory it is."""
+    strides = [s for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]
+    own = [s for s, n in zip(view.strides, view.shape, strict=True) if n > 1]
+    return view.offset == 0 and list(tensor.shape) == view.shape and own == strides
 
 
 def _differ(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> list[bool]:

@@ -8,7 +8,7 @@ from sandbox import plan
 from sandbox.binary import Binary, BinaryCache
 from sandbox.gpu_pool import Gpu, Pair
 from sandbox.kernel_request import KernelRequest, specialised
-from sandbox.kernel_source import KernelError
+from sandbox.kernel_text import KernelError
 from sandbox.trial import EarlyVerdictError, Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
 
@@ -50,25 +50,28 @@ class GpuTrial(Trial):
         self.device = self.gpu.device
         self.target = self._target()
         described = self._described()
-        variants = 1
+        variants, best = 1, 0
 
         def planned(described: Sequence[Any], cases: Sequence[Case]) -> list[Planned]:
             nonlocal variants
-            ready, variants = self._planned(described, cases, 0)
+            ready, variants = self._planned(described, cases, best)
             return ready
 
         ready = self.fairly(described, planned)
         static = self.statistics(described)
         marked = [number for number, case in enumerate(self.job.cases) if case.timed]
         timed = (marked or [self._main_case(described)]) if self.job.timing is not None else []
-        with self.gpu.pair() as pair:
-            results = self._run_all(pair, described, ready)
-            if variants > 1:
-                best = self._tune(pair, described, self._main_case(described), ready, variants)
-                if best:
-                    ready = self.fairly(described, lambda d, cases: self._planned(d, cases, best)[0])
-                    results = self._run_all(pair, described, ready)
-            measured = [self._time(pair, number, described[number], ready[number]) for number in timed]
+        try:
+            with self.gpu.pair() as pair:
+                results = self._run_all(pair, described, ready)
+                if variants > 1:
+                    best = self._tune(pair, described, self._main_case(described), ready, variants)
+                    if best:
+                        ready = self.fairly(described, planned)
+                        results = self._run_all(pair, described, ready)
+                measured = [self._time(pair, number, described[number], ready[number]) for number in timed]
+        except EarlyVerdictError as stop:
+            raise self.openly(stop, described, ready, planned) from stop
         return Passed(
             cases=tuple(results),
             timings=tuple(t for timings, _ in measured for t in timings) if measured else None,

@@ -99,12 +99,13 @@ class _Runner:
                 self._bytes(number, self.written).fill_(1)
         self.synchronises, self.waits = bool(request["synchronises"]), bool(request["waits"])
         self.functions: list[dict[str, Any]] = []
+        known = {name for kernel in plan.kernels for name in kernel.constants}
         for number, kernel in enumerate(plan.kernels):
             folder = scratch / str(number)
             folder.mkdir()
             constants = {
-                name: self._value(argument)
-                for name, argument in kernel.constants.items()
+                name: self._value(kernel.constants[name]) if name in kernel.constants else None
+                for name in known  # another kernel's too, or else the interpreter's own names would take their place
                 if name not in request["aliases"] and name not in request["functions"]
             }
             module = triton_interpreter.interpreted(

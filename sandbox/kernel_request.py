@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sandbox.kernel_source import KernelError, KernelModule, build
+from sandbox.kernel_source import KernelModule, build
+from sandbox.kernel_text import KernelError
 from sandbox.plan import (
     DTYPES,
     MAX_KERNELS,
@@ -26,6 +27,7 @@ from sandbox.plan import (
     Step,
     Symbol,
     View,
+    views_of,
 )
 from sandbox.types import Record
 
@@ -71,11 +73,9 @@ class Modules:
 
     def _request(self, plan: Plan, launch: Launch) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
-        called = {name: None for argument in launch.arguments.values() for name in _functions(argument)}
-        module = self._module({**called, kernel.name: kernel.line}, set(kernel.constants))
-        parameters = module.signatures[kernel.name].parameters
-        if list(launch.arguments) != list(parameters):
-            raise KernelError(f"the launch of kernel {kernel.name!r} does not have the kernel's parameters")
+        called = {name: None for argument in launch.arguments.values() for name in functions_of(argument)}
+        module = self.build({**called, kernel.name: kernel.line}, set(kernel.constants))
+        parameters = check_arguments(launch, kernel.name, module)
         return KernelRequest(
             name=kernel.name,
             module=module,
@@ -90,11 +90,28 @@ class Modules:
             },
         )  # fmt: skip
 
-    def _module(self, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+    def build(self, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+        """`kernel_source.build` of this file."""
         key = (*sorted(launched.items(), key=str), *sorted(constants))
         if key not in self._made:
             self._made[key] = build(self._tree, launched, constants)
         return self._made[key]
+
+
+def check_arguments(launch: Launch, name: str, module: KernelModule) -> dict[str, str]:
+    """The parameters of the kernel `name`, with what their annotations say.
+
+    Raises:
+        KernelError: the launch has others, or a tensor for a compile-time constant: executed as Python, the kernel
+            would have the tensor itself there and not a pointer to it.
+    """
+    parameters = module.signatures[name].parameters
+    if list(launch.arguments) != list(parameters):
+        raise KernelError(f"the launch of kernel {name!r} does not have the kernel's parameters")
+    for parameter, argument in launch.arguments.items():
+        if parameters[parameter] == "constexpr" and views_of(argument):
+            raise KernelError(f"parameter {parameter!r} of kernel {name!r} is a tl.constexpr; no tensor can be one")
+    return parameters
 
 
 def representative(argument: Argument, plan: Plan, constant: bool) -> Argument:
@@ -175,8 +192,8 @@ def _settled(argument: Argument, kind: Any) -> Argument:
     return argument
 
 
-def _functions(argument: Argument) -> list[str]:
+def functions_of(argument: Argument) -> list[str]:
     """Kernel functions that an argument names."""
     if isinstance(argument, Group):
-        return [name for item in argument.items for name in _functions(item)]
+        return [name for item in argument.items for name in functions_of(item)]
     return [argument.name] if isinstance(argument, Symbol) and argument.kind == "function" else []

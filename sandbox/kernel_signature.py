@@ -29,9 +29,9 @@ class Signature(Record):
     noinline: bool = False
 
 
-def signature(function: ast.FunctionDef, tree: ast.Module, known: Mapping[str, str]) -> Signature:
+def signature(function: ast.FunctionDef, given: list[ast.keyword], known: Mapping[str, str]) -> Signature:
     """Args:
-        tree: the candidate file; a function may be decorated, or passed to `triton.jit(…)` elsewhere.
+        given: what `jit_options` says of the function.
         known: names for Triton's language, as `kernel_source.aliases` gives them.
 
     Raises:
@@ -41,10 +41,28 @@ def signature(function: ast.FunctionDef, tree: ast.Module, known: Mapping[str, s
     named = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs]
     parameters = {argument.arg: _annotation(argument.annotation, known) for argument in named if argument}
     options: dict[str, tuple[int | str, ...] | bool] = {}
-    for keyword in _options(function, tree):
+    for keyword in given:
         if keyword.arg not in DROPPED_OPTIONS:
             options |= _option(keyword, function.name)
     return Signature.model_validate({"parameters": parameters, **options})
+
+
+def jit_options(tree: ast.Module) -> dict[str, list[ast.keyword]]:
+    """Function name → keywords of every call of `jit` that makes a kernel of it, as decorator or elsewhere."""
+    found: dict[str, list[ast.keyword]] = {}
+
+    def note(name: str, call: ast.expr) -> None:
+        if isinstance(call, ast.Call) and last_name(call.func) == "jit":
+            found.setdefault(name, []).extend(call.keywords)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                note(node.name, decorator)
+        elif isinstance(node, ast.Call) and len(node.args) == 1 and (name := last_name(node.args[0])):
+            note(name, node)
+            note(name, node.func)
+    return found
 
 
 def path_of(node: ast.AST) -> list[str]:
@@ -59,15 +77,6 @@ def path_of(node: ast.AST) -> list[str]:
 def last_name(node: ast.AST) -> str:
     """`c` of `a.b.c`; empty for anything that is no name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _options(function: ast.FunctionDef, tree: ast.Module) -> list[ast.keyword]:
-    """Keywords of every call of `jit` that makes a kernel of this function."""
-    calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and len(node.args) == 1 and last_name(node.args[0]) == function.name:
-            calls += [node, *([node.func] if isinstance(node.func, ast.Call) else [])]
-    return [keyword for call in calls if last_name(call.func) == "jit" for keyword in call.keywords]
 
 
 def _option(keyword: ast.keyword, name: str) -> dict[str, tuple[int | str, ...] | bool]:

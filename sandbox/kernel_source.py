@@ -7,6 +7,7 @@ candidate does not get in at all.
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 
 from sandbox import kernel_waits
@@ -20,7 +21,8 @@ from sandbox.kernel_language import (
     NODES,
     TRITON_MEMBERS,
 )
-from sandbox.kernel_signature import Signature, last_name, path_of, signature
+from sandbox.kernel_signature import Signature, jit_options, last_name, path_of, signature
+from sandbox.kernel_text import KernelError, written
 from sandbox.types import Record
 
 Function = ast.FunctionDef
@@ -40,10 +42,6 @@ class KernelModule(Record):
     """A kernel has a loop that ends by what it reads from memory: programs may wait for others."""
     signatures: dict[str, Signature]
     """What decorators and annotations say about each function's parameters; the source does not have them."""
-
-
-class KernelError(ValueError):
-    """A kernel says something outside the language; the message names it."""
 
 
 def functions(tree: ast.Module) -> dict[str, Function]:
@@ -108,6 +106,7 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
     for name, line in launched.items():
         if line is not None and name in defined and line != _first_line(defined[name]):
             raise KernelError(f"kernel {name!r} is not the function of that name in the candidate file")
+    times = Counter(node.name for node in ast.walk(tree) if isinstance(node, Function))
     wanted, queue = {}, sorted(launched)
     while queue:
         name = queue.pop()
@@ -115,7 +114,7 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
             continue
         if name not in defined:
             raise KernelError(f"kernel {name!r} is not a function of the candidate file")
-        if sum(isinstance(n, Function) and n.name == name for n in ast.walk(tree)) > 1:
+        if times[name] > 1:
             raise KernelError(f"the file defines {name!r} more than once; give every kernel function a name of its own")
         wanted[name] = defined[name]
         bound = _bound(defined[name])
@@ -129,10 +128,11 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
         used |= check(function, set(wanted), constants, known)
     if used["tl"] != "triton.language":
         raise KernelError("the name `tl` must stand for triton.language")
-    source = "\n\n\n".join(ast.unparse(_clean(wanted[name])) for name in sorted(wanted))
+    source = "\n\n\n".join(written(wanted[name]) for name in sorted(wanted))
     waits = kernel_waits.waits(wanted.values(), known)
+    options = jit_options(tree)
     try:
-        signatures = {name: signature(wanted[name], tree, known) for name in sorted(wanted)}
+        signatures = {name: signature(wanted[name], options.get(name, []), known) for name in sorted(wanted)}
     except ValueError as error:
         raise KernelError(str(error)) from error
     return KernelModule(
@@ -154,11 +154,21 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
         KernelError: it says something outside the language.
     """
     where = f"kernel {function.name}"
-    bound, used = _bound(function), {}
+    used: dict[str, str] = {}
     for default in [*function.args.defaults, *filter(None, function.args.kw_defaults)]:
         if not _is_literal(default, known):
             raise KernelError(f"{where}: default values must be literals")
-    for node in _body_nodes(function):
+        used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
+    return used | _check_nodes(_body_nodes(function), _bound(function), kernels, constants, known, where)
+
+
+def _check_nodes(
+    nodes: Iterator[ast.AST], bound: set[str], kernels: set[str], constants: set[str] | None, known: dict[str, str],
+    where: str,
+) -> dict[str, str]:  # fmt: skip
+    """The Triton aliases that these nodes use, where the names in `bound` are assigned by the kernel itself."""
+    used = {}
+    for node in nodes:
         if type(node).__name__ not in NODES:
             raise KernelError(
                 f"{where}, line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of Triton's language"
@@ -228,19 +238,6 @@ def _check_dotted(parts: list[str], where: str) -> None:
     raise KernelError(
         f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel"
     )
-
-
-def _clean(function: Function) -> Function:
-    """Without decorators and foreign annotations; `tl.constexpr` stays, the interpreter needs it."""
-    clean = ast.parse(ast.unparse(function)).body[0]
-    assert isinstance(clean, Function)
-    clean.decorator_list, clean.returns = [], None
-    for argument in [*clean.args.posonlyargs, *clean.args.args, *clean.args.kwonlyargs]:
-        text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
-        argument.annotation = (
-            ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
-        )
-    return clean
 
 
 def _first_line(function: Function) -> int:

@@ -37,48 +37,59 @@ def waits(functions: Collection[Function], known: Mapping[str, str]) -> bool:
         functions: kernels, and all kernel functions that they use.
         known: names for Triton's language in the file, as `kernel_source.aliases`.
     """
-    readers: set[str] = set()
-    while True:
-        found = {f.name for f in functions if any(_reads(node, readers, known) for node in ast.walk(f))}
-        if found == readers:
-            break
-        readers = found
+    called = {f.name: {_called(node, known) for node in ast.walk(f) if isinstance(node, ast.Call)} for f in functions}
+    readers = _spread({name for name, inside in called.items() if any(map(_touches, inside))}, called)
     loops = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.While)]
     return any(_waits(loop, readers, known) for loop in loops)
 
 
 def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool:
+    def reads(node: ast.AST) -> bool:
+        return any(_touches(name) or name in readers for name in (_called(n, known) for n in ast.walk(node)))
+
+    sources: dict[str, set[str]] = {}
+    """Name that the loop stores → expressions that it comes from; expression → names in it."""
     fresh: set[str] = set()
     """Names whose value may come from memory, read inside the loop."""
-
-    def depends(node: ast.AST) -> bool:
-        return any(
-            _reads(n, readers, known) or (isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in fresh)
-            for n in ast.walk(node)
-        )
-
-    while True:
-        found = set(fresh)
-        for node in ast.walk(loop):
-            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For):
-                source = node.iter if isinstance(node, ast.For) else node.value
-                found |= _stored([node]) if source and depends(source) else set()
-            elif isinstance(node, ast.If | ast.While) and node is not loop and depends(node.test):
-                found |= _stored([*node.body, *node.orelse])
-        if found == fresh:
-            break
-        fresh = found
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For):
+            source, stored = node.iter if isinstance(node, ast.For) else node.value, _stored([node])
+        elif isinstance(node, ast.If | ast.While) and node is not loop:
+            source, stored = node.test, _stored([*node.body, *node.orelse])
+        else:
+            continue
+        if source is not None:
+            place = str(id(source))  # one link a name, not one a pair of names
+            sources[place] = _loaded(source)
+            for name in stored:
+                sources.setdefault(name, set()).add(place)
+            fresh |= stored if reads(source) else set()
+    fresh = _spread(fresh, sources)
     ends = [
         node.test
         for node in ast.walk(loop)
         if isinstance(node, ast.If) and any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(node))
     ]
-    return any(depends(test) for test in (loop.test, *ends))
+    return any(reads(test) or _loaded(test) & fresh for test in (loop.test, *ends))
 
 
-def _reads(node: ast.AST, readers: set[str], known: Mapping[str, str]) -> bool:
-    name = _called(node, known)
-    return name in _LOADS or name.startswith("atomic_") or name in readers
+def _spread(found: set[str], sources: Mapping[str, set[str]]) -> set[str]:
+    """`found`, and every name that has one of them among its sources, directly or not."""
+    users: dict[str, list[str]] = {}
+    for name, inside in sources.items():
+        for source in inside:
+            users.setdefault(source, []).append(name)
+    reached, queue = set(found), list(found)
+    while queue:
+        fresh = [name for name in users.get(queue.pop(), []) if name not in reached]
+        reached.update(fresh)
+        queue += fresh
+    return reached
+
+
+def _touches(name: str) -> bool:
+    """What is called so reads memory."""
+    return name in _LOADS or name.startswith("atomic_")
 
 
 def _called(node: ast.AST, known: Mapping[str, str]) -> str:
@@ -89,6 +100,10 @@ def _called(node: ast.AST, known: Mapping[str, str]) -> str:
         return node.func.attr
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     return known.get(name, name).replace(":", ".").split(".")[-1]
+
+
+def _loaded(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _stored(nodes: Iterable[ast.AST]) -> set[str]:

@@ -6,9 +6,11 @@ and read-modify-write atomics of bytes that no step, kernel or input has set; ra
 random order. One that waits, that is, reads the same again and again, lets others run first, from the lowest index on.
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
-than once (barriers over the grid): such kernels run into the time limit.
+than once (barriers over the grid): such kernels run into the time limit. Nor updates of a single integer, by plain load
+and store in a kernel that waits, that are lost only if another program comes between the last look and the store.
 """
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +27,8 @@ SPINS = 200
 MAX_WAITING = 16
 """Programs that wait at the same time; each takes a dozen or two frames of Python's stack."""
 MAX_SEEN = 4096
+MAX_STALE = 8
+"""Looks at a flag that may come too early."""
 _ATOMIC_METHODS = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
 
 
@@ -46,6 +50,10 @@ class MemoryWatch:
         self.next = self.lowest = self.waiting = self.repeats = 0
         self.body: Body | None = None
         self.seen: dict[tuple[int, int], bytes] = {}
+        self.signals: dict[int, tuple[int, Any]] = {}
+        """Where a flag was stored plainly: in which segment, and what was there before."""
+        self.looks: dict[tuple[int, int], int] = {}
+        """Program and flag → how often it may still see what was there before."""
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
@@ -74,6 +82,7 @@ class MemoryWatch:
         self.races = Races(self.written.size, len(order), synchronises)
         self.waits, self.order, self.started = waits, order, np.zeros(len(order), bool)
         self.next = self.lowest = 0
+        self.signals, self.looks = {}, {}
 
     def turn(self, body: Body) -> None:
         """Run the next program, if any is left; `body` runs the one whose index the builder holds."""
@@ -90,19 +99,26 @@ class MemoryWatch:
         dtype = np.dtype(dtype)
         at = self._within(pointers, mask, dtype.itemsize, "reads")
         self._check_written(at, "reads")
-        if self.atomic or self._is_flag(at, dtype):
+        flag = self._is_flag(at, dtype) and not self.atomic
+        stale = self._stale(int(at[0]), dtype) if flag else None
+        if stale is None and (self.atomic or flag):
             self.races.acquire(at.tolist())
         if self.atomic:
             self.races.update(at, swap=True)
-        elif not self._is_flag(at, dtype):
+        elif not flag:
             self.races.read(at)
         found = self.native.load(pointers, mask, other, dtype)
+        if stale is not None:
+            found = np.where(_lanes(mask, pointers), stale, found)
         self._look(at, found)
         return found
 
     def store(self, pointers: Array, value: Array, mask: Array) -> Any:
         at = self._within(pointers, mask, value.dtype.itemsize, "writes")
         flag = self._is_flag(at, value.dtype)
+        if flag and not self.atomic:
+            old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
+            self.signals[int(at[0])] = (self.races.me.segment, old[_lanes(mask, pointers)][0])
         if self.atomic:
             self.races.update(at, swap=False)
         elif not flag:
@@ -184,6 +200,17 @@ class MemoryWatch:
     def _is_flag(self, at: Array, dtype: Any) -> bool:
         """Programs may order themselves by this plain access: a single integer, where kernels wait."""
         return self.waits and at.size == 1 and dtype.kind in "iu"
+
+    def _stale(self, at: int, dtype: Any) -> Any:
+        """What a flag held before its last plain store, for the first looks of a program that has no other order with
+        that store; else None. Who waits looks again; who counts by plain loads and stores loses an update.
+        """
+        looks = self.looks.setdefault((self.races.me.program, at), 1 + secrets.randbelow(MAX_STALE))
+        segment, old = self.signals.get(at, (0, None))
+        if not looks or old is None or old.dtype != dtype or self.races.knows(segment):
+            return None
+        self.looks[self.races.me.program, at] = looks - 1
+        return old
 
     def _atomically(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Triton 3.9 interprets atomic loads and stores as plain ones."""

@@ -120,7 +120,7 @@ def _figures(part: list[torch.Tensor], tolerance: Tolerance, rms: torch.Tensor |
     y, e, *users = (side.double() for side in (part[0], *part[2:]))
     r, finite = _finite(part[1], part[2])
     bad = (finite & ~y.isfinite()).sum()
-    special = (~finite & (y.nan_to_num(7.0, 8.0, 9.0) != e.nan_to_num(7.0, 8.0, 9.0))).sum()
+    special = (~finite & ~((y == e) | (y.isnan() & e.isnan()))).sum()
     y, e = (torch.where(finite, x, 0) for x in (y, e))
     square = r.square().sum()
     rms = (square / finite.sum().clamp_min(1)).sqrt() if rms is None else rms

@@ -244,7 +244,7 @@ def outputs(tree: Any, depth: int = 0) -> OutputTree:
         parts = [outputs(item, depth + 1) for item in value]
         return OutputTree(structure={kind: [p.structure for p in parts]}, views=[v for p in parts for v in p.views])
     if kind == "dict" and isinstance(value, dict):
-        named = {str(key): outputs(item, depth + 1) for key, item in value.items()}
+        named = {key: outputs(item, depth + 1) for key, item in sorted(value.items())}  # as `reference.leaves`
         views = [v for p in named.values() for v in p.views]
         return OutputTree(structure={"dict": {k: p.structure for k, p in named.items()}}, views=views)
     raise ValueError(f"an output of kind {kind!r} is no tensor")

@@ -60,8 +60,9 @@ def check(
         _check_buffers(plan, input_nbytes, arena_bytes)
         own = {n for n, buffer in enumerate(plan.buffers) if buffer.input is None or buffer.input in mutates}
         for kernel in plan.kernels:
-            for constant in kernel.constants.values():
-                _check_views(plan, views_of(constant))
+            for name, constant in kernel.constants.items():
+                if views_of(constant):
+                    raise ValueError(f"constant {name!r} of kernel {kernel.name} is a tensor; pass it as an argument")
         for step in plan.steps:
             _check_step(plan, step, policy, own)
         _check_views(plan, tree.views)

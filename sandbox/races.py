@@ -97,6 +97,10 @@ class Races:
                 self.updaters = np.zeros(self.writers.size, np.int32)
             self._note(self.updaters, at)
 
+    def knows(self, segment: int) -> bool:
+        """What was done in a segment is over for certain, for the program that runs now."""
+        return self._known(np.array([segment], np.int32))
+
     def acquire(self, at: Iterable[int]) -> None:
         """Whatever was known to those who released these addresses is known now."""
         clock = self.me.clock

@@ -21,6 +21,10 @@ from sandbox.types import Baseline, Case
 COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
 
 
+UNSETTLED = 0.25
+"""Size of the change to weights that are constant, as a share of them; zeros change as if they were as large."""
+
+
 class BrokenReferenceError(Exception):
     """The task's own code does not work: our fault, never the candidate's."""
 
@@ -80,6 +84,8 @@ class Reference:
             if self.is_model and model is None:
                 torch.manual_seed(seed ^ 1)
                 model = self.target(*self.init_arguments()).to(self.device)
+                if draw.distribution != "normal":
+                    _unsettle(model, draw)
         return Drawn(_map(inputs, lambda tensor: tensor.to(self.device)), model)
 
     def init_arguments(self) -> list[Any]:
@@ -161,10 +167,10 @@ def structure(value: Any) -> Any:
 
 
 def leaves(value: Any) -> list[torch.Tensor]:
-    """All tensors of an output structure, in order."""
+    """All tensors of an output structure, in order; a dictionary's by name, whoever wrote it in which order."""
     if isinstance(value, torch.Tensor):
         return [value]
-    items = value.values() if isinstance(value, dict) else value
+    items = [value[key] for key in sorted(value, key=str)] if isinstance(value, dict) else value
     return [leaf for item in items for leaf in leaves(item)]
 
 
@@ -205,6 +211,17 @@ class _Spread(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         return self.draw.normal(*made.shape, dtype=made.dtype) if func in _DRAWN and made.is_floating_point() else made
+
+
+def _unsettle(model: torch.nn.Module, draw: Draw) -> None:
+    """Weights that every fresh model has alike (the ones and zeros of a normalisation) become others, near by: who
+    leaves them out computes something else for every trained model.
+    """
+    for weight in model.parameters():
+        values = weight.detach()
+        if weight.requires_grad and values.is_floating_point() and values.numel() and (values == values.max()).all():
+            noise = UNSETTLED * torch.randn(values.shape, generator=draw.generator, device=draw.device)
+            values.add_((noise * values.abs().clamp_min(UNSETTLED)).to(values.dtype))
 
 
 _DRAWN = (torch.rand, torch.randn, torch.rand_like, torch.randn_like)

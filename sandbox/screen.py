@@ -8,6 +8,7 @@ import ast
 import warnings
 
 from sandbox import kernel_source
+from sandbox.kernel_text import KernelError
 from sandbox.types import Job, Rejected
 
 MAX_SOURCE_BYTES = 256 << 10
@@ -66,7 +67,7 @@ def _check_kernels(tree: ast.Module, kernels: list[ast.FunctionDef]) -> None:
     for kernel in kernels:
         try:
             kernel_source.check(kernel, names, None, known)
-        except kernel_source.KernelError as error:
+        except KernelError as error:
             errors.append(error)
     if errors and len(errors) == len(kernels):
         raise errors[0]

@@ -9,11 +9,11 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sandbox import plan, plan_check, wire
 from sandbox.kernel_request import KernelRequest, Modules
-from sandbox.kernel_source import KernelError
+from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
 from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
@@ -24,6 +24,7 @@ MAX_PLAN_BYTES = 1 << 20
 COMPILE_DEADLINES = 4
 """However many kernels a candidate has, it may compile for so many times the deadline of one."""
 HIDDEN = "fails on a hidden case"
+UNSAID = "fails on a public case, for which it asks for something else once it has seen hidden ones"
 
 
 def poison_by_noise(number: int, cases: int) -> bool:
@@ -36,12 +37,20 @@ def poison_by_noise(number: int, cases: int) -> bool:
 class EarlyVerdictError(Exception):
     """Ends a job early with its verdict."""
 
-    def __init__(self, verdict: Rejected | Broken) -> None:
+    def __init__(self, verdict: Rejected | Broken, case: Case | None = None) -> None:
+        """`case`: the one that the verdict is about, where there is one."""
         super().__init__(verdict.reason)
-        self.verdict = verdict
+        self.verdict, self.case = verdict, case
 
 
-Ready = TypeVar("Ready")
+class HasPlan(Protocol):
+    """A plan that is ready to be run, with whatever an executor needs besides."""
+
+    @property
+    def plan(self) -> plan.Plan: ...
+
+
+Ready = TypeVar("Ready", bound=HasPlan)
 Planner = Callable[[Sequence[Any], Sequence[Case]], list[Ready]]
 
 
@@ -131,6 +140,22 @@ class Trial(ABC):
             planned([described[n] for n in public], tuple(cases[n] for n in public))
             raise EarlyVerdictError(Rejected(stage=stop.verdict.stage, reason=HIDDEN)) from stop
 
+    def openly(
+        self, stop: EarlyVerdictError, described: Sequence[Any], ready: Sequence[Ready], planned: Planner[Ready]
+    ) -> EarlyVerdictError:
+        """A rejection on a public case that was run. It says why only if the plan is the same for a process that has
+        not seen hidden cases: numbers in the reason may be of the candidate's choice.
+        """
+        cases = self.job.cases
+        public = [number for number, case in enumerate(cases) if not case.hidden]
+        number = next((n for n in public if cases[n] is stop.case), None)
+        if number is None or len(public) == len(cases) or not isinstance(stop.verdict, Rejected):
+            return stop
+        again = planned([described[n] for n in public], tuple(cases[n] for n in public))[public.index(number)]
+        if again.plan == ready[number].plan:
+            return stop
+        return EarlyVerdictError(stop.verdict.model_copy(update={"reason": UNSAID, "log": ""}))
+
     def kernels(self, candidate_plan: plan.Plan) -> list[KernelRequest]:
         """What each launch of a checked plan needs compiled, in order."""
         try:
@@ -194,7 +219,7 @@ class Trial(ABC):
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
             raise self.rejection(stage, f"the process {how} without an answer", outcome.log, cases[0])
         try:
-            reply = wire.loads(outcome.reply)
+            reply = wire.loads_foreign(outcome.reply)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict) or ("fault" in reply and stage == "trace"):  # candidate code runs in trace only
@@ -218,4 +243,4 @@ class Trial(ABC):
             return EarlyVerdictError(Rejected(stage=stage, reason=HIDDEN, cases_right=progress))
         if ran or case is not self.job.cases[0]:
             reason = f"case {case.name}: {reason}"
-        return EarlyVerdictError(Rejected(stage=stage, reason=reason, log=log, cases_right=progress))
+        return EarlyVerdictError(Rejected(stage=stage, reason=reason, log=log, cases_right=progress), case)

@@ -26,6 +26,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox import libdevice
 from sandbox.kernel_language import BUILTINS
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, widened
+from sandbox.triton_reductions import mend_reductions
 
 VALUE = "__plain_value"
 """A name that no candidate can give."""
@@ -179,6 +180,7 @@ def mend_numbers() -> None:
     _mend_language()
     _mend_descriptors()
     _mend_libraries()
+    mend_reductions()
 
 
 def _mend_products() -> None:

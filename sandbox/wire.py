@@ -35,6 +35,18 @@ def loads(data: bytes) -> Any:
     return json.loads(data, parse_constant=_finite, parse_float=_finite)
 
 
+def loads_foreign(data: bytes) -> Any:
+    """`loads` of what a candidate may have written: text too is what others can write down, without lone surrogates.
+
+    Raises:
+        ValueError: no JSON, or no valid Unicode in it.
+    """
+    found = loads(data)
+    if b"\\ud" in data.lower():
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):  # "NaN", "Infinity", but "1e999" too

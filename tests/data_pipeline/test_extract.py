@@ -1,6 +1,7 @@
 """Extraction finds the answer wherever a model puts it, and says why when there is none."""
 
 import ast
+import time
 
 import pytest
 
@@ -102,6 +103,25 @@ def test_class_is_an_entry_point() -> None:
 def test_answers_survive_the_round_trip() -> None:
     for code in (KERNEL, DOCSTRING, TORCH_ONLY):
         assert extract_kernel(render_answer(code), "fused_op") == code
+
+
+HOSTILE = {
+    "a fence line that ends wrong": "```" + "a" * 300_000 + "`",
+    "thoughts that never end": "<think>" * 50_000,
+    "a long docstring before many fences": '```\n"""\n```\n' + "a\n" * 150_000 + '"""\n)\n' + "```\n" * 190,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_answers_take_no_time(name: str) -> None:
+    started = time.process_time()
+    assert isinstance(extract_kernel("Here it is.\n" + HOSTILE[name], "fused_op"), Rejected)
+    assert time.process_time() - started < 5
+
+
+def test_text_around_thoughts_is_kept() -> None:
+    answer = "<think>a</think>one<think>b</think>two <think>c"
+    assert extract_kernel(f"```\n{TORCH_ONLY}```\n{answer}", "fused_op") == TORCH_ONLY
 
 
 @pytest.mark.timeout(20)

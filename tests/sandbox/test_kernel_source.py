@@ -2,12 +2,14 @@
 
 import ast
 import importlib
+import time
 from pathlib import Path
 
 import pytest
 
 from sandbox.kernel_language import LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.kernel_source import KernelError, build
+from sandbox.kernel_source import build
+from sandbox.kernel_text import KernelError
 
 HEAD = """
 import triton
@@ -70,6 +72,47 @@ def test_loops_wait_if_memory_ends_them(body: str, expected: bool) -> None:
 def test_programs_order_themselves_by_results_of_atomics_that_are_used(body: str) -> None:
     module = build(ast.parse(HEAD.replace("BODY", body)), {"kernel": None}, set())
     assert module.synchronises == ORDERED[body] and not module.waits
+
+
+def test_what_cannot_be_written_as_checked_is_refused() -> None:
+    formatted = r'tl.static_assert(True, f"{1:\x7btl.core\x7d}")'
+    with pytest.raises(KernelError, match="written out again"):
+        build(ast.parse(HEAD.replace("BODY", formatted)), {"kernel": None}, set())
+
+
+def test_only_annotations_of_triton_are_kept() -> None:
+    parameters = "(x: tl.core.exit(), n: tl.constexpr, *more: tl.core.exit(), **rest: tl.core.exit()) -> tl.core.exit()"
+    module = build(ast.parse(HEAD.replace("(x, n)", parameters).replace("BODY", "pass")), {"kernel": None}, set())
+    assert module.source == "def kernel(x, n: tl.constexpr, *more, **rest):\n    pass\n"
+
+
+@pytest.mark.parametrize("default", ["tl.core.builtins.exec", "tl.exp.__globals__", "other", "-x.y", "[1]"])
+def test_default_values_are_of_the_language(default: str) -> None:
+    with pytest.raises(KernelError):
+        build(ast.parse(HEAD.replace("(x, n)", f"(x, n={default})").replace("BODY", "pass")), {"kernel": None}, set())
+
+
+def test_default_values_may_be_types_and_constants() -> None:
+    source = HEAD.replace("(x, n)", "(x, n=tl.float32, m=(1, -2), k=SIZE)").replace("BODY", "pass")
+    assert "SIZE" in build(ast.parse(source), {"kernel": None}, {"SIZE"}).source
+
+
+LARGE = {
+    "functions": "\n".join(["def kernel():", *(f"    f{n}()" for n in range(2000))])
+    + "".join(f"\n@triton.jit\ndef f{n}():\n    return {n}" for n in range(2000)),
+    "calls": "def kernel():\n    while f0():\n        pass\ndef f2000():\n    return tl.load(0)"
+    + "".join(f"\ndef f{n}():\n    return f{n + 1}()" for n in range(2000)),
+    "names": "\n".join(["def kernel():", "    while True:", *(f"        v{n} = v{n + 1}" for n in range(3000))])
+    + "\n        v3000 = tl.load(0)\n        if v0 > 0:\n            break",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_time_grows_with_the_source_and_no_faster(name: str) -> None:
+    tree, started = ast.parse("import triton\nimport triton.language as tl\n" + LARGE[name]), time.process_time()
+    module = build(tree, {"kernel": None}, set())
+    assert module.waits == (name != "functions")
+    assert time.process_time() - started < 8  # minutes, if every name is looked up in the whole file
 
 
 @pytest.mark.parametrize("name", ["quick", "__getattr__", "core", "exp.__globals__"])

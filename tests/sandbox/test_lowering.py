@@ -14,8 +14,8 @@ from sandbox.bench import corpus
 from sandbox.binary import Binary, BinaryCache
 from sandbox.gpu_trial import GpuTrial, Planned
 from sandbox.kernel_request import KernelRequest, Modules, specialised
-from sandbox.kernel_signature import signature
-from sandbox.kernel_source import KernelError
+from sandbox.kernel_signature import jit_options, signature
+from sandbox.kernel_text import KernelError
 from sandbox.local import LocalSandbox
 from sandbox.pool import run_untrusted
 from sandbox.trial import EarlyVerdictError
@@ -237,7 +237,7 @@ PARAMETERS = {
 def _signature(code: str) -> Any:
     tree = ast.parse(code)
     (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    return signature(function, tree, {"tl": "triton.language"})
+    return signature(function, jit_options(tree).get(function.name, []), {"tl": "triton.language"})
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

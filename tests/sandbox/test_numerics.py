@@ -31,6 +31,14 @@ def test_limits_scale_with_the_output(scale: float) -> None:
     assert "relative L2" in compare(x * (1 + 1e-3), x.double(), x, T32).reason
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("other", [math.nan, math.inf, -math.inf, 0.0, 7.0, 8.0, 9.0])
+def test_special_values_are_their_own(value: float, other: float) -> None:
+    x = torch.tensor([1.0, value])
+    right = str(value) == str(other)
+    assert (compare(torch.tensor([1.0, other]), x.double(), x, T32).reason == "") == right
+
+
 def test_one_wrong_element_is_wrong() -> None:
     x = noise()
     y = x.clone()

@@ -4,7 +4,8 @@ import ast
 
 import pytest
 
-from sandbox.kernel_source import KernelError, build
+from sandbox.kernel_source import build
+from sandbox.kernel_text import KernelError
 from sandbox.screen import screen
 from sandbox.types import TOLERANCES, Job, Rejected
 

@@ -182,7 +182,7 @@ class _Recorder:
         if outcome.report["timed_out"]:
             return {"reason": f"the test takes longer than {SECONDS['cpu']:.0f} s without a GPU"}
         try:
-            found = wire.loads(outcome.reply)
+            found = wire.loads_foreign(outcome.reply)
         except ValueError:
             found = None
         return found if isinstance(found, dict) else {"reason": ENDED}

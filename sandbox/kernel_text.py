@@ -1,0 +1,45 @@
+"""A checked kernel function as text, for whoever executes or compiles it: what was checked, and nothing else."""
+
+import ast
+import copy
+
+Function = ast.FunctionDef
+
+
+class KernelError(ValueError):
+    """A kernel says something outside the language; the message names it."""
+
+
+def written(function: Function) -> str:
+    """Source of a function that `kernel_source.check` has passed, without decorators and foreign annotations.
+
+    Raises:
+        KernelError: it has no text that says just that. `ast.unparse` alone makes other programs of some: braces in an
+            f-string's format specification become code.
+    """
+    try:
+        clean = _cleaned(function)
+        text = ast.unparse(clean)
+        again = ast.dump(ast.parse(text).body[0])
+    except (ValueError, SyntaxError) as error:
+        raise KernelError(f"kernel {function.name} cannot be written out again: {error}") from error
+    if again != ast.dump(clean):
+        raise KernelError(f"kernel {function.name} cannot be written out again; simplify its f-strings")
+    return text
+
+
+def _cleaned(function: Function) -> Function:
+    """Without decorators and foreign annotations; `tl.constexpr` stays, the interpreter needs it."""
+    clean = copy.deepcopy(function)
+    clean.decorator_list, clean.returns = [], None
+    if getattr(clean, "type_params", []):  # Python 3.12
+        raise KernelError(f"kernel {function.name}: type parameters are not part of Triton's language")
+    arguments = clean.args
+    for rest in filter(None, (arguments.vararg, arguments.kwarg)):
+        rest.annotation = None
+    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+        text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
+        argument.annotation = (
+            ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
+        )
+    return clean

@@ -1,0 +1,61 @@
+"""Triton's private interfaces: `tl.reduce` and `tl.associative_scan` with a kernel's own functions, interpreted.
+
+Triton's interpreter applies the function from first to last, so that it computes recurrences that are none. A GPU joins
+partial results: a scan's function must be associative, a reduction's commutative too (warps exchange distant halves).
+So partial results are joined here as well; a function that is neither comes out wrong, as it should.
+"""
+
+from typing import Any
+
+import numpy as np
+from triton.runtime.interpreter import ReduceOps, ScanOps
+
+Tensors = tuple[Any, ...]
+
+
+def mend_reductions() -> None:
+    """For good, in this process. An axis may be counted from the last one too, as in compiled kernels."""
+    reduce, scan = ReduceOps.generic_reduce, ScanOps.generic_scan
+
+    def generic_reduce(self: Any, given: Tensors) -> list[Any]:
+        """Elements at odd places, then those at even ones, then both results."""
+        given, axis = self.unravel(given, self.axis)
+        axis %= len(given[0].shape)
+        whole = given
+        if given[0].shape[axis] > 2:
+            part = ReduceOps(axis, self.combine_fn, True)
+            odd, even = (reduce(part, _sliced(self, given, axis, slice(first, None, 2))) for first in (1, 0))
+            whole = _joined(self, odd, even, axis)
+        found: list[Any] = reduce(
+            ReduceOps(None if self.axis is None else axis, self.combine_fn, self.keep_dims), whole
+        )
+        return found
+
+    def generic_scan(self: Any, given: Tensors) -> list[Any]:
+        """The first half, the second half, and what the first comes to before each element of the second."""
+        axis = self.axis % len(given[0].shape)
+        size, ordered = given[0].shape[axis], ScanOps(axis, self.combine_fn, False)
+        if size <= 2:
+            return list(scan(ordered, given))
+        first, second = (
+            scan(ordered, _sliced(self, given, axis, half)) for half in (slice(None, size // 2), slice(size // 2, None))
+        )
+        last = _sliced(self, first, axis, slice(-1, None))
+        pairs = tuple(
+            self.to_tensor(np.stack(np.broadcast_arrays(a.handle.data, b.handle.data), axis=-1), b.dtype)
+            for a, b in zip(last, second, strict=True)
+        )
+        after = scan(ScanOps(len(given[0].shape), self.combine_fn, False), pairs)
+        return list(_joined(self, first, [self.to_tensor(x.handle.data[..., 1], x.dtype) for x in after], axis))
+
+    ReduceOps.generic_reduce, ScanOps.generic_scan = generic_reduce, generic_scan
+
+
+def _sliced(operation: Any, tensors: Any, axis: int, part: slice) -> Tensors:
+    at = (*[slice(None)] * axis, part)
+    return tuple(operation.to_tensor(np.ascontiguousarray(t.handle.data[at]), t.dtype) for t in tensors)
+
+
+def _joined(operation: Any, one: Any, other: Any, axis: int) -> Tensors:
+    pairs = zip(one, other, strict=True)
+    return tuple(operation.to_tensor(np.concatenate([a.handle.data, b.handle.data], axis), a.dtype) for a, b in pairs)

@@ -1,0 +1,69 @@
+"""`tl.reduce` and `tl.associative_scan` with a kernel's own functions: what a GPU may join in any order."""
+
+import pytest
+import torch
+from interpreting import interpret
+
+from sandbox.local import LocalSandbox
+
+PAIRS = """
+def together(a, x, b, y):
+    return COMBINED, b * x + y
+
+def kernel(a, x, states, totals):
+    row, column = tl.arange(0, 4)[:, None], tl.arange(0, 16)[None, :]
+    at = row * 16 + column
+    _, state = tl.associative_scan((tl.load(a + at), tl.load(x + at)), AXIS, together, reverse=BACKWARD)
+    tl.store(states + at, state)
+    total = tl.reduce(tl.load(x + at), AXIS, larger, keep_dims=True)
+    tl.store(totals + at, tl.broadcast_to(total, [4, 16]))
+
+def larger(a, b):
+    return tl.where(a > b, a, b)
+"""
+LAST = """
+def kernel(x, out):
+    tl.store(out, tl.reduce(tl.load(x + tl.arange(0, SIZE)), AXIS, FUNCTION))
+
+def last(a, b):
+    return b
+
+def sum(a, b):
+    return a + b
+"""
+
+
+def recurrence(a: torch.Tensor, x: torch.Tensor, axis: int, backward: bool) -> torch.Tensor:
+    """state = a * state + x along `axis`."""
+    state, found = torch.zeros_like(x.select(axis, 0)), torch.empty_like(x)
+    places = range(x.shape[axis])
+    for place in reversed(places) if backward else places:
+        state = a.select(axis, place) * state + x.select(axis, place)
+        found.select(axis, place).copy_(state)
+    return found
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("combined", ["a * b", "b"])
+def test_scans_and_reductions_along_any_axis(sandbox: LocalSandbox, axis: int, backward: bool, combined: str) -> None:
+    a, x = torch.rand(4, 16), torch.randn(4, 16)
+    kernel = PAIRS.replace("COMBINED", combined).replace("AXIS", str(axis)).replace("BACKWARD", str(backward))
+    reply, (*_, states, totals) = interpret(sandbox.interpreter, kernel, 1, [a, x, x * 0, x * 0])
+    assert "changed" in reply, reply
+    assert torch.allclose(states, recurrence(a, x, axis, backward), atol=1e-5) == (combined == "a * b")
+    assert torch.equal(totals, x.amax(axis, keepdim=True).expand(4, 16))
+
+
+@pytest.mark.parametrize("axis", ["0", "None"])
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_a_reduction_has_no_order(sandbox: LocalSandbox, axis: str, size: int) -> None:
+    x = torch.randn(size)
+    found = {}
+    for name in ("last", "sum"):
+        kernel = LAST.replace("AXIS", axis).replace("FUNCTION", name).replace("SIZE", str(size))
+        reply, (_, out) = interpret(sandbox.interpreter, kernel, 1, [x, torch.zeros(1)])
+        assert "changed" in reply, reply
+        found[name] = out
+    assert torch.allclose(found["sum"], x.sum(), atol=1e-5)
+    assert torch.equal(found["last"], x[-1:]) == (size < 3)
