@@ -67,6 +67,8 @@ def to_float64(value: Any) -> Any:
 
 PART = 1 << 26
 """Elements that are compared at once: an output can be a tenth of a GPU's memory, and this takes a dozen copies."""
+SQUARES_OVERFLOW = 1e100
+"""With room for sums of them. Only float64 has such numbers; they are compared as shares of the largest."""
 QUANTISED_SLACK = 1e-3
 """Share of the elements of an 8-bit float output that may be one code off: ties that round otherwise."""
 
@@ -92,6 +94,8 @@ def compare(
     if candidate.element_size() == 1:
         return _quantised(candidate, truth.to(candidate.dtype), eager)
     sides = [side.flatten() for side in (candidate, truth, eager, *([] if users is None else [users]))]
+    if candidate.dtype == torch.float64 and (largest := _largest(truth)) > SQUARES_OVERFLOW:
+        sides = [side / largest for side in sides]
     parts = [[side[at : at + PART] for side in sides] for at in range(0, truth.numel(), PART)]
     if len(parts) == 1:
         figures = _figures(sides, tolerance)
@@ -101,6 +105,10 @@ def compare(
         figures = torch.cat([each[:, :5].sum(0), each[:, 5:].amax(0)])
     found = figures.tolist()  # one wait for the device, not seven
     return _verdict([*found[:2], *map(math.sqrt, found[2:5]), *found[5:]], tolerance)
+
+
+def _largest(truth: torch.Tensor) -> float:
+    return float(truth.nan_to_num(0, 0, 0).abs().max())
 
 
 def _finite(truth: torch.Tensor, eager: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

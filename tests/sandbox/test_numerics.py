@@ -125,3 +125,10 @@ def test_what_a_task_makes_of_random_numbers_holds_under_every_distribution() ->
         assert not triangle.tril(-1).any() and triangle.triu().any()
         assert (triangle < 0).any() == (distribution in ("heavy_tailed", "structured"))
         torch.testing.assert_close(shares.sum(-1), torch.ones(9))
+
+
+def test_float64_whose_squares_overflow() -> None:
+    x = torch.randn(4096, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 1e200
+    x[7] = torch.inf
+    assert compare(2 * x, x, x, TOLERANCES["T32"]).reason
+    assert not compare(x * (1 + 1e-9), x, x, TOLERANCES["T32"]).reason
