@@ -215,11 +215,13 @@ class _Spread(TorchFunctionMode):
 
 def _unsettle(model: torch.nn.Module, draw: Draw) -> None:
     """Weights that every fresh model has alike (the ones and zeros of a normalisation) become others, near by: who
-    leaves them out computes something else for every trained model.
+    leaves them out computes something else for every trained model. A single number is often an argument of the
+    constructor, which a candidate may keep as such.
     """
     for weight in model.parameters():
         values = weight.detach()
-        if weight.requires_grad and values.is_floating_point() and values.numel() and (values == values.max()).all():
+        alike = values.numel() > 1 and bool((values == values.max()).all())
+        if alike and weight.requires_grad and values.is_floating_point():
             noise = UNSETTLED * torch.randn(values.shape, generator=draw.generator, device=draw.device)
             values.add_((noise * values.abs().clamp_min(UNSETTLED)).to(values.dtype))
 
