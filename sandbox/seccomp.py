@@ -23,8 +23,8 @@ _DENIED_ALWAYS = """
     rt_tgsigqueueinfo mknod mknodat personality syslog acct swapon setrlimit fanotify_init move_mount fsopen fsmount
     open_tree setpriority mlock mlockall
     """.split()
-_DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat"]
-_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority"})
+_DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat", "timer_create"]
+_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority", "timer_create"})
 _NEEDED: dict[Profile, frozenset[str]] = {
     "run": frozenset(),
     "compile": frozenset(),
@@ -44,6 +44,7 @@ _NUMBERS = {
         setrlimit 160 prlimit64 302 shmget 29 socket 41 socketpair 53 clone 56 fork 57 vfork 58 execve 59
         kill 62 semget 64 msgget 68 ptrace 101 syslog 103 rt_sigqueueinfo 129 mknod 133 personality 135
         setpriority 141 mlock 149 mlockall 151 pivot_root 155 chroot 161 acct 163 mount 165 umount2 166
+        fcntl 72 timer_create 222
         swapon 167 reboot 169 init_module 175 delete_module 176 tkill 200 tgkill 234 mq_open 240
         kexec_load 246 add_key 248 request_key 249 keyctl 250 mknodat 259 unshare 272 rt_tgsigqueueinfo 297
         perf_event_open 298 fanotify_init 300 open_by_handle_at 304 setns 308 process_vm_readv 310
@@ -53,6 +54,7 @@ _NUMBERS = {
     """),
     "aarch64": _table("""
         setrlimit 164 prlimit64 261 mknodat 33 umount2 39 mount 40 pivot_root 41 chroot 51 acct 89
+        fcntl 25 timer_create 107
         personality 92 unshare 97 kexec_load 104 init_module 105 delete_module 106 syslog 116 ptrace 117
         kill 129 tkill 130 tgkill 131 rt_sigqueueinfo 138 setpriority 140 reboot 142 mq_open 180 msgget 186
         semget 190 shmget 194 socket 198 socketpair 199 add_key 217 request_key 218 keyctl 219 clone 220
@@ -68,13 +70,15 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LOAD, _JUMP_EQ, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM, _ENOSYS = 1, 38
-_NR, _ARCH, _ARG0, _ARG2, _ARG2_HIGH = 0, 4, 16, 32, 36  # offsets in struct seccomp_data (low words first)
+_NR, _ARCH, _ARG0, _ARG1, _ARG2, _ARG2_HIGH = 0, 4, 16, 24, 32, 36  # offsets in struct seccomp_data (low words first)
 _CLONE_THREAD = 0x00010000
 _X32_BIT = 0x40000000
+_SIGKILL, _SET_SIGNAL = 9, 10  # F_SETSIG
 
 
 def program(pid: int, profile: Profile) -> bytes:
-    """BPF bytes for this machine. `pid` is the only process that `tgkill` may signal (abort() needs it).
+    """BPF bytes for this machine. `pid` is the only process that `tgkill` may signal (abort() needs it), and not by
+    SIGKILL, nor may timers and descriptors: outside a pid namespace its end would look like the host's doing.
 
     Raises:
         OSError: no syscall table for this processor.
@@ -93,9 +97,18 @@ def program(pid: int, profile: Profile) -> bytes:
             code += [(_JUMP_EQ, 0, 1, numbers[name]), (_RETURN, 0, 0, _ERRNO | _EPERM)]
     code += [(_JUMP_EQ, 0, 1, numbers["clone3"]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # libc falls back to clone
     code += [
-        (_JUMP_EQ, 0, 3, numbers["tgkill"]),
+        (_JUMP_EQ, 0, 5, numbers["tgkill"]),
         (_LOAD, 0, 0, _ARG0),
-        (_JUMP_EQ, 1, 0, pid),
+        (_JUMP_EQ, 0, 2, pid),
+        (_LOAD, 0, 0, _ARG2),
+        (_JUMP_EQ, 0, 1, _SIGKILL),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_LOAD, 0, 0, _NR),
+    ]
+    code += [
+        (_JUMP_EQ, 0, 3, numbers["fcntl"]),
+        (_LOAD, 0, 0, _ARG1),
+        (_JUMP_EQ, 0, 1, _SET_SIGNAL),
         (_RETURN, 0, 0, _ERRNO | _EPERM),
         (_LOAD, 0, 0, _NR),
     ]

@@ -35,11 +35,17 @@ def lower_limit():
     import resource
     resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
 
+def set_timer():
+    event = struct.pack("<Qii48x", 0, signal.SIGKILL, 0)
+    if libc.timer_create(1, event, ctypes.byref(ctypes.c_void_p())):
+        raise OSError(ctypes.get_errno(), "timer_create")
+
 def fill_disk():
     for number in range(20):
         Path(str(number)).write_bytes(bytes(16 << 20))
 
-import socket, mmap
+import ctypes, fcntl, mmap, signal, socket, struct, threading
+libc = ctypes.CDLL(None, use_errno=True)
 secret = Path(tempfile.mkdtemp()) / "secret"
 secret.write_text("hidden")
 point = Path(tempfile.mkdtemp())
@@ -63,6 +69,9 @@ if os.fork() == 0:
             "fork": attempt(fork),
             "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
             "kill parent": attempt(lambda: os.kill(os.getppid(), 0)),
+            "kill itself": attempt(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGKILL)),
+            "be killed by a timer": attempt(set_timer),
+            "be killed by a descriptor": attempt(lambda: fcntl.fcntl(1, 10, signal.SIGKILL)),  # F_SETSIG
             "private memory": attempt(hog),
             "shared memory": attempt(lambda: mmap.mmap(-1, 8 << 30)),
             "memfd": attempt(lambda: os.memfd_create("x")),
