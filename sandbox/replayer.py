@@ -200,9 +200,9 @@ class Replayer:
         steps = replay.plan.steps
         if all(isinstance(step, Launch) for step in steps):
             return {"share": 1.0}
-        spent, before = [0.0, 0.0], replay.memory.clone()
+        spent, pristine = [0.0, 0.0], replay.memory.clone()
         for _ in range(SHARE_ROUNDS):
-            replay.memory.copy_(before)  # or a kernel that has run here before would know that this is not a sample
+            replay.memory.copy_(pristine)  # or a kernel that has run here before would know that this is no sample
             torch.cuda._sleep(_SPIN_CYCLES)  # type: ignore[no-untyped-call]  # torch types it not
             events = [new_event() for _ in range(len(steps) + 1)]
             events[0].record()

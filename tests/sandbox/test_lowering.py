@@ -12,7 +12,7 @@ from tracing import request
 from sandbox import plan, wire
 from sandbox.bench import corpus
 from sandbox.binary import Binary, BinaryCache
-from sandbox.gpu_trial import GpuTrial, Planned
+from sandbox.gpu_trial import MAX_CUBIN_BYTES, GpuTrial, Planned
 from sandbox.kernel_request import KernelRequest, Modules, specialised
 from sandbox.kernel_signature import jit_options, signature
 from sandbox.kernel_text import KernelError
@@ -171,6 +171,17 @@ def test_constants_say_nothing_about_hidden_cases(sandbox: LocalSandbox, step: s
     ready = one._planned(described, one.job.cases, 0)[0]
     stop = EarlyVerdictError(Rejected(stage="numerics", reason="off by 1001"), one.job.cases[1])
     assert one.openly(stop, described, ready, lambda d, cases: one._planned(d, cases, 0)[0]).verdict.reason == said
+
+
+def test_machine_code_of_all_configurations_fits_a_frame(sandbox: LocalSandbox) -> None:
+    one = trial(sandbox, ADD)
+    (ready,) = planned(one, torch.randn(1000))
+    _, binary = only(ready)
+    half = binary.model_copy(update={"cubin": "A" * (MAX_CUBIN_BYTES // 2 + 1)})
+    nowhere: Any = None
+    with pytest.raises(EarlyVerdictError, match="machine code in all") as caught:
+        one._load(nowhere, [ready._replace(binaries={name: half}) for name in ("one", "two")])
+    assert caught.value.verdict.kind == "rejected"
 
 
 def test_module_numbers_must_be_constexpr(sandbox: LocalSandbox) -> None:
