@@ -168,3 +168,45 @@ def test_a_program_may_start_compilers_and_nothing_survives_it() -> None:
     allowed = {name for name, result in found.items() if result == "allowed"}
     assert allowed == {"start a compiler", "read what it made", "leave a child behind"}, found
     assert left == "left nothing" or "pid namespace" not in json.loads(said)["layers"]
+
+
+LITTER = """
+import json, os, sys, tempfile
+from pathlib import Path
+from sandbox import isolation, zygote
+
+def litter(request, scratch, fds):
+    Path("link").symlink_to("/usr")
+    for _ in range(3000):
+        os.mkdir("deeper")
+        Path("file").write_text("x")
+        os.chdir("deeper")
+    os.chmod("..", 0)
+    return {}
+
+folder = Path(tempfile.mkdtemp())
+folder.chmod(0o755)
+(folder / "a neighbour's").mkdir()
+layers = isolation.available(folder) & {"landlock", "seccomp", "other uid"}
+pipes = [os.pipe() for _ in range(4)]
+theirs = [pipes[0][1], pipes[1][1], pipes[2][1], pipes[3][0]]
+if os.fork() == 0:
+    zygote._warden(litter, {"seconds": 30, "memory_mib": 1024}, theirs, layers, folder, "run")
+for fd in theirs:
+    os.close(fd)
+replies = [os.read(read, 4096).decode() for read, _ in (pipes[0], pipes[2])]
+os.wait()
+print(json.dumps({"replies": replies, "left": os.listdir(folder)}))
+"""
+
+
+def test_nothing_that_a_child_leaves_behind_keeps_its_warden_from_reporting() -> None:
+    """Where there is no root of its own its folder has to be emptied, however deep it is."""
+    answer = subprocess.run(
+        [sys.executable, "-c", LITTER], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert answer.returncode == 0 and answer.stdout, answer.stderr
+    said = json.loads(answer.stdout)
+    assert said["replies"][0] == "{}" and json.loads(said["replies"][1])["exit_code"] == 0, said
+    assert said["left"] == ["a neighbour's"]
