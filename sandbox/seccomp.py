@@ -23,8 +23,9 @@ _DENIED_ALWAYS = """
     rt_tgsigqueueinfo mknod mknodat personality syslog acct swapon setrlimit fanotify_init move_mount fsopen fsmount
     open_tree setpriority mlock mlockall
     """.split()
-_DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat", "timer_create"]
-_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority", "timer_create"})
+_SCHEDULING = "sched_setparam sched_setscheduler sched_setattr ioprio_set migrate_pages move_pages".split()
+_DENIED_WITHOUT_EXEC = ["fork", "vfork", "execve", "execveat", "timer_create", *_SCHEDULING]
+_CUDA = frozenset({"socket", "socketpair", "mlock", "setpriority", "timer_create", *_SCHEDULING})
 _NEEDED: dict[Profile, frozenset[str]] = {
     "run": frozenset(),
     "compile": frozenset(),
@@ -44,7 +45,8 @@ _NUMBERS = {
         setrlimit 160 prlimit64 302 shmget 29 socket 41 socketpair 53 clone 56 fork 57 vfork 58 execve 59
         kill 62 semget 64 msgget 68 ptrace 101 syslog 103 rt_sigqueueinfo 129 mknod 133 personality 135
         setpriority 141 mlock 149 mlockall 151 pivot_root 155 chroot 161 acct 163 mount 165 umount2 166
-        fcntl 72 timer_create 222
+        fcntl 72 sched_setparam 142 sched_setscheduler 144 sched_setaffinity 203 timer_create 222 ioprio_set 251
+        migrate_pages 256 move_pages 279 sched_setattr 314
         swapon 167 reboot 169 init_module 175 delete_module 176 tkill 200 tgkill 234 mq_open 240
         kexec_load 246 add_key 248 request_key 249 keyctl 250 mknodat 259 unshare 272 rt_tgsigqueueinfo 297
         perf_event_open 298 fanotify_init 300 open_by_handle_at 304 setns 308 process_vm_readv 310
@@ -54,7 +56,8 @@ _NUMBERS = {
     """),
     "aarch64": _table("""
         setrlimit 164 prlimit64 261 mknodat 33 umount2 39 mount 40 pivot_root 41 chroot 51 acct 89
-        fcntl 25 timer_create 107
+        fcntl 25 ioprio_set 30 timer_create 107 sched_setparam 118 sched_setscheduler 119 sched_setaffinity 122
+        migrate_pages 238 move_pages 239 sched_setattr 274
         personality 92 unshare 97 kexec_load 104 init_module 105 delete_module 106 syslog 116 ptrace 117
         kill 129 tkill 130 tgkill 131 rt_sigqueueinfo 138 setpriority 140 reboot 142 mq_open 180 msgget 186
         semget 190 shmget 194 socket 198 socketpair 199 add_key 217 request_key 218 keyctl 219 clone 220
@@ -121,6 +124,14 @@ def program(pid: int, profile: Profile) -> bytes:
         (_RETURN, 0, 0, _ERRNO | _EPERM),
         (_LOAD, 0, 0, _NR),
     ]
+    if not may_exec and profile not in GPU_PROFILES:  # without a pid namespace there are others of the same user
+        code += [
+            (_JUMP_EQ, 0, 3, numbers["sched_setaffinity"]),
+            (_LOAD, 0, 0, _ARG0),
+            (_JUMP_EQ, 1, 0, 0),
+            (_RETURN, 0, 0, _ERRNO | _EPERM),
+            (_LOAD, 0, 0, _NR),
+        ]
     if not may_exec:  # threads yes, processes no
         code += [
             (_JUMP_EQ, 0, 3, numbers["clone"]),

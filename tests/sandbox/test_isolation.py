@@ -72,6 +72,8 @@ if os.fork() == 0:
             "kill itself": attempt(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGKILL)),
             "be killed by a timer": attempt(set_timer),
             "be killed by a descriptor": attempt(lambda: fcntl.fcntl(1, 10, signal.SIGKILL)),  # F_SETSIG
+            "choose a scheduler": attempt(lambda: os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))),
+            "choose another's processor": attempt(lambda: os.sched_setaffinity(1, {0})),
             "private memory": attempt(hog),
             "shared memory": attempt(lambda: mmap.mmap(-1, 8 << 30)),
             "memfd": attempt(lambda: os.memfd_create("x")),
