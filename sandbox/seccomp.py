@@ -99,22 +99,9 @@ def program(pid: int, profile: Profile) -> bytes:
         if name in numbers and name not in _NEEDED[profile]:
             code += [(_JUMP_EQ, 0, 1, numbers[name]), (_RETURN, 0, 0, _ERRNO | _EPERM)]
     code += [(_JUMP_EQ, 0, 1, numbers["clone3"]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # libc falls back to clone
-    code += [
-        (_JUMP_EQ, 0, 5, numbers["tgkill"]),
-        (_LOAD, 0, 0, _ARG0),
-        (_JUMP_EQ, 0, 2, pid),
-        (_LOAD, 0, 0, _ARG2),
-        (_JUMP_EQ, 0, 1, _SIGKILL),
-        (_RETURN, 0, 0, _ERRNO | _EPERM),
-        (_LOAD, 0, 0, _NR),
-    ]
-    code += [
-        (_JUMP_EQ, 0, 3, numbers["fcntl"]),
-        (_LOAD, 0, 0, _ARG1),
-        (_JUMP_EQ, 0, 1, _SET_SIGNAL),
-        (_RETURN, 0, 0, _ERRNO | _EPERM),
-        (_LOAD, 0, 0, _NR),
-    ]
+    code += _where(numbers["tgkill"], _ARG0, pid, refused=False)
+    code += _where(numbers["tgkill"], _ARG2, _SIGKILL, refused=True)
+    code += _where(numbers["fcntl"], _ARG1, _SET_SIGNAL, refused=True)
     code += [  # prlimit64 may read limits, not set them: a lowered CPU limit would look like a kill from outside
         (_JUMP_EQ, 0, 6, numbers["prlimit64"]),
         (_LOAD, 0, 0, _ARG2),
@@ -125,13 +112,7 @@ def program(pid: int, profile: Profile) -> bytes:
         (_LOAD, 0, 0, _NR),
     ]
     if not may_exec and profile not in GPU_PROFILES:  # without a pid namespace there are others of the same user
-        code += [
-            (_JUMP_EQ, 0, 3, numbers["sched_setaffinity"]),
-            (_LOAD, 0, 0, _ARG0),
-            (_JUMP_EQ, 1, 0, 0),
-            (_RETURN, 0, 0, _ERRNO | _EPERM),
-            (_LOAD, 0, 0, _NR),
-        ]
+        code += _where(numbers["sched_setaffinity"], _ARG0, 0, refused=False)
     if not may_exec:  # threads yes, processes no
         code += [
             (_JUMP_EQ, 0, 3, numbers["clone"]),
@@ -141,6 +122,17 @@ def program(pid: int, profile: Profile) -> bytes:
         ]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
+
+
+def _where(number: int, argument: int, value: int, refused: bool) -> list[tuple[int, int, int, int]]:
+    """The call is refused where the argument (by its offset) is `value`, or else where it is not."""
+    return [
+        (_JUMP_EQ, 0, 3, number),
+        (_LOAD, 0, 0, argument),
+        (_JUMP_EQ, 1 - refused, refused, value),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_LOAD, 0, 0, _NR),
+    ]
 
 
 def install(libc: ctypes.CDLL, pid: int, profile: Profile) -> None:

@@ -179,7 +179,7 @@ from sandbox import isolation, zygote
 
 def litter(request, scratch, fds):
     Path("link").symlink_to("/usr")
-    for _ in range(3000):
+    for _ in range(1200):
         os.mkdir("deeper")
         Path("file").write_text("x")
         os.chdir("deeper")

@@ -68,6 +68,22 @@ def test_loops_wait_if_memory_ends_them(body: str, expected: bool) -> None:
     assert module.synchronises == expected
 
 
+def nested(loops: int, statements: int) -> str:
+    depth = 2 * loops
+    lines = [f"{' ' * level}{('while', 'if')[level % 2]} n:" for level in range(depth)]
+    return "\n    ".join([*lines, " " * depth + ";".join(["n = n + n"] * statements)])
+
+
+@pytest.mark.parametrize(("loops", "statements", "said"), [(20, 2000, "nest loops"), (45, 12000, "written out")])
+def test_no_kernel_keeps_the_supervisor_busy(loops: int, statements: int, said: str) -> None:
+    tree = ast.parse(HEAD.replace("BODY", nested(loops, statements)))
+    started = time.process_time()
+    with pytest.raises(KernelError, match=said):
+        build(tree, {"kernel": None}, set())
+    assert time.process_time() - started < 20
+    assert build(ast.parse(HEAD.replace("BODY", nested(4, 200))), {"kernel": None}, set()).functions == ("kernel",)
+
+
 @pytest.mark.parametrize("body", ORDERED)
 def test_programs_order_themselves_by_results_of_atomics_that_are_used(body: str) -> None:
     module = build(ast.parse(HEAD.replace("BODY", body)), {"kernel": None}, set())
