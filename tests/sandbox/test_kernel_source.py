@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.kernel_language import LIBDEVICE, LIBDEVICE_MODULES
+from sandbox.kernel_request import Modules
 from sandbox.kernel_source import build
 from sandbox.kernel_text import KernelError
+from sandbox.plan import MAX_KERNELS
 
 HEAD = """
 import triton
@@ -82,6 +84,15 @@ def test_no_kernel_keeps_the_supervisor_busy(loops: int, statements: int, said: 
         build(tree, {"kernel": None}, set())
     assert time.process_time() - started < 20
     assert build(ast.parse(HEAD.replace("BODY", nested(4, 200))), {"kernel": None}, set()).functions == ("kernel",)
+
+
+def test_a_file_is_written_out_in_so_many_ways_only() -> None:
+    modules = Modules(ast.parse("\n".join(f"def k{n}():\n    pass" for n in range(MAX_KERNELS + 1))))
+    for number in range(MAX_KERNELS):
+        modules.build({f"k{number}": None}, set())
+    modules.build({"k0": None}, set())
+    with pytest.raises(KernelError, match="different sets"):
+        modules.build({f"k{MAX_KERNELS}": None}, set())
 
 
 @pytest.mark.parametrize("body", ORDERED)
