@@ -51,7 +51,9 @@ class Exam:
         self.changing = {n: source for source, n in self.inputs.items() if source in mutates}
         self.expected: list[list[Expected]] = []
         for one in drawn:
-            honest, truth = reference.run(one, double=False), reference.run(one, double=True)
+            own = one.copy()
+            honest, truth = reference.run(own, double=False, keep=False), reference.run(one, double=True)
+            self.returned = {source: _places(leaves(honest), own.tensors[source]) for source in mutates}
             users = reference.users(one)
             self.structure = structure(honest)
             theirs = leaves(users) if users is not None else [None] * len(leaves(honest))
@@ -122,18 +124,23 @@ class Exam:
                 return rejected("numerics", f"output {number} is {got}, expected {dtype}{shape}")
         for buffer, source in self.changing.items():
             tensor = self.drawn[0].tensors[source]
-            if not any(view.buffer == buffer and _is_whole(view, tensor) for view in views):
-                reason = f"input {source} must be returned as the tensor that it is, not as another view of its memory"
+            whole = {n for n, view in enumerate(views) if view.buffer == buffer and _is_whole(view, tensor)}
+            if not whole or not self.returned[source] <= whole:
+                where = "".join(f", as output {n}" for n in sorted(self.returned[source]))
+                reason = f"input {source} must be returned as the tensor that it is{where}, not as another view of it"
                 return rejected("numerics", reason)
         return self._numbers(views, tolerance)
 
     def check_again(self, views: list[View], tolerance: Tolerance) -> Verdict:
-        """After a repetition: the same bits as those that were right, or else right by their own numbers."""
-        if not any(_differ(list(zip(self.verified, self._bits(views), strict=True)))):
-            return {}
-        if any(_differ([(self._blocks(self.pristine)[b], self._blocks(self.memory)[b]) for b in self.decoys])):
+        """After a repetition: decoys untouched, and the same bits as those that were right, or else right by their own
+        numbers.
+        """
+        before, after = self._blocks(self.pristine), self._blocks(self.memory)
+        decoys = [(before[block], after[block]) for block in self.decoys]
+        changed = _differ([*decoys, *zip(self.verified, self._bits(views), strict=True)])
+        if any(changed[: len(decoys)]):
             return rejected("launch", "a kernel writes outside its buffers")
-        return self._numbers(views, tolerance)
+        return self._numbers(views, tolerance) if any(changed[len(decoys) :]) else {}
 
     def keep(self, sets: int) -> None:
         """Go on with the first `sets` sets only; the blocks of the others are decoys from now on."""
@@ -168,6 +175,15 @@ class Exam:
             "rel_l2": max((r.rel_l2 for r in results), default=0.0),
             "limit_share": max((r.limit_share for r in results), default=0.0),
         }
+
+
+def _places(outputs: list[torch.Tensor], tensor: torch.Tensor) -> set[int]:
+    """Which of the reference's outputs are this input of its own; none where it returns new tensors."""
+    return {
+        number for number, output in enumerate(outputs)
+        if output.numel() and output.data_ptr() == tensor.data_ptr()
+        and output.shape == tensor.shape and output.stride() == tensor.stride()
+    }  # fmt: skip
 
 
 def _is_whole(view: View, tensor: torch.Tensor) -> bool:

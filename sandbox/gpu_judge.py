@@ -95,7 +95,8 @@ class GpuJudge:
 
     def tune(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Check and time several plans of one case; reply `best`, the position of the fastest one."""
-        times = []
+        times: list[float] = []
+        walls: list[float] = []
         for candidate in request["variants"]:
             exam, graph, found = self._record({**request, **candidate}, MIN_SETS)
             if "rejected" in found:
@@ -103,8 +104,7 @@ class GpuJudge:
             samples = []
             for _ in range(TUNE_SAMPLES):
                 exam.restore()
-                torch.cuda.synchronize()
-                samples.append(self.replayer.ask({"op": "sample", "graph": graph}, request["seconds"])["ms"])
+                samples.append(self._sample({**request, "graph": graph}, walls))
             times.append(median(samples) / len(exam.drawn))
         return {"best": times.index(min(times)), "ms": times}, ()
 
@@ -114,6 +114,8 @@ class GpuJudge:
         exam, graph, found = self._record(request, self._sets(request))
         if "rejected" in found:
             return found, ()
+        exam.restore()  # a kernel must not find its own work there, and so that this is no sample
+        torch.cuda.synchronize()
         share = self.replayer.ask({"op": "share", "graph": graph}, request["seconds"])["share"]
         exam.restore()
         torch.cuda.synchronize()
@@ -131,12 +133,7 @@ class GpuJudge:
         walls: list[float] = []
 
         def candidate() -> float:
-            torch.cuda.synchronize()  # the other process must find the arena restored
-            started = time.perf_counter()
-            ms = float(self.replayer.ask({"op": "sample", "graph": request["graph"]}, request["seconds"])["ms"])
-            walls.append(1e3 * (time.perf_counter() - started))
-            if sum(walls) > 1e3 * MAX_TIMING_SECONDS:
-                raise StopError(rejected("timeout", f"timing takes longer than {MAX_TIMING_SECONDS:g} s"))
+            ms = self._sample(request, walls)
             if "rejected" in (found := exam.check_again(views, tolerance)):
                 raise StopError(found)
             exam.restore()  # also for the baseline, which reads the same inputs
@@ -156,6 +153,16 @@ class GpuJudge:
         samplers |= {name: baseline(recorded.timer) for name, recorded in self.baselines.items()}
         samples = timing.interleave(samplers, request["runs"])
         return self._summary(samples, walls, self._cost(request, exam), len(exam.drawn)), ()
+
+    def _sample(self, request: dict[str, Any], walls: list[float]) -> float:
+        """One sample of the candidate in ms, and in `walls` what it took by our clock; all of them must end in time."""
+        torch.cuda.synchronize()  # the other process must find the arena restored
+        started = time.perf_counter()
+        ms = float(self.replayer.ask({"op": "sample", "graph": request["graph"]}, request["seconds"])["ms"])
+        walls.append(1e3 * (time.perf_counter() - started))
+        if sum(walls) > 1e3 * MAX_TIMING_SECONDS:
+            raise StopError(rejected("timeout", f"timing takes longer than {MAX_TIMING_SECONDS:g} s"))
+        return ms
 
     def _summary(
         self, samples: dict[str, list[float]], walls: list[float], cost: timing.Cost, sets: int

@@ -15,6 +15,8 @@ from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passe
 JUDGE_SECONDS = 300.0
 """A baseline under `torch.compile` takes its time."""
 VARIANT_THREADS = 4
+MAX_CUBIN_BYTES = 48 << 20
+"""All kernels of one candidate as text, every configuration's; a frame between processes holds little more."""
 
 
 class Planned(NamedTuple):
@@ -134,6 +136,9 @@ class GpuTrial(Trial):
     def _load(self, pair: Pair, ready: list[Planned]) -> None:
         """Have the replayer load the kernels of these plans."""
         binaries = {key: binary.model_dump() for one in ready for key, binary in one.binaries.items()}
+        if sum(len(binary["cubin"]) for binary in binaries.values()) > MAX_CUBIN_BYTES:
+            reason = f"the kernels have more than {MAX_CUBIN_BYTES} bytes of machine code in all; unroll less"
+            raise EarlyVerdictError(Rejected(stage="compile", reason=reason))
         with self.gpu.turns.shared():
             self._ask(pair, {"op": "load", "binaries": binaries}, self.job.cases[0])
 
@@ -160,7 +165,10 @@ class GpuTrial(Trial):
         case = self.job.cases[number]
 
         def planned(variant: int) -> Planned:
-            return self._planned([described[number]], [case], variant)[0][0]
+            try:
+                return self._planned([described[number]], [case], variant)[0][0]
+            except EarlyVerdictError as stop:
+                raise (self.silently(stop) if case.hidden else stop) from stop
 
         with ThreadPoolExecutor(VARIANT_THREADS) as pool:
             candidates = [ready[number], *pool.map(planned, range(1, variants))]

@@ -91,9 +91,15 @@ class Modules:
         )  # fmt: skip
 
     def build(self, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
-        """`kernel_source.build` of this file."""
+        """`kernel_source.build` of this file.
+
+        Raises:
+            KernelError: as `build`, or so many different ones are asked for that all time goes into them.
+        """
         key = (*sorted(launched.items(), key=str), *sorted(constants))
         if key not in self._made:
+            if len(self._made) >= MAX_KERNELS:
+                raise KernelError(f"more than {MAX_KERNELS} different sets of kernel functions and constants are used")
             self._made[key] = build(self._tree, launched, constants)
         return self._made[key]
 

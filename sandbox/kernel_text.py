@@ -4,6 +4,8 @@ import ast
 import copy
 
 Function = ast.FunctionDef
+MAX_CHARS = 1 << 20
+"""Statements that stood in one line get lines and indentation of their own: a deep block may grow a hundredfold."""
 
 
 class KernelError(ValueError):
@@ -20,6 +22,8 @@ def written(function: Function) -> str:
     try:
         clean = _cleaned(function)
         text = ast.unparse(clean)
+        if len(text) > MAX_CHARS:
+            raise KernelError(f"kernel {function.name} is longer than {MAX_CHARS} characters when written out")
         again = ast.dump(ast.parse(text).body[0])
     except (ValueError, SyntaxError) as error:
         raise KernelError(f"kernel {function.name} cannot be written out again: {error}") from error

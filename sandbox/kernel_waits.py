@@ -8,7 +8,11 @@ waited gains little: programs run in random order all the same.
 import ast
 from collections.abc import Collection, Iterable, Mapping
 
+from sandbox.kernel_text import KernelError
+
 Function = ast.FunctionDef
+MAX_WORK = 500_000
+"""About a second. Every loop is looked at by itself, and in it every branch: that is cubic in how deep they nest."""
 _LOADS = ("load", "load_tensor_descriptor")
 
 
@@ -36,11 +40,29 @@ def waits(functions: Collection[Function], known: Mapping[str, str]) -> bool:
     Args:
         functions: kernels, and all kernel functions that they use.
         known: names for Triton's language in the file, as `kernel_source.aliases`.
+
+    Raises:
+        KernelError: loops and branches hold too much, too deep, for finding out.
     """
+    if sum(map(_work, functions)) > MAX_WORK:
+        raise KernelError("the kernels nest loops and branches too deeply; split them")
     called = {f.name: {_called(node, known) for node in ast.walk(f) if isinstance(node, ast.Call)} for f in functions}
     readers = _spread({name for name, inside in called.items() if any(map(_touches, inside))}, called)
     loops = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.While)]
     return any(_waits(loop, readers, known) for loop in loops)
+
+
+def _work(function: Function) -> int:
+    """Nodes that `_waits` comes by, each once for every pair of a `while` around it and a loop or branch in that."""
+    total, queue = 0, list[tuple[ast.AST, int, int]]([(function, 0, 0)])
+    while queue:
+        node, loops, pairs = queue.pop()
+        if isinstance(node, ast.While | ast.If | ast.For):
+            loops += isinstance(node, ast.While)
+            pairs += loops
+        total += pairs
+        queue += [(child, loops, pairs) for child in ast.iter_child_nodes(node)]
+    return total
 
 
 def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool:

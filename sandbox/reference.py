@@ -43,6 +43,10 @@ class Drawn:
             self.tensors.append(value.detach())
         self.tensors = [t.contiguous() if 0 in t.stride() and t.numel() > 1 else t for t in self.tensors]
 
+    def copy(self) -> "Drawn":
+        """The same values in tensors of their own, and the same model."""
+        return Drawn(_map(self.inputs, torch.Tensor.clone), self.model)
+
     def arguments(self, tensors: list[torch.Tensor]) -> list[Any]:
         """The arguments with other tensors in the places of `self.tensors`."""
         return [_filled(tree, tensors) for tree in self.tree]
@@ -111,12 +115,12 @@ class Reference:
         with torch.no_grad(), self.device:
             return self.module.eager(*_map(drawn.inputs, torch.Tensor.clone))
 
-    def run(self, drawn: Drawn, double: bool) -> Any:
-        """The expected output: in the case's dtype, or in float64. The inputs stay as they are.
+    def run(self, drawn: Drawn, double: bool, keep: bool = True) -> Any:
+        """The expected output: in the case's dtype, or in float64. The inputs stay as they are if they shall be kept.
 
         A task that sets `OWN_PRECISION` has no float64 version (kernels with fixed types), and is its own truth.
         """
-        copies = _map(drawn.inputs, torch.Tensor.clone)
+        copies = _map(drawn.inputs, torch.Tensor.clone) if keep else drawn.inputs
         with torch.no_grad(), self.device, self._host():
             if not double or getattr(self.module, "OWN_PRECISION", False):
                 return (drawn.model or self.target)(*copies)

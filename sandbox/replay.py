@@ -31,6 +31,8 @@ from sandbox.plan import (
 )
 
 WARP = 32
+MAX_SCRATCH_BYTES = 2 << 30
+"""Scratch that compiled code asks for in one launch: 128 bytes a program and tensor descriptor made on the device."""
 _TF32 = 11  # CU_TENSOR_MAP_DATA_TYPE_TFLOAT32
 
 
@@ -151,6 +153,8 @@ class Replay:
     def _scratch(self, nbytes: int, alignment: int) -> int:
         if nbytes == 0:
             return 0
+        if nbytes > MAX_SCRATCH_BYTES:  # else it would be we who run out of memory
+            raise ParameterError(f"the compiled kernel wants {nbytes} bytes of scratch; launch fewer programs")
         block = torch.empty(nbytes + alignment, dtype=torch.uint8, device="cuda")  # freed in stream order
         return -(-block.data_ptr() // alignment) * alignment
 

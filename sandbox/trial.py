@@ -9,7 +9,7 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sandbox import plan, plan_check, wire
 from sandbox.kernel_request import KernelRequest, Modules
@@ -43,14 +43,8 @@ class EarlyVerdictError(Exception):
         self.verdict, self.case = verdict, case
 
 
-class HasPlan(Protocol):
-    """A plan that is ready to be run, with whatever an executor needs besides."""
-
-    @property
-    def plan(self) -> plan.Plan: ...
-
-
-Ready = TypeVar("Ready", bound=HasPlan)
+Ready = TypeVar("Ready")
+"""A plan that is ready to be run, with all that an executor needs besides; equal where the same is run."""
 Planner = Callable[[Sequence[Any], Sequence[Case]], list[Ready]]
 
 
@@ -138,13 +132,20 @@ class Trial(ABC):
             if isinstance(stop.verdict, Broken) or len(public) == len(cases):
                 raise
             planned([described[n] for n in public], tuple(cases[n] for n in public))
-            raise EarlyVerdictError(Rejected(stage=stop.verdict.stage, reason=HIDDEN)) from stop
+            raise self.silently(stop) from stop
+
+    def silently(self, stop: EarlyVerdictError) -> EarlyVerdictError:
+        """A rejection on a hidden case, without its reason."""
+        if isinstance(stop.verdict, Broken):
+            return stop
+        return EarlyVerdictError(Rejected(stage=stop.verdict.stage, reason=HIDDEN))
 
     def openly(
         self, stop: EarlyVerdictError, described: Sequence[Any], ready: Sequence[Ready], planned: Planner[Ready]
     ) -> EarlyVerdictError:
-        """A rejection on a public case that was run. It says why only if the plan is the same for a process that has
-        not seen hidden cases: numbers in the reason may be of the candidate's choice.
+        """A rejection on a public case that was run. It says why only if all that was run, kernels and their constants
+        included, is the same for a process that has not seen hidden cases: numbers in the reason may be of the
+        candidate's choice.
         """
         cases = self.job.cases
         public = [number for number, case in enumerate(cases) if not case.hidden]
@@ -152,7 +153,7 @@ class Trial(ABC):
         if number is None or len(public) == len(cases) or not isinstance(stop.verdict, Rejected):
             return stop
         again = planned([described[n] for n in public], tuple(cases[n] for n in public))[public.index(number)]
-        if again.plan == ready[number].plan:
+        if again == ready[number]:
             return stop
         return EarlyVerdictError(stop.verdict.model_copy(update={"reason": UNSAID, "log": ""}))
 

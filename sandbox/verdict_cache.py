@@ -1,6 +1,7 @@
 """Verdicts by content: the same job on the same hardware and versions is judged once. `Broken` is never kept."""
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 
@@ -19,8 +20,9 @@ class VerdictCache:
 
     def key(self, job: Job, stamp: dict[str, str]) -> str:
         """SHA-256 over the whole job (reference, candidate, cases, policy, limits, …), protocol version and stamp."""
-        text = "\n".join([PROTOCOL_VERSION, job.model_dump_json(), *(f"{k}={v}" for k, v in sorted(stamp.items()))])
-        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+        content = [PROTOCOL_VERSION, job.model_dump(), sorted(stamp.items())]
+        text = json.dumps(content)  # escapes what is no valid Unicode
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def get(self, key: str) -> Passed | Rejected | Broken | None:
         """The verdict kept under `key`; None where there is none, or none that can be read."""

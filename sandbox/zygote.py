@@ -13,8 +13,8 @@ interpreter, which must be chosen before Triton is imported), `compile` (no cand
 import contextlib
 import gc
 import os
+import secrets
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -51,9 +51,12 @@ def serve(work: Work, channel: socket.socket, profile: Profile) -> None:
             except wire.WireError:
                 return
             if os.fork() == 0:
-                channel.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _warden(work, request, fds, layers, mount_point, profile)
+                try:
+                    channel.close()
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    _warden(work, request, fds, layers, mount_point, profile)
+                finally:
+                    os._exit(1)  # or the way out of here would remove the folder that all jails share
             for fd in fds:
                 os.close(fd)
 
@@ -86,11 +89,29 @@ def _warden(
             report = {"setup_error": fault}
     except OSError as error:
         report = {"setup_error": str(error)}
-    if private is not None:
-        shutil.rmtree(private, ignore_errors=True)
     with contextlib.suppress(BrokenPipeError):
         wire.write_all(status, wire.dumps(report))
+    os.close(status)  # nobody waits until what the child has left behind is gone
+    if private is not None:
+        _remove(private)
     os._exit(0)
+
+
+def _remove(folder: Path) -> None:
+    """With all that is in it, however deep: `shutil.rmtree` calls itself for every level."""
+    folder.chmod(0o700)
+    while found := list(folder.iterdir()):
+        for path in found:
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+                continue
+            path.chmod(0o700)
+            for inner in list(path.iterdir()):
+                if inner.is_dir() and not inner.is_symlink():
+                    inner.chmod(0o700)  # only who may write to a folder may move it
+                inner.rename(folder / secrets.token_hex(8))
+            path.rmdir()
+    folder.rmdir()
 
 
 def _watch(child: int, life: int, seconds: float) -> dict[str, Any]:

@@ -29,6 +29,25 @@ def softmax(x):
     spin_kernel[(triton.cdiv(x.numel(), 128),)](x, y, x.numel(), BLOCK=128)
     return y
 """
+SHOW = """
+import torch, triton
+import triton.language as tl
+
+@triton.jit
+def show_kernel(mark_ptr):
+    seen = tl.load(mark_ptr) == 20260101
+    n = tl.load(mark_ptr + 1)
+    if seen:
+        for _ in range(300_000):
+            n = (n * 1664525 + 1013904223) ^ (n >> 7)
+    tl.store(mark_ptr + 1, n)
+    tl.store(mark_ptr, 20260101)
+
+def softmax(x):
+    mark = torch.empty(2, dtype=torch.int32, device=x.device)
+    show_kernel[(1,)](mark)
+    return torch.softmax(x, -1)
+"""
 TORCH_ONLY = "import torch\n\ndef softmax(x):\n    return torch.softmax(x, -1)\n"
 
 
@@ -105,6 +124,13 @@ def test_torch_alone_is_refused_or_equals_the_baseline_by_policy(gpu_sandbox: Lo
     assert isinstance(verdict, Passed) and verdict.timings, verdict
     assert verdict.coverage == 0.0
     assert 0.96 < verdict.timings[0].ratio < 1.04
+
+
+def test_coverage_is_not_of_runs_that_a_kernel_can_tell_from_samples(gpu_sandbox: LocalSandbox) -> None:
+    """It spins for about a millisecond where it finds the mark that it left in a run before."""
+    verdict = gpu_sandbox.judge(softmax_job(SHOW, policy="mixed", rehearsal=()))
+    assert isinstance(verdict, Passed) and verdict.coverage is not None, verdict
+    assert verdict.coverage < 0.5
 
 
 def test_a_failing_reference_is_broken(gpu_sandbox: LocalSandbox) -> None:

@@ -16,6 +16,14 @@ def make_inputs(case, draw):
 def double(x):
     return x * 2
 """
+IN_PLACE = """
+def make_inputs(case, draw):
+    return (draw.normal(case["n"]),)
+
+def double(x):
+    tripled = x * 3
+    return tripled, x.mul_(2)
+"""
 N, SETS = 100, 3
 VIEW = View(buffer=1, dtype="float32", shape=[N], strides=[1], offset=0)
 TOLERANCE = TOLERANCES["T32"]
@@ -70,6 +78,15 @@ def test_a_write_into_another_block_is_seen(exam: Exam) -> None:
     assert "outside" in exam.check_again([VIEW], TOLERANCE)["rejected"]["reason"]
 
 
+def test_scratch_of_another_block_is_no_place_to_leave_results(exam: Exam) -> None:
+    solve(exam)
+    exam.check([VIEW], "tensor", TOLERANCE)
+    exam.restore()
+    solve(exam)
+    exam.blocks[exam.decoys[0], exam.where.slots[0].offset] ^= 1  # no output, and everybody's outputs are right
+    assert "outside" in exam.check_again([VIEW], TOLERANCE)["rejected"]["reason"]
+
+
 def test_a_write_behind_the_blocks_is_seen_and_undone(exam: Exam) -> None:
     solve(exam)
     exam.memory[-1] ^= 1
@@ -83,6 +100,22 @@ def test_changed_input_is_tampering(exam: Exam) -> None:
     solve(exam)
     exam.tensor(1, 0, exam.drawn[1].tensors[0])[0] += 1
     assert exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["stage"] == "tamper"
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_the_output_that_is_an_input_of_the_references_is_that_input(honest: bool) -> None:
+    """Two outputs of one shape: the other one, too, could lie in the input's memory."""
+    reference = Reference(IN_PLACE, "double")
+    drawn = reference.draw(Case(name="one", args={"n": N}))
+    buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
+    where = arena.layout([b.nbytes for b in buffers])
+    exam = Exam(reference, [drawn], buffers, where, torch.empty(where.nbytes, dtype=torch.uint8), mutates=(0,))
+    views = [VIEW, VIEW.model_copy(update={"buffer": 0})]
+    for view, factor in zip(views if honest else reversed(views), (3, 2), strict=True):
+        exam.output(view, 0).copy_(drawn.tensors[0] * factor)
+    found = exam.check(views if honest else views[::-1], {"tuple": ["tensor", "tensor"]}, TOLERANCE)
+    assert honest == ("rejected" not in found)
+    assert honest or "as output 1" in found["rejected"]["reason"]
 
 
 def test_a_write_between_buffers_is_seen(exam: Exam) -> None:

@@ -35,11 +35,17 @@ def lower_limit():
     import resource
     resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
 
+def set_timer():
+    event = struct.pack("<Qii48x", 0, signal.SIGKILL, 0)
+    if libc.timer_create(1, event, ctypes.byref(ctypes.c_void_p())):
+        raise OSError(ctypes.get_errno(), "timer_create")
+
 def fill_disk():
     for number in range(20):
         Path(str(number)).write_bytes(bytes(16 << 20))
 
-import socket, mmap
+import ctypes, fcntl, mmap, signal, socket, struct, threading
+libc = ctypes.CDLL(None, use_errno=True)
 secret = Path(tempfile.mkdtemp()) / "secret"
 secret.write_text("hidden")
 point = Path(tempfile.mkdtemp())
@@ -63,6 +69,11 @@ if os.fork() == 0:
             "fork": attempt(fork),
             "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
             "kill parent": attempt(lambda: os.kill(os.getppid(), 0)),
+            "kill itself": attempt(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGKILL)),
+            "be killed by a timer": attempt(set_timer),
+            "be killed by a descriptor": attempt(lambda: fcntl.fcntl(1, 10, signal.SIGKILL)),  # F_SETSIG
+            "choose a scheduler": attempt(lambda: os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))),
+            "choose another's processor": attempt(lambda: os.sched_setaffinity(1, {0})),
             "private memory": attempt(hog),
             "shared memory": attempt(lambda: mmap.mmap(-1, 8 << 30)),
             "memfd": attempt(lambda: os.memfd_create("x")),
@@ -159,3 +170,45 @@ def test_a_program_may_start_compilers_and_nothing_survives_it() -> None:
     allowed = {name for name, result in found.items() if result == "allowed"}
     assert allowed == {"start a compiler", "read what it made", "leave a child behind"}, found
     assert left == "left nothing" or "pid namespace" not in json.loads(said)["layers"]
+
+
+LITTER = """
+import json, os, sys, tempfile
+from pathlib import Path
+from sandbox import isolation, zygote
+
+def litter(request, scratch, fds):
+    Path("link").symlink_to("/usr")
+    for _ in range(1200):
+        os.mkdir("deeper")
+        Path("file").write_text("x")
+        os.chdir("deeper")
+    os.chmod("..", 0)
+    return {}
+
+folder = Path(tempfile.mkdtemp())
+folder.chmod(0o755)
+(folder / "a neighbour's").mkdir()
+layers = isolation.available(folder) & {"landlock", "seccomp", "other uid"}
+pipes = [os.pipe() for _ in range(4)]
+theirs = [pipes[0][1], pipes[1][1], pipes[2][1], pipes[3][0]]
+if os.fork() == 0:
+    zygote._warden(litter, {"seconds": 30, "memory_mib": 1024}, theirs, layers, folder, "run")
+for fd in theirs:
+    os.close(fd)
+replies = [os.read(read, 4096).decode() for read, _ in (pipes[0], pipes[2])]
+os.wait()
+print(json.dumps({"replies": replies, "left": os.listdir(folder)}))
+"""
+
+
+def test_nothing_that_a_child_leaves_behind_keeps_its_warden_from_reporting() -> None:
+    """Where there is no root of its own its folder has to be emptied, however deep it is."""
+    answer = subprocess.run(
+        [sys.executable, "-c", LITTER], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert answer.returncode == 0 and answer.stdout, answer.stderr
+    said = json.loads(answer.stdout)
+    assert said["replies"][0] == "{}" and json.loads(said["replies"][1])["exit_code"] == 0, said
+    assert said["left"] == ["a neighbour's"]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.kernel_language import LIBDEVICE, LIBDEVICE_MODULES
+from sandbox.kernel_request import Modules
 from sandbox.kernel_source import build
 from sandbox.kernel_text import KernelError
+from sandbox.plan import MAX_KERNELS
 
 HEAD = """
 import triton
@@ -66,6 +68,31 @@ def test_loops_wait_if_memory_ends_them(body: str, expected: bool) -> None:
     module = build(ast.parse(HEAD.replace("BODY", body)), {"kernel": None}, set())
     assert module.waits == expected
     assert module.synchronises == expected
+
+
+def nested(loops: int, statements: int) -> str:
+    depth = 2 * loops
+    lines = [f"{' ' * level}{('while', 'if')[level % 2]} n:" for level in range(depth)]
+    return "\n    ".join([*lines, " " * depth + ";".join(["n = n + n"] * statements)])
+
+
+@pytest.mark.parametrize(("loops", "statements", "said"), [(20, 2000, "nest loops"), (45, 12000, "written out")])
+def test_no_kernel_keeps_the_supervisor_busy(loops: int, statements: int, said: str) -> None:
+    tree = ast.parse(HEAD.replace("BODY", nested(loops, statements)))
+    started = time.process_time()
+    with pytest.raises(KernelError, match=said):
+        build(tree, {"kernel": None}, set())
+    assert time.process_time() - started < 20
+    assert build(ast.parse(HEAD.replace("BODY", nested(4, 200))), {"kernel": None}, set()).functions == ("kernel",)
+
+
+def test_a_file_is_written_out_in_so_many_ways_only() -> None:
+    modules = Modules(ast.parse("\n".join(f"def k{n}():\n    pass" for n in range(MAX_KERNELS + 1))))
+    for number in range(MAX_KERNELS):
+        modules.build({f"k{number}": None}, set())
+    modules.build({"k0": None}, set())
+    with pytest.raises(KernelError, match="different sets"):
+        modules.build({f"k{MAX_KERNELS}": None}, set())
 
 
 @pytest.mark.parametrize("body", ORDERED)

@@ -12,14 +12,14 @@ from tracing import request
 from sandbox import plan, wire
 from sandbox.bench import corpus
 from sandbox.binary import Binary, BinaryCache
-from sandbox.gpu_trial import GpuTrial, Planned
+from sandbox.gpu_trial import MAX_CUBIN_BYTES, GpuTrial, Planned
 from sandbox.kernel_request import KernelRequest, Modules, specialised
 from sandbox.kernel_signature import jit_options, signature
 from sandbox.kernel_text import KernelError
 from sandbox.local import LocalSandbox
 from sandbox.pool import run_untrusted
-from sandbox.trial import EarlyVerdictError
-from sandbox.types import Case, Job, Limits, Tolerance
+from sandbox.trial import UNSAID, EarlyVerdictError
+from sandbox.types import Case, Job, Limits, Rejected, Tolerance
 
 RICH = KERNEL.replace("TUNE\n", "").replace(", OPTIONS", ", B=64, EVEN=False")
 ADD = """
@@ -160,6 +160,28 @@ def test_a_hidden_case_that_does_not_compile_says_nothing(sandbox: LocalSandbox)
         one.fairly(described, lambda d, cases: one._planned(d, cases, 0)[0])
     verdict = caught.value.verdict
     assert (verdict.kind, verdict.reason) == ("rejected", "fails on a hidden case")
+
+
+@pytest.mark.parametrize(("step", "said"), [("1", "off by 1001"), ("max(STEP.value, x.numel())", UNSAID)])
+def test_constants_say_nothing_about_hidden_cases(sandbox: LocalSandbox, step: str, said: str) -> None:
+    candidate = ADD.replace("@triton.jit", "STEP = tl.constexpr(1)\n@triton.jit").replace("+ 1", "+ STEP")
+    candidate = candidate.replace("    y =", f"    global STEP\n    STEP = tl.constexpr({step})\n    y =")
+    one = trial(sandbox, candidate, True, False)
+    described = [request("", torch.randn(n))["cases"][0] for n in (1001, 256)]
+    ready = one._planned(described, one.job.cases, 0)[0]
+    stop = EarlyVerdictError(Rejected(stage="numerics", reason="off by 1001"), one.job.cases[1])
+    assert one.openly(stop, described, ready, lambda d, cases: one._planned(d, cases, 0)[0]).verdict.reason == said
+
+
+def test_machine_code_of_all_configurations_fits_a_frame(sandbox: LocalSandbox) -> None:
+    one = trial(sandbox, ADD)
+    (ready,) = planned(one, torch.randn(1000))
+    _, binary = only(ready)
+    half = binary.model_copy(update={"cubin": "A" * (MAX_CUBIN_BYTES // 2 + 1)})
+    nowhere: Any = None
+    with pytest.raises(EarlyVerdictError, match="machine code in all") as caught:
+        one._load(nowhere, [ready._replace(binaries={name: half}) for name in ("one", "two")])
+    assert caught.value.verdict.kind == "rejected"
 
 
 def test_module_numbers_must_be_constexpr(sandbox: LocalSandbox) -> None:

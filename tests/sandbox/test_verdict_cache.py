@@ -24,6 +24,13 @@ def test_whatever_could_change_a_verdict_changes_the_key(tmp_path: Path) -> None
     assert len(keys) == len(changes) + 2
 
 
+def test_a_candidate_that_is_no_valid_unicode_has_a_key(tmp_path: Path) -> None:
+    keys = {
+        VerdictCache(tmp_path).key(JOB.model_copy(update={"candidate": c}), STAMP) for c in ("\ud800", "\ud801", "?")
+    }
+    assert len(keys) == 3
+
+
 def test_broken_is_never_kept(tmp_path: Path) -> None:
     cache = VerdictCache(tmp_path)
     cache.put("00" * 32, Broken(reason="no driver"))
