@@ -7,6 +7,7 @@ candidate does not get in at all.
 """
 
 import ast
+import copy
 from collections import Counter
 from collections.abc import Iterator
 
@@ -123,6 +124,7 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
             for n in _body_nodes(defined[name])
             if isinstance(n, ast.Name) and n.id in defined and n.id not in bound
         ]
+    wanted |= {name: _without_defaults(wanted[name]) for name in launched}
     used: dict[str, str] = {"tl": "triton.language"}
     for function in wanted.values():
         used |= check(function, set(wanted), constants, known)
@@ -143,6 +145,14 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
         waits=waits,
         signatures=signatures,
     )
+
+
+def _without_defaults(function: Function) -> Function:
+    """A launch gives all arguments, and defaults may have names that are recorded nowhere."""
+    found = copy.copy(function)
+    found.args = copy.copy(function.args)
+    found.args.defaults, found.args.kw_defaults = [], [None] * len(function.args.kwonlyargs)
+    return found
 
 
 def check(function: Function, kernels: set[str], constants: set[str] | None, known: dict[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox import libdevice
-from sandbox.kernel_language import BUILTINS
+from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, widened
 from sandbox.triton_reductions import mend_reductions
 
@@ -98,16 +98,11 @@ class _Turns:
 
 
 def serve_programs() -> None:
-    """For programs that launch kernels in Triton's own ways: libdevice by its public names; autotuning, which needs a
-    clock, takes the first configuration. For good, in this process.
+    """For programs that launch kernels in Triton's own ways: autotuning, which needs a clock, takes the first
+    configuration. For good, in this process.
     """
-    from triton.language.extra import libdevice as public
     from triton.runtime.autotuner import Autotuner
 
-    for name, function in list(vars(cuda_libdevice).items()):
-        if inspect.isfunction(function):
-            for module in (public, cuda_libdevice):
-                setattr(module, name, getattr(_LIBDEVICE, name))
     Autotuner._bench = lambda self, *args, config, **meta: [1.0, 1.0, 1.0]
 
 
@@ -230,22 +225,10 @@ def _widen_method(name: str, widen: Any, narrow: Any) -> None:
 
 def _resolve(target: str) -> Any:
     module, _, attribute = target.partition(":")
-    if "libdevice" in module:
-        return getattr(_LIBDEVICE, attribute) if attribute else _LIBDEVICE
     found = importlib.import_module(module)
     if attribute == "libdevice":
-        return _LIBDEVICE
+        return importlib.import_module(f"{module}.libdevice")
     return getattr(found, attribute) if attribute else found
-
-
-class _Libdevice:
-    """Triton's libdevice functions as kernels call them; what is behind them computes `sandbox.libdevice`."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return functools.partial(getattr(cuda_libdevice, name), _semantic=interpreter.interpreter_semantic)
-
-
-_LIBDEVICE = _Libdevice()
 
 
 def _mend_descriptors() -> None:
@@ -265,7 +248,7 @@ def _mend_descriptors() -> None:
 
 
 def _mend_libraries() -> None:
-    """Library functions, of which Triton's interpreter has none. For good."""
+    """Library functions, of which Triton's interpreter has none, under each of their names. For good."""
 
     def call(self: Any, library: str, path: str, symbol: str, arguments: list[Any], result: Any, is_pure: bool) -> Any:
         kind = result.scalar
@@ -273,3 +256,7 @@ def _mend_libraries() -> None:
         return TensorHandle(libdevice.compute(symbol, arrays, np.dtype(interpreter._get_np_dtype(kind))), kind)
 
     InterpreterBuilder.create_extern_elementwise = call
+    for module in map(importlib.import_module, LIBDEVICE_MODULES):
+        for name in LIBDEVICE & vars(module).keys() & vars(cuda_libdevice).keys():
+            function = functools.partial(getattr(cuda_libdevice, name), _semantic=interpreter.interpreter_semantic)
+            setattr(module, name, function)

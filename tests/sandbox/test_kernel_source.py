@@ -115,13 +115,16 @@ def test_only_annotations_of_triton_are_kept() -> None:
 
 @pytest.mark.parametrize("default", ["tl.core.builtins.exec", "tl.exp.__globals__", "other", "-x.y", "[1]"])
 def test_default_values_are_of_the_language(default: str) -> None:
+    called = f"def called(n={default}):\n    pass\n"
     with pytest.raises(KernelError):
-        build(ast.parse(HEAD.replace("(x, n)", f"(x, n={default})").replace("BODY", "pass")), {"kernel": None}, set())
+        build(ast.parse(called + HEAD.replace("BODY", "called()")), {"kernel": None}, set())
+    own = build(ast.parse(HEAD.replace("(x, n)", f"(x, n={default})").replace("BODY", "pass")), {"kernel": None}, set())
+    assert own.source == "def kernel(x, n):\n    pass\n"  # a launch gives all arguments
 
 
 def test_default_values_may_be_types_and_constants() -> None:
-    source = HEAD.replace("(x, n)", "(x, n=tl.float32, m=(1, -2), k=SIZE)").replace("BODY", "pass")
-    assert "SIZE" in build(ast.parse(source), {"kernel": None}, {"SIZE"}).source
+    called = "def called(n=tl.float32, m=(1, -2), k=SIZE):\n    pass\n"
+    assert "SIZE" in build(ast.parse(called + HEAD.replace("BODY", "called()")), {"kernel": None}, {"SIZE"}).source
 
 
 LARGE = {
