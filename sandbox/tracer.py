@@ -108,7 +108,8 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     recorder.start(tensors)
     if isinstance(function, type) and issubclass(function, torch.nn.Module):
         module = function(*[_argument(tree, []) for tree in case["init_arguments"]])
-        bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
+        weights = {name: tensors[index] for name, index in case["parameters"].items()}
+        bind_parameters(module, weights, case["constants"], recorder)
         recorder.constructed = len(recorder.steps)
         function = module
     return function(*arguments)
