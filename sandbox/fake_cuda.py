@@ -129,6 +129,15 @@ class _Event:
         return 1.0
 
 
+class _Marks:
+    """What profilers read."""
+
+    def _nothing(self, *args: Any) -> int:
+        return 0
+
+    rangePushA = rangePop = rangeStartA = rangeEnd = markA = _nothing  # noqa: N815  # torch calls them so
+
+
 class _Device(contextlib.nullcontext[None]):
     def __init__(self, device: Any = None) -> None:
         super().__init__()
@@ -161,6 +170,7 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
         "get_arch_list": lambda: [f"sm_{properties.major}{properties.minor}"],
         "device": _Device,
         "device_of": _Device,
+        "_DeviceGuard": _Device,
         "Stream": _Stream,
         "Event": _Event,
         "stream": lambda stream: contextlib.nullcontext(),
@@ -169,3 +179,4 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
+    setattr(torch.cuda.nvtx, "_nvtx", _Marks())  # noqa: B010  # a module to mypy
