@@ -77,6 +77,7 @@ def torch_call(operator: Any, args: Any, kwargs: dict[str, Any], results: list[t
     if operator._schema.name == _CPU_ATTENTION:  # what a CPU does for an operator that every device has
         step |= {"name": "aten::scaled_dot_product_attention", "overload": ""}
         given = dict(zip(("dropout_p", "is_causal"), args[3:], strict=False))
+        given |= {"enable_gqa": True} if args[0].shape[-3] != args[1].shape[-3] else {}
         args, kwargs, results = args[:3], {**given, **kwargs}, results[:1]
     try:
         keywords = {k: _torch_argument(v, view) for k, v in kwargs.items() if k not in DROPPED_KEYWORDS}
