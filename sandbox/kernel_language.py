@@ -64,6 +64,18 @@ MEMBERS = LANGUAGE - {"constexpr", "tensor", "dtype", "math"} | frozenset(
 TRITON_MEMBERS = frozenset({"cdiv", "next_power_of_2"})
 """Host helpers that kernels may call as `triton.…`."""
 
+MATH = frozenset({"pi", "e", "tau", "inf", "nan", "sqrt", "log", "log2", "log10", "exp", "pow", "ceil", "floor"})
+"""What kernels may use of Python's `math`, on compile-time numbers: Triton evaluates it as it stands."""
+
+CURES = {
+    "device_assert": "take it out: kernels run without device asserts",
+    "device_print": "take debugging output out",
+    "static_print": "take debugging output out",
+    "inline_asm_elementwise": "write it in Triton's own operations, or with libdevice",
+    "pointer_type": "view the tensor as the other dtype before the launch: tensor.view(dtype)",
+}
+"""What to do instead."""
+
 BUILTINS = frozenset(
     {"range", "min", "max", "abs", "float", "int", "bool", "len", "tuple", "list", "sum", "True", "False", "None"}
 )

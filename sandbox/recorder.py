@@ -108,7 +108,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
             known = globals_of(launch.function)
-            constants = {name: c for name, value in known.items() if (c := module_constant(value, self.view))}
+            constants = {name: c for name, value in known.items() if (c := module_constant(name, value, self.view))}
             self.kernels[launch.key] = (launch, constants)
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
