@@ -151,6 +151,7 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     device: what `torch.cuda.get_device_properties` says; keys as in `DEVICE`.
     """
     FakeTensor.data_ptr = _data_ptr  # type: ignore[assignment,method-assign]
+    FakeTensor.record_stream = lambda self, stream: None  # type: ignore[assignment,method-assign]
     FakeTensor.device = property(_device)  # type: ignore[assignment]
     stream = _Stream()
     properties = SimpleNamespace(**device)

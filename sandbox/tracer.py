@@ -28,7 +28,7 @@ from sandbox.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.model_weights import bind_parameters, mend_modules
 from sandbox.recorder import Recorder
 from sandbox.triton_device import DEVICE
-from sandbox.unwrapped import unwrap_compiled
+from sandbox.unwrapped import unwrap
 
 WARM = (
     "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
@@ -47,7 +47,7 @@ def warm() -> None:
     triton_trace.check_version()
     pretend_cuda()  # first: fake tensors would otherwise ask the driver, which starts a thread
     mend_modules()
-    unwrap_compiled()
+    unwrap()
     for module in WARM:
         importlib.import_module(module)
     torch.ones(1).to(torch.float16)  # the first conversion looks at the processor, which a jail without /proc hides
