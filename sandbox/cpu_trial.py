@@ -91,6 +91,8 @@ class CpuTrial(Trial):
             for step in candidate_plan.steps if isinstance(step, plan.Launch)
             for argument in step.arguments.values() for name in functions_of(argument)
         }  # fmt: skip
+        for kernel in candidate_plan.kernels:
+            launched |= {name: None for value in kernel.constants.values() for name in functions_of(value)}
         launched |= {kernel.name: kernel.line for kernel in candidate_plan.kernels}
         constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
         try:

@@ -129,6 +129,15 @@ class _Event:
         return 1.0
 
 
+class _Marks:
+    """What profilers read."""
+
+    def _nothing(self, *args: Any) -> int:
+        return 0
+
+    rangePushA = rangePop = rangeStartA = rangeEnd = markA = _nothing  # noqa: N815  # torch calls them so
+
+
 class _Device(contextlib.nullcontext[None]):
     def __init__(self, device: Any = None) -> None:
         super().__init__()
@@ -142,6 +151,7 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     device: what `torch.cuda.get_device_properties` says; keys as in `DEVICE`.
     """
     FakeTensor.data_ptr = _data_ptr  # type: ignore[assignment,method-assign]
+    FakeTensor.record_stream = lambda self, stream: None  # type: ignore[assignment,method-assign]
     FakeTensor.device = property(_device)  # type: ignore[assignment]
     stream = _Stream()
     properties = SimpleNamespace(**device)
@@ -161,6 +171,7 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
         "get_arch_list": lambda: [f"sm_{properties.major}{properties.minor}"],
         "device": _Device,
         "device_of": _Device,
+        "_DeviceGuard": _Device,
         "Stream": _Stream,
         "Event": _Event,
         "stream": lambda stream: contextlib.nullcontext(),
@@ -169,3 +180,4 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
+    setattr(torch.cuda.nvtx, "_nvtx", _Marks())  # noqa: B010  # a module to mypy

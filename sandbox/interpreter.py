@@ -17,6 +17,7 @@ import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from sandbox import arena, aten, triton_interpreter, triton_trace
+from sandbox.kernel_request import functions_among
 from sandbox.memory_watch import MemoryWatch
 from sandbox.plan import (
     FLOAT_TYPES,
@@ -64,7 +65,7 @@ def warm() -> None:
         torch.nn.functional.conv2d(x.to(dtype), x[..., :3, :3].to(dtype)).matmul(x[..., :62, :].to(dtype)).float()
     torch.nn.functional.scaled_dot_product_attention(x, x, x)
     with tempfile.TemporaryDirectory() as folder:
-        module = triton_interpreter.interpreted(FIRST, ("first",), {"tl": "triton.language"}, {}, Path(folder))
+        module = triton_interpreter.interpreted(FIRST, ("first",), {"tl": "triton.language"}, {}, {}, Path(folder))
     arguments = {"x_ptr": torch.ones(16), "y_ptr": torch.empty(16), "n": 16, "scale": 2.0, "BLOCK": 16}
     triton_interpreter.launch(module["first"], (1,), arguments, lambda run: run())
 
@@ -103,13 +104,15 @@ class _Runner:
         for number, kernel in enumerate(plan.kernels):
             folder = scratch / str(number)
             folder.mkdir()
-            constants = {
-                name: self._value(kernel.constants[name]) if name in kernel.constants else None
+            own = {
+                name: kernel.constants.get(name)
                 for name in known  # another kernel's too, or else the interpreter's own names would take their place
                 if name not in request["aliases"] and name not in request["functions"]
             }
+            renamed = functions_among({name: constant for name, constant in own.items() if constant})
+            constants = {n: self._value(c) if c and n not in renamed else None for n, c in own.items()}
             module = triton_interpreter.interpreted(
-                request["source"], tuple(request["functions"]), request["aliases"], constants, folder
+                request["source"], tuple(request["functions"]), request["aliases"], constants, renamed, folder
             )
             self.functions.append(module)
 

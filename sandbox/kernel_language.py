@@ -52,17 +52,29 @@ know what such a function does."""
 
 MEMBERS = LANGUAGE - {"constexpr", "tensor", "dtype", "math"} | frozenset(
     """
-    T block_shape dtype element_ty get_int_max_value get_int_min_value is_block is_bf16 is_bool is_dtype
+    ALL NONE T block_shape dtype element_ty get_int_max_value get_int_min_value is_block is_bf16 is_bool is_dtype
     is_floating is_fp16 is_fp32 is_fp64 is_fp8 is_int is_int1 is_int16 is_int32 is_int64 is_int8 is_int_signed
     is_int_unsigned is_ptr is_standard_floating is_uint16 is_uint32 is_uint64 is_uint8 int_bitwidth
     fp_mantissa_width itemsize logical_and logical_or name numel primitive_bitwidth scalar scatter shape strides
     to type value
     """.split()
 )
-"""Attributes of tensors, dtypes, descriptors and constexprs."""
+"""Attributes of tensors, dtypes, descriptors, constexprs and `PropagateNan`."""
 
 TRITON_MEMBERS = frozenset({"cdiv", "next_power_of_2"})
 """Host helpers that kernels may call as `triton.…`."""
+
+MATH = frozenset({"pi", "e", "tau", "inf", "nan", "sqrt", "log", "log2", "log10", "exp", "pow", "ceil", "floor"})
+"""What kernels may use of Python's `math`, on compile-time numbers: Triton evaluates it as it stands."""
+
+CURES = {
+    "device_assert": "take it out: kernels run without device asserts",
+    "device_print": "take debugging output out",
+    "static_print": "take debugging output out",
+    "inline_asm_elementwise": "write it in Triton's own operations, or with libdevice",
+    "pointer_type": "view the tensor as the other dtype before the launch: tensor.view(dtype)",
+}
+"""What to do instead."""
 
 BUILTINS = frozenset(
     {"range", "min", "max", "abs", "float", "int", "bool", "len", "tuple", "list", "sum", "True", "False", "None"}

@@ -73,7 +73,8 @@ class Modules:
 
     def _request(self, plan: Plan, launch: Launch) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
-        called = {name: None for argument in launch.arguments.values() for name in functions_of(argument)}
+        given = [*launch.arguments.values(), *kernel.constants.values()]
+        called = {name: None for argument in given for name in functions_of(argument)}
         module = self.build({**called, kernel.name: kernel.line}, set(kernel.constants))
         parameters = check_arguments(launch, kernel.name, module)
         return KernelRequest(
@@ -203,3 +204,10 @@ def functions_of(argument: Argument) -> list[str]:
     if isinstance(argument, Group):
         return [name for item in argument.items for name in functions_of(item)]
     return [argument.name] if isinstance(argument, Symbol) and argument.kind == "function" else []
+
+
+def functions_among(constants: Mapping[str, Argument]) -> dict[str, str]:
+    """Module constants that are kernel functions under another name, with those functions' own names."""
+    return {
+        name: value.name for name, value in constants.items() if isinstance(value, Symbol) and value.kind == "function"
+    }

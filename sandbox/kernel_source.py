@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from sandbox import kernel_waits
 from sandbox.kernel_language import (
     BUILTINS,
+    CURES,
     FORBIDDEN,
     LANGUAGE,
     LIBDEVICE,
     LIBDEVICE_MODULES,
+    MATH,
     MEMBERS,
     NODES,
     TRITON_MEMBERS,
@@ -72,13 +74,17 @@ def jit_functions(tree: ast.Module) -> list[Function]:
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
-    """Names for Triton's language in a candidate: `tl` → `triton.language`, `exp` → `triton.language:exp`."""
+    """Names for Triton's language in a candidate, and for `math`: `tl` → `triton.language`, `exp` →
+    `triton.language:exp`.
+    """
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
-                if name.name.split(".")[0] == "triton":
-                    found[name.asname or "triton"] = name.name if name.asname else "triton"
+                if name.name == "math" or name.name.split(".")[0] == "triton":
+                    found[name.asname or name.name.split(".")[0]] = (
+                        name.name if name.asname else name.name.split(".")[0]
+                    )
         elif (
             isinstance(node, ast.ImportFrom)
             and node.module
@@ -212,7 +218,10 @@ def _check_attribute(node: ast.Attribute, bound: set[str], known: dict[str, str]
         root = known[dotted[0]].replace(":", ".")
         _check_dotted([*root.split("."), *dotted[1:]], where)
     elif node.attr not in MEMBERS:
-        raise KernelError(f"{where}: attribute .{node.attr} may not be used inside a kernel")
+        raise KernelError(
+            f"{where}: attribute .{node.attr} may not be used inside a kernel; no tensor, dtype or "
+            "descriptor of Triton has it (pass each field of a record as an argument of its own)"
+        )
 
 
 def _check_alias(target: str, name: str, where: str) -> None:
@@ -220,6 +229,7 @@ def _check_alias(target: str, name: str, where: str) -> None:
     if attribute:
         _check_dotted([*module.split("."), attribute], where)
     elif module not in (
+        "math",
         "triton",
         "triton.language",
         "triton.language.math",
@@ -243,10 +253,11 @@ def _check_dotted(parts: list[str], where: str) -> None:
         name, *members = parts[2:]
         if name in LANGUAGE and all(member in MEMBERS for member in members):
             return
-    if parts[0] == "triton" and len(parts) == 2 and parts[1] in TRITON_MEMBERS:
+    if len(parts) == 2 and parts[1] in {"triton": TRITON_MEMBERS, "math": MATH}.get(parts[0], ()):
         return
+    cure = f"; {CURES[parts[-1]]}" if parts[-1] in CURES else ""
     raise KernelError(
-        f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel"
+        f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel{cure}"
     )
 
 

@@ -22,7 +22,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from sandbox import triton_errors, triton_trace
 from sandbox.kernel_language import BUILTINS
-from sandbox.kernel_request import KernelRequest
+from sandbox.kernel_request import KernelRequest, functions_among
 from sandbox.kernel_source import KernelModule
 from sandbox.plan import Argument, Descriptor, Group, Pointer, Scalar, View, decode_number
 from sandbox.triton_device import DEVICE
@@ -83,7 +83,8 @@ def load(module: KernelModule, constants: dict[str, Argument], path: Path) -> di
     allowed = {name: getattr(builtins, name) for name in BUILTINS}
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": MODULE_NAME}
     namespace |= {name: _resolve(target) for name, target in module.aliases.items()}
-    namespace |= {name: _constant(value) for name, value in constants.items()}
+    renamed = functions_among(constants)
+    namespace |= {name: _constant(value) for name, value in constants.items() if name not in renamed}
     path.write_text(module.source)
     linecache.checkcache(str(path))
     exec(compile(module.source, str(path), "exec"), namespace)  # clean source: see kernel_source
@@ -97,6 +98,7 @@ def load(module: KernelModule, constants: dict[str, Argument], path: Path) -> di
             do_not_specialize_on_alignment=signature.do_not_specialize_on_alignment,
             noinline=signature.noinline,
         )
+    namespace |= {name: namespace[function] for name, function in renamed.items()}
     return namespace
 
 

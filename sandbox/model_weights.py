@@ -1,8 +1,9 @@
 """Gives a traced `nn.Module` the reference's weights. Runs in the tracer, after the candidate's constructor.
 
 KernelBench says with seeds what is said here with names: both constructors draw the same numbers. So weights that the
-candidate draws become inputs of the plan: by name, else by order among equal shapes. What its constructor makes out of
-them (a packed, transposed or half-precision copy) stays in the plan as steps, so that it is made of the right weights.
+candidate draws become inputs of the plan: by name, else by the order in which they are made among equal shapes and
+contents (drawn numbers, ones, zeros). What its constructor makes out of them (a packed, transposed or half-precision
+copy) stays in the plan as steps, so that it is made of the right weights.
 Not covered: weights that are drawn, changed by arithmetic, and match the reference's under no name and no shape.
 """
 
@@ -16,6 +17,7 @@ from sandbox.recorded_steps import Step, moved, read, written
 from sandbox.recorder import Recorder
 
 View = dict[str, Any]
+_DRAWN = "drawn"
 
 
 class ParameterError(Exception):
@@ -55,13 +57,20 @@ def _apply_to_tensors(module: torch.nn.Module, function: Any, recurse: bool = Tr
     return module
 
 
-def bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor], recorder: Recorder) -> None:
-    """Make weights that the constructor drew the inputs in `reference` (the reference's state_dict).
+def bind_parameters(
+    module: torch.nn.Module, reference: dict[str, torch.Tensor], constants: dict[str, float], recorder: Recorder
+) -> None:
+    """Make weights that the constructor drew the inputs in `reference`.
+
+    Args:
+        reference: the reference's weights, in the order in which they are made.
+        constants: those that are the same number all over in every fresh model, and that number.
 
     Raises:
         ParameterError: a weight has no counterpart.
     """
     free = {name: recorder.view(tensor) for name, tensor in reference.items()}
+    theirs = dict(free)
     recorder.parameters = {view["buffer"] for view in free.values()}
     persistent = module.state_dict(keep_vars=True)
     own = {**persistent, **dict(module.named_buffers(remove_duplicate=False))}
@@ -73,17 +82,19 @@ def bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor],
         bound.setdefault(view["buffer"], (view, free.pop(partner)))
 
     for name, view in views.items():
-        if name in free and _matches(view, free[name]):
+        if name in free and _matches(view, free[name]) and not _renamed(name, view, free):
             bind(maker.origin(view, free[name]), name)
     lacking = []
-    for name, view in views.items():
-        if name not in persistent or maker.made_of(view["buffer"]) & bound.keys() or name in reference:
+    tables = {name for name, _ in module.named_buffers(remove_duplicate=False)}
+    for name, origin in maker.in_order(views, tables):
+        if name not in persistent or maker.made_of(views[name]["buffer"]) & bound.keys():
             continue
-        origin = maker.origin(view, None)
-        matching = [other for other, found in free.items() if _matches(origin, found)]
-        equal = [other for other in matching if free[other]["shape"] == origin["shape"]]
-        partner = next(iter(equal + matching), None)
-        if partner is not None and not maker.made_of(view["buffer"]) & maker.registered - {view["buffer"]}:
+        if name in theirs and not _matches(views[name], theirs[name]):
+            continue
+        partner = _partner(name, origin, free, constants, maker)
+        if partner is not None and not maker.made_of(views[name]["buffer"]) & maker.registered - {
+            views[name]["buffer"]
+        }:
             bind(origin, partner)
         else:
             lacking.append(name)
@@ -95,9 +106,29 @@ def bind_parameters(module: torch.nn.Module, reference: dict[str, torch.Tensor],
         if maker.draws(views[name]["buffer"]) - bound.keys():
             shape = tuple(views[name]["shape"])
             raise ParameterError(
-                f"parameter {name!r} of shape {shape} has no counterpart in the reference's state_dict"
+                f"parameter {name!r} of shape {shape} has no counterpart in the reference's state_dict; give the "
+                "module weights of the reference's shapes, and make others of those"
             )
     _apply(recorder, list(bound.values()))
+
+
+def _renamed(name: str, view: View, free: dict[str, View]) -> bool:
+    """The name is another weight's in the reference: shapes differ in dimensions of 1, and another one fits exactly."""
+    return free[name]["shape"] != view["shape"] and any(found["shape"] == view["shape"] for found in free.values())
+
+
+def _partner(name: str, view: View, free: dict[str, View], constants: dict[str, float], maker: "_Maker") -> str | None:
+    """The most alike of the reference's weights; of several the first."""
+    content = maker.content(view["buffer"])
+
+    def unlike(other: str) -> tuple[bool, bool, bool]:
+        return (
+            other.replace(".", "_") != name.replace(".", "_") or _renamed(other, view, free),
+            content is not None and content != constants.get(other, _DRAWN),
+            free[other]["shape"] != view["shape"],
+        )
+
+    return min((other for other, found in free.items() if _matches(view, found)), key=unlike, default=None)
 
 
 def _apply(recorder: Recorder, pairs: list[tuple[View, View]]) -> None:
@@ -145,6 +176,16 @@ class _Maker:
         """Whole random tensors, in the order of drawing, that the module does not name."""
         unnamed = [number for number in self.writers if number not in self.registered]
         return [self.writers[number][-1]["results"][0] for number in unnamed if self._drawn(number)]
+
+    def content(self, number: int) -> float | str | None:
+        """The number that fills this memory, `_DRAWN` if numbers were drawn into it, None where nobody knows."""
+        last = self.writers.get(number, [{"kind": ""}])[-1]
+        return last["value"] if last["kind"] == "fill" else _DRAWN if self.draws(number) else None
+
+    def in_order(self, views: dict[str, View], tables: set[str]) -> list[tuple[str, View]]:
+        """Names with the tensors that were drawn for them, in the order in which those were made; `tables` last."""
+        origins = {name: self.origin(view, None) for name, view in views.items()}
+        return sorted(origins.items(), key=lambda item: (item[0] in tables, int(item[1]["buffer"])))
 
     def origin(self, view: View, partner: View | None) -> View:
         """The tensor that was drawn where `view` is only a copy of one (transposed, converted), else `view` itself."""

@@ -63,8 +63,13 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
     return {"kind": "scalar", "value": plain, "constexpr": constexpr, "type": "" if constexpr else str(kind)}
 
 
-def module_constant(value: Any, view: ViewOf) -> Data | None:
-    """Module values that kernels read: numbers, strings, constexprs, dtypes; modules and functions are not data."""
+def module_constant(name: str, value: Any, view: ViewOf) -> Data | None:
+    """Module values that kernels read: numbers, strings, constexprs, dtypes, and the file's kernel functions under
+    another name; modules and other functions are not data.
+    """
+    if triton_trace.is_jit_function(value):
+        known = value.fn.__name__ == name or value.fn.__module__.startswith("triton.")
+        return None if known else kernel_argument(value, "constexpr", view)
     constexpr = type(value).__name__ == "constexpr"
     value = getattr(value, "value", value) if constexpr else value
     plain = value is None or type(value) in (bool, int, float, str, tuple) or type(value).__name__ == "dtype"
@@ -77,6 +82,7 @@ def torch_call(operator: Any, args: Any, kwargs: dict[str, Any], results: list[t
     if operator._schema.name == _CPU_ATTENTION:  # what a CPU does for an operator that every device has
         step |= {"name": "aten::scaled_dot_product_attention", "overload": ""}
         given = dict(zip(("dropout_p", "is_causal"), args[3:], strict=False))
+        given |= {"enable_gqa": True} if args[0].shape[-3] != args[1].shape[-3] else {}
         args, kwargs, results = args[:3], {**given, **kwargs}, results[:1]
     try:
         keywords = {k: _torch_argument(v, view) for k, v in kwargs.items() if k not in DROPPED_KEYWORDS}

@@ -7,11 +7,13 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sandbox.fake_cuda import FakeCuda
 from sandbox.kernel_writes import may_write
 from sandbox.plan import MAX_STEPS, encode_number
 from sandbox.record_values import kernel_argument, module_constant, torch_call
 from sandbox.recorded_steps import moved, read, useful, views_in, written
 from sandbox.triton_trace import RecordedLaunch, globals_of
+from sandbox.unwrapped import implementation
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
@@ -106,7 +108,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
             known = globals_of(launch.function)
-            constants = {name: c for name, value in known.items() if (c := module_constant(value, self.view))}
+            constants = {name: c for name, value in known.items() if (c := module_constant(name, value, self.view))}
             self.kernels[launch.key] = (launch, constants)
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
@@ -143,6 +145,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         if func._schema.name not in _QUESTIONS and _has_kernel(func.name(), _COMPOSITE):  # seen in inference mode only
             with self:
                 return func.decompose(*args, **kwargs)
+        if function := implementation(func._schema.name):
+            with FakeCuda(), self:
+                return function(*args, **kwargs)
         result = func(*args, **kwargs)
         self._record(func, args, kwargs, result)
         return result

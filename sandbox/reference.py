@@ -11,6 +11,7 @@ from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 import torch
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from sandbox.draw import Draw
@@ -37,8 +38,7 @@ class Drawn:
         self.tensors: list[torch.Tensor] = []
         self.tree = [_tree(value, self.tensors) for value in inputs]
         self.parameters: dict[str, int] = {}
-        weights = [] if model is None else [*model.named_parameters(), *model.named_buffers()]  # tables too
-        for name, value in weights:
+        for name, value in [] if model is None else _weights(model):
             self.parameters[name] = len(self.tensors)
             self.tensors.append(value.detach())
         self.tensors = [t.contiguous() if 0 in t.stride() and t.numel() > 1 else t for t in self.tensors]
@@ -70,6 +70,8 @@ class Reference:
             raise BrokenReferenceError(f"the task defines no {name!r}")
         self.target: Any = getattr(self.module, name)
         self._compiled: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._order: dict[str, int] = {}
+        self._constants: dict[str, float] = {}
 
     def draw(self, case: Case, model: torch.nn.Module | None = None) -> Drawn:
         """Fresh inputs under a seed that exists only in this call; a fresh model too unless one is given."""
@@ -87,7 +89,10 @@ class Reference:
                     inputs = tuple(self.module.get_inputs())
             if self.is_model and model is None:
                 torch.manual_seed(seed ^ 1)
-                model = self.target(*self.init_arguments()).to(self.device)
+                model, self._order = _built(lambda: self.target(*self.init_arguments()))
+                model = model.to(self.device)
+                fresh = [(name, weight.detach()) for name, weight in _weights(model)]
+                self._constants = {name: float(values.flatten()[0]) for name, values in fresh if _is_constant(values)}
                 if draw.distribution != "normal":
                     _unsettle(model, draw)
         return Drawn(_map(inputs, lambda tensor: tensor.to(self.device)), model)
@@ -101,9 +106,11 @@ class Reference:
 
     def description(self, drawn: Drawn) -> dict[str, Any]:
         """What the tracer and the plan's check may know of drawn inputs."""
+        order = sorted(drawn.parameters, key=lambda name: self._order.get(name, len(self._order)))
         return {
             "arguments": drawn.tree,
-            "parameters": drawn.parameters,
+            "parameters": {name: drawn.parameters[name] for name in order},
+            "constants": self._constants,
             "init_arguments": [_tree(value, []) for value in self.init_arguments()] if self.is_model else [],
             "tensors": [_layout(t) for t in drawn.tensors],
         }
@@ -224,10 +231,35 @@ def _unsettle(model: torch.nn.Module, draw: Draw) -> None:
     """
     for weight in model.parameters():
         values = weight.detach()
-        alike = values.numel() > 1 and bool((values == values.max()).all())
-        if alike and weight.requires_grad and values.is_floating_point():
+        if weight.requires_grad and values.numel() > 1 and _is_constant(values):
             noise = UNSETTLED * torch.randn(values.shape, generator=draw.generator, device=draw.device)
             values.add_((noise * values.abs().clamp_min(UNSETTLED)).to(values.dtype))
+
+
+def _is_constant(values: torch.Tensor) -> bool:
+    return bool(values.is_floating_point() and values.numel() and (values == values.max()).all())
+
+
+def _weights(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Parameters first, then tables."""
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _built(make: Callable[[], torch.nn.Module]) -> tuple[torch.nn.Module, dict[str, int]]:
+    """A model, and the names of its weights with when each was made: a module's own come first in its state_dict, even
+    where its constructor makes them last.
+    """
+    made: dict[int, tuple[int, Any]] = {}  # weights are kept, so that their ids stay their own
+
+    def note(module: torch.nn.Module, name: str, weight: Any) -> None:
+        made.setdefault(id(weight), (len(made), weight))
+
+    hook = register_module_parameter_registration_hook(note)
+    try:
+        model = make()
+    finally:
+        hook.remove()
+    return model, {name: made.get(id(weight), (len(made), None))[0] for name, weight in model.named_parameters()}
 
 
 _DRAWN = (torch.rand, torch.randn, torch.rand_like, torch.randn_like)

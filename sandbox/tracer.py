@@ -28,6 +28,7 @@ from sandbox.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.model_weights import bind_parameters, mend_modules
 from sandbox.recorder import Recorder
 from sandbox.triton_device import DEVICE
+from sandbox.unwrapped import unwrap
 
 WARM = (
     "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
@@ -46,6 +47,7 @@ def warm() -> None:
     triton_trace.check_version()
     pretend_cuda()  # first: fake tensors would otherwise ask the driver, which starts a thread
     mend_modules()
+    unwrap()
     for module in WARM:
         importlib.import_module(module)
     torch.ones(1).to(torch.float16)  # the first conversion looks at the processor, which a jail without /proc hides
@@ -108,7 +110,8 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     recorder.start(tensors)
     if isinstance(function, type) and issubclass(function, torch.nn.Module):
         module = function(*[_argument(tree, []) for tree in case["init_arguments"]])
-        bind_parameters(module, {name: tensors[index] for name, index in case["parameters"].items()}, recorder)
+        weights = {name: tensors[index] for name, index in case["parameters"].items()}
+        bind_parameters(module, weights, case["constants"], recorder)
         recorder.constructed = len(recorder.steps)
         function = module
     return function(*arguments)

@@ -33,10 +33,12 @@ VALUE = "__plain_value"
 
 
 def interpreted(
-    source: str, names: tuple[str, ...], aliases: dict[str, str], constants: dict[str, Any], scratch: Path
-) -> dict[str, Any]:
+    source: str, names: tuple[str, ...], aliases: dict[str, str], constants: dict[str, Any], renamed: dict[str, str],
+    scratch: Path,
+) -> dict[str, Any]:  # fmt: skip
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; the builtins are those of `kernel_language` alone.
+    `renamed`: further names of functions.
     """
     allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
@@ -48,7 +50,7 @@ def interpreted(
     linecache.checkcache(str(path))
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
-    namespace.update(found)
+    namespace.update(found, **{name: found[function] for name, function in renamed.items()})
     return found
 
 
@@ -228,7 +230,17 @@ def _resolve(target: str) -> Any:
     found = importlib.import_module(module)
     if attribute == "libdevice":
         return importlib.import_module(f"{module}.libdevice")
-    return getattr(found, attribute) if attribute else found
+    if not attribute:
+        return found
+    value = getattr(found, attribute)
+    if not inspect.isfunction(value):
+        return value
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        """`from triton.language import exp`: the interpreter puts its own `exp` there while a kernel runs."""
+        return getattr(found, attribute)(*args, **kwargs)
+
+    return late
 
 
 def _mend_descriptors() -> None:

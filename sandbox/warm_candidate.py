@@ -5,7 +5,7 @@ REQUEST_CASE = {
         {"dtype": "float32", "shape": [8, 32], "strides": [32, 1], "nbytes": 1024},
         {"dtype": "float32", "shape": [16, 32], "strides": [32, 1], "nbytes": 2048},
     ],
-    "arguments": [{"tensor": 0}], "parameters": {"linear.weight": 1}, "init_arguments": [],
+    "arguments": [{"tensor": 0}], "parameters": {"linear.weight": 1}, "constants": {}, "init_arguments": [],
 }  # fmt: skip
 CANDIDATE = """\
 import torch

@@ -23,7 +23,9 @@ CANDIDATES = {
 def f(x, y):
     q, mask = x[:, None], torch.ones(8, 8, dtype=torch.bool).tril()
     causal = F.scaled_dot_product_attention(q, q, q, is_causal=True)
-    return causal, F.scaled_dot_product_attention(x, x, x), F.scaled_dot_product_attention(q, q, q, attn_mask=mask)
+    grouped = F.scaled_dot_product_attention(torch.cat([q, -q], 1), q, q, enable_gqa=True)
+    masked = F.scaled_dot_product_attention(q, q, q, attn_mask=mask)
+    return causal, F.scaled_dot_product_attention(x, x, x), masked, grouped
 """,
     "convolution and pooling": """
 def f(x, y): return F.conv1d(x, x[:, :, :3]), F.max_pool1d(x, 2), F.avg_pool1d(x, 2), F.adaptive_avg_pool1d(x, 4)

@@ -10,6 +10,8 @@ from torch.nn.functional import linear
 from tracing import execute, model_request, trace_all
 
 from sandbox import plan, plan_check
+from sandbox.reference import Reference
+from sandbox.types import Case
 
 X = torch.randn(4, 16)
 W, B, W2 = torch.randn(8, 16), torch.randn(8), torch.randn(8, 16)
@@ -17,6 +19,8 @@ Q = torch.randn(16, 16)
 BOTH = {"linear.weight": W, "linear.bias": B}
 SQUARE = {"linear.weight": Q, "linear.bias": torch.randn(16)}
 QK = {"q.weight": W, "q.bias": B, "k.weight": W2, "k.bias": B * 2}
+NORM = {name: torch.randn(16) for name in ("norm.weight", "norm.bias", "fc.bias", "scale")}
+BIASES = {"conv.bias": torch.randn(16), "bias": torch.randn(16, 1, 1)}
 BATCH = {f"bn.{name}": value.detach() for name, value in nn.BatchNorm1d(16).state_dict().items()}
 
 
@@ -25,6 +29,7 @@ class Example(NamedTuple):
     constructor: str
     forward: str
     expected: Callable[[torch.Tensor], torch.Tensor]
+    constants: dict[str, float] | None = None
 
 
 def right(x: torch.Tensor) -> torch.Tensor:
@@ -120,6 +125,18 @@ EXAMPLES = {
     "weights changed in forward": Example(
         BOTH, LINEAR, "self.linear.weight.data.mul_(2); return self.linear(x)", lambda x: linear(x, 2 * W, B)
     ),
+    "equal shapes under other names": Example(
+        NORM,
+        "full = lambda n: nn.Parameter(torch.full((16,), n)); self.b = nn.Parameter(torch.randn(16))\n"
+        "        self.beta, self.norm_weight, self.s = full(0.0), full(1.0), full(1.0)",
+        "return (x * self.norm_weight + self.beta + 3 * self.b) * self.s",
+        lambda x: (x * NORM["norm.weight"] + NORM["norm.bias"] + 3 * NORM["fc.bias"]) * NORM["scale"],
+        {"norm.weight": 1.0, "norm.bias": 0.0, "scale": 1.0},
+    ),
+    "another weight's name": Example(
+        BIASES, "self.bias = nn.Parameter(torch.randn(16)); self.own = nn.Parameter(torch.randn(16, 1, 1))",
+        "return x * self.bias + self.own.flatten()", lambda x: x * BIASES["conv.bias"] + BIASES["bias"].flatten(),
+    ),
     "initialisers that look at what they drew": Example(
         {"w": Q}, "self.w = nn.Parameter(torch.empty(16, 16)); nn.init.trunc_normal_(self.w, std=0.02)",
         "return x @ self.w", lambda x: x @ Q,
@@ -147,11 +164,11 @@ def source(constructor: str, forward: str) -> str:
 
 @pytest.fixture(scope="module")
 def replies(tmp_path_factory: pytest.TempPathFactory) -> Replies:
-    wanted = [model_request(source(e.constructor, e.forward), e.state, X) for e in EXAMPLES.values()]
+    wanted = [model_request(source(e.constructor, e.forward), e.state, e.constants or {}, X) for e in EXAMPLES.values()]
     use = (
         "w = self.w if hasattr(self, 'w') else self.linear.weight; return F.linear(x, w) + getattr(self, 'e', w).sum()"
     )
-    wanted += [model_request(source(constructor, use), BOTH, X) for constructor, _ in REFUSED.values()]
+    wanted += [model_request(source(constructor, use), BOTH, {}, X) for constructor, _ in REFUSED.values()]
     answers = trace_all(wanted, tmp_path_factory.mktemp("traces"))
     return dict(zip((*EXAMPLES, *REFUSED), answers, strict=True))
 
@@ -186,3 +203,21 @@ def test_bound_weights_cost_nothing(replies: Replies) -> None:
     """Drawing them leaves no step behind."""
     found = check(replies["same names"], BOTH)
     assert isinstance(found, plan.Plan) and [step.kind for step in found.steps] == ["torch"]
+
+
+def test_weights_come_in_the_order_in_which_they_are_made() -> None:
+    """A state_dict has a module's own first."""
+    reference = Reference(
+        "import torch\nfrom torch import nn\n"
+        "class Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.fc, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)\n"
+        "        self.scale = nn.Parameter(torch.ones(4))\n"
+        "    def forward(self, x):\n        return self.norm(self.fc(x)) * self.scale\n"
+        "def get_inputs():\n    return [torch.randn(2, 4)]\n",
+        "ModelNew",
+    )
+    described = reference.describe(Case(name="tails", distribution="heavy_tailed"))
+    assert list(described["parameters"])[:5] == ["fc.weight", "fc.bias", "norm.weight", "norm.bias", "scale"]
+    assert described["constants"] == {
+        "norm.weight": 1.0, "norm.bias": 0.0, "scale": 1.0, "norm.running_mean": 0.0, "norm.running_var": 1.0,
+    }  # fmt: skip

@@ -26,7 +26,7 @@ def look(source: str) -> str:
         ("def f(:\n", "no valid Python: line 1"),
         (HEAD + ENTRY, "no @triton.jit function"),
         (HEAD + KERNEL.format(body="pass"), "entry point 'f' is not defined"),
-        (HEAD + "import os\n" + ENTRY, "import of 'os'"),
+        (HEAD + "import ctypes\n" + ENTRY, "import of 'ctypes'"),
         (HEAD + "def g():\n    from subprocess import run\n" + ENTRY, "import of 'subprocess'"),
         ("from . import x\n" + HEAD, "relative imports"),
         ("#" * (300 << 10), "longer than"),

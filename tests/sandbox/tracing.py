@@ -48,17 +48,21 @@ def trace_all(requests: list[dict[str, Any]], folder: Path) -> list[dict[str, An
 def request(candidate: str, *tensors: torch.Tensor, entry_point: str = "f", **changes: Any) -> dict[str, Any]:
     """One case whose arguments are tensors like these."""
     arguments = [{"tensor": number} for number in range(len(tensors))]
-    case = {"tensors": [layout(x) for x in tensors], "arguments": arguments, "parameters": {}, "init_arguments": []}
+    model: dict[str, Any] = {"parameters": {}, "constants": {}, "init_arguments": []}
+    case = {"tensors": [layout(x) for x in tensors], "arguments": arguments, **model}
     fixed = {"candidate": candidate, "entry_point": entry_point, "target": "sm_90", "ttir": False}
     return {**fixed, "cases": [case], **changes}
 
 
-def model_request(candidate: str, state: dict[str, torch.Tensor], *tensors: torch.Tensor) -> dict[str, Any]:
+def model_request(
+    candidate: str, state: dict[str, torch.Tensor], constants: dict[str, float], *tensors: torch.Tensor
+) -> dict[str, Any]:
     """`ModelNew` with the reference's weights, which follow the arguments as inputs."""
     asked = request(candidate, *tensors, *state.values(), entry_point="ModelNew")
     case = asked["cases"][0]
     case["arguments"] = case["arguments"][: len(tensors)]
     case["parameters"] = {name: len(tensors) + number for number, name in enumerate(state)}
+    case["constants"] = constants
     return asked
 
 
