@@ -231,13 +231,14 @@ def _unsettle(model: torch.nn.Module, draw: Draw) -> None:
     """
     for weight in model.parameters():
         values = weight.detach()
-        if weight.requires_grad and values.numel() > 1 and _is_constant(values):
+        if weight.requires_grad and _is_constant(values):
             noise = UNSETTLED * torch.randn(values.shape, generator=draw.generator, device=draw.device)
             values.add_((noise * values.abs().clamp_min(UNSETTLED)).to(values.dtype))
 
 
 def _is_constant(values: torch.Tensor) -> bool:
-    return bool(values.is_floating_point() and values.numel() and (values == values.max()).all())
+    """Of a single number nobody can tell whether it was drawn."""
+    return bool(values.is_floating_point() and values.numel() > 1 and (values == values.max()).all())
 
 
 def _weights(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:

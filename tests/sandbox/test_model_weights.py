@@ -211,12 +211,14 @@ def test_weights_come_in_the_order_in_which_they_are_made() -> None:
         "import torch\nfrom torch import nn\n"
         "class Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.fc, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)\n"
-        "        self.scale = nn.Parameter(torch.ones(4))\n"
-        "    def forward(self, x):\n        return self.norm(self.fc(x)) * self.scale\n"
+        "        self.scale, self.shift = nn.Parameter(torch.ones(4)), nn.Parameter(torch.randn(1))\n"
+        "    def forward(self, x):\n        return self.norm(self.fc(x)) * self.scale + self.shift\n"
         "def get_inputs():\n    return [torch.randn(2, 4)]\n",
         "ModelNew",
     )
-    described = reference.describe(Case(name="tails", distribution="heavy_tailed"))
+    case = Case(name="tails", distribution="heavy_tailed")
+    described = reference.describe(case)
+    assert described == reference.describe(case)  # a single number that is drawn is no constant
     assert list(described["parameters"])[:5] == ["fc.weight", "fc.bias", "norm.weight", "norm.bias", "scale"]
     assert described["constants"] == {
         "norm.weight": 1.0, "norm.bias": 0.0, "scale": 1.0, "norm.running_mean": 0.0, "norm.running_var": 1.0,
