@@ -265,7 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         outcomes, rate = run(pairs, runner, partial, hardened, console)
     summary = summary_of_golds(outcomes) if asked.what == "golds" else summary_of_answers(outcomes, rate)
-    rows = [outcome.model_dump(mode="json", exclude_none=True) for outcome in outcomes]
+    rows = [outcome.model_dump(mode="json", exclude_none=True, exclude={"hardened": {"log"}}) for outcome in outcomes]
+    rows = json.loads(json.dumps(rows).replace(sys.prefix, "ENVIRONMENT"))  # reasons name files of this host
     write_json(
         asked.out / f"{name}.json",
         {"bench": name, "stamp": marks, "settings": settings, "summary": summary, "rows": rows},
