@@ -81,10 +81,9 @@ def aliases(tree: ast.Module) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
-                if name.name == "math" or name.name.split(".")[0] == "triton":
-                    found[name.asname or name.name.split(".")[0]] = (
-                        name.name if name.asname else name.name.split(".")[0]
-                    )
+                package = name.name.split(".")[0]
+                if name.name == "math" or package == "triton":
+                    found[name.asname or package] = name.name if name.asname else package
         elif (
             isinstance(node, ast.ImportFrom)
             and node.module

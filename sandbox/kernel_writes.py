@@ -1,12 +1,14 @@
 """Which memory a kernel may write to, guessed from its source: too much rather than too little."""
 
 import ast
+import functools
 from collections.abc import Iterator
 
 from sandbox.kernel_signature import last_name
 
 
-def may_write(source: str) -> set[str]:
+@functools.cache
+def may_write(source: str) -> frozenset[str]:
     """Parameters of the function in `source` from which a pointer that it stores to may come."""
     function = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
     parameters = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
@@ -23,7 +25,7 @@ def may_write(source: str) -> set[str]:
                 origins[name] = origins.get(name, set()) | of(value)
         if origins == before:
             break
-    return set().union(*(of(node) for node in _stored_to(function)))
+    return frozenset().union(*(of(node) for node in _stored_to(function)))
 
 
 def _flows(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, ast.AST]]:
