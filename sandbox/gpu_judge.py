@@ -18,7 +18,7 @@ import torch
 
 from sandbox import arena, baselines, cuda, isolation, timing
 from sandbox.baselines import Recorded
-from sandbox.exam import Exam, rejected
+from sandbox.exam import Exam, rejected, telling
 from sandbox.gpu_arena import SharedArena
 from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph
 from sandbox.judge import Question, Reply, answer, same_layout
@@ -208,12 +208,16 @@ class GpuJudge:
         decoys = min(decoys, max(0, room - sets))
         if torch.cuda.memory_reserved() > MAX_CACHED_BYTES:  # the other pairs need memory too
             torch.cuda.empty_cache()
-        drawn = [reference.draw(case)]
-        drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
-        same_layout(reference.description(drawn[0]), request["described"])
         self._reserve((sets + decoys) * where.nbytes)
-        mutates, noisy = tuple(request["mutates"]), request["noisy"]
-        exam = Exam(reference, drawn, buffers, where, self.arena.memory, mutates, noisy, decoys)
+        memory, mutates = self.arena.memory, tuple(request["mutates"])
+
+        def put() -> Exam:
+            drawn = [reference.draw(case)]
+            drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
+            same_layout(reference.description(drawn[0]), request["described"])
+            return Exam(reference, drawn, buffers, where, memory, mutates, request["noisy"], decoys)
+
+        exam = telling(put)
         torch.cuda.synchronize()
         work = {"plan": request["plan"], "outputs": request["outputs"], "kernels": request["kernels"]}
         return exam, {**work, "layout": where.model_dump()}
@@ -263,15 +267,8 @@ def main() -> None:
     baselines.set_up_compiling()
     judge = GpuJudge()
     questions: tuple[Question, ...] = (
-        judge.attach,
-        judge.trim,
-        judge.describe,
-        judge.load,
-        judge.run,
-        judge.tune,
-        judge.prepare,
-        judge.time,
-    )
+        judge.attach, judge.trim, judge.describe, judge.load, judge.run, judge.tune, judge.prepare, judge.time,
+    )  # fmt: skip
     answer(socket.socket(fileno=int(sys.argv[1])), {q.__name__: _stoppable(q) for q in questions})
 
 

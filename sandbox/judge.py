@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from sandbox import arena, isolation, triton_reference, wire
-from sandbox.exam import Exam
+from sandbox.exam import Exam, telling
 from sandbox.plan import Buffer, View
 from sandbox.reference import BrokenReferenceError, Reference
 from sandbox.types import Case, Tolerance
@@ -45,13 +45,17 @@ class Judge:
     def draw(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Lay out the plan's buffers, poison them, fill in fresh inputs; reply with layout and descriptor."""
         assert self.reference is not None
-        drawn = self.reference.draw(self.cases[request["case"]])
-        same_layout(self.reference.description(drawn), request["described"])
+        reference, mutates = self.reference, tuple(request["mutates"])
         buffers = [Buffer.model_validate(b) for b in request["buffers"]]
         where = arena.layout([b.nbytes for b in buffers])
         fd, memory = arena.create(where.nbytes)
-        mutates = tuple(request["mutates"])
-        self.exam = Exam(self.reference, [drawn], buffers, where, memory, mutates, request["noisy"])
+
+        def put() -> Exam:
+            drawn = reference.draw(self.cases[request["case"]])
+            same_layout(reference.description(drawn), request["described"])
+            return Exam(reference, [drawn], buffers, where, memory, mutates, request["noisy"])
+
+        self.exam = telling(put)
         return {"layout": where.model_dump()}, (fd,)
 
     def compare(self, request: dict[str, Any], files: list[int]) -> Reply:

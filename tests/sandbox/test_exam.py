@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sandbox import arena
-from sandbox.exam import Exam
+from sandbox.exam import Exam, telling
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
 from sandbox.types import TOLERANCES, Case
@@ -31,7 +31,11 @@ TOLERANCE = TOLERANCES["T32"]
 
 @pytest.fixture
 def exam() -> Exam:
-    reference = Reference(SOURCE, "double")
+    return an_exam(SOURCE)
+
+
+def an_exam(source: str) -> Exam:
+    reference = Reference(source, "double")
     drawn = [reference.draw(Case(name="one", args={"n": N})) for _ in range(SETS)]
     buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
     where = arena.layout([b.nbytes for b in buffers], spread=8)
@@ -144,3 +148,18 @@ def test_a_repetition_may_round_otherwise(exam: Exam) -> None:
 def test_guard_bands_differ_from_draw_to_draw() -> None:
     layouts = {arena.layout([400, 400, 400], spread=64) for _ in range(8)}
     assert len(layouts) > 1
+
+
+@pytest.mark.parametrize("output", ["x * 0", "(x > 9).sum() > 50", "x.new_full((4,), 7.0)"])
+def test_a_draw_that_asks_for_no_work_tells_nothing(output: str) -> None:
+    assert not an_exam(SOURCE.replace("x * 2", output)).tells()
+
+
+def test_draws_that_tell_nothing_are_drawn_again() -> None:
+    exams = [an_exam(SOURCE.replace("x * 2", f"x * {factor}")) for factor in (0, 0, 2, 0)]
+    waiting = list(exams)
+    assert telling(lambda: waiting.pop(0)) is exams[2]
+
+
+def test_a_task_that_never_asks_for_work_is_put_all_the_same() -> None:
+    assert not telling(lambda: an_exam(SOURCE.replace("x * 2", "x * 0"))).tells()
