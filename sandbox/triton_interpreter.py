@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,18 @@ def _plain(constant: Any) -> Any:
 
 
 def launch(
-    function: Any, grid: tuple[int, ...], arguments: dict[str, Any], turn: Callable[[Callable[[], None]], None]
-) -> None:
+    function: Any, grid: tuple[int, ...], arguments: dict[str, Any], fixed: Collection[str],
+    turn: Callable[[Callable[[], None]], None],
+) -> None:  # fmt: skip
     """Run a kernel that `interpreted` returned. `turn` is called as often as the grid has programs, with what runs the
     one whose index the interpreter's builder holds at that time.
+
+    Args:
+        fixed: arguments that are compile-time constants, declared so or not: an integer that is 1 is a tensor nowhere.
     """
-    GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)(**arguments)
+    executor = GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)
+    executor.constexprs = [*executor.constexprs, *fixed]
+    executor(**arguments)
 
 
 def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
