@@ -2,12 +2,14 @@
 
 A sequential interpreter forgives all three: memory behind a buffer is readable, unset memory holds something, and
 programs never run at once. A GPU does not. Found here: any active lane outside the buffers of its launch; plain loads
-and read-modify-write atomics of bytes that no step, kernel or input has set; races (`sandbox.races`). Programs run in
-random order. One that waits, that is, reads the same again and again, lets others run first, from the lowest index on.
+and read-modify-write atomics of bytes that no step, kernel or input has set; races (`sandbox.races`), between lanes of
+one store too. Programs run in random order. One that waits, that is, reads the same again and again, lets others run
+first, from the lowest index on.
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
 than once (barriers over the grid): such kernels run into the time limit. Nor updates of a single integer, by plain load
-and store in a kernel that waits, that are lost only if another program comes between the last look and the store.
+and store in a kernel that waits, that are lost only if another program comes between the last look and the store. Nor
+what one lane stores and another lane of the same program loads without a barrier.
 """
 
 import secrets
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
-from sandbox.races import Races
+from sandbox.races import RaceError, Races
 
 Array = npt.NDArray[Any]
 Body = Callable[[], None]
@@ -127,6 +129,8 @@ class MemoryWatch:
             self.written[at + byte] = 1
         self._progress()
         done = self.native.store(pointers, value, mask)
+        if not self.atomic and at.size > 1:
+            self._check_agreement(pointers, value, mask)
         if self.atomic or flag:
             self.races.release(at.tolist())
         return done
@@ -190,6 +194,15 @@ class MemoryWatch:
                 f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
                 "torch.empty needs torch.zeros or a store first"
             )
+
+    def _check_agreement(self, pointers: Array, value: Array, mask: Array) -> None:
+        """Raises:
+        RaceError: lanes of the store that was just done put different values to one address.
+        """
+        lanes = _lanes(mask, pointers)
+        found = self.native.load(pointers, lanes, np.zeros(pointers.shape, value.dtype), value.dtype)[lanes]
+        if found.tobytes() != np.broadcast_to(value, pointers.shape)[lanes].tobytes():
+            raise RaceError("one store puts different values to one address: which of them stays is open on a GPU")
 
     def _changes(self, pointers: Array, value: Array, mask: Array, lanes: Array) -> bool:
         mask = _lanes(mask, pointers)

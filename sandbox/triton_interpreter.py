@@ -25,7 +25,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 
 from sandbox import libdevice
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, widened
+from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_reductions import mend_reductions
 
 VALUE = "__plain_value"
@@ -144,9 +144,9 @@ def mend_numbers() -> None:
 
     def cast_impl(self: Any, src: Any, kind: Any) -> Any:
         if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & NARROW.keys():
-            return cast(self, src, kind)
+            return saturated(cast(self, src, kind), src)
         wide = widened(src) if src.dtype.scalar in NARROW else cast(self, src, tl.float32)
-        return rounded(wide, kind.scalar) if kind.scalar in NARROW else cast(self, wide, kind)
+        return rounded(wide, kind.scalar) if kind.scalar in NARROW else saturated(cast(self, wide, kind), wide)
 
     def create_fp_to_fp(self: Any, src: Any, kind: Any, rounding: Any) -> Any:
         if kind.scalar not in CONVERTED or src.dtype.scalar not in CONVERTED:

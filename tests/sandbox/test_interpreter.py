@@ -104,6 +104,7 @@ RACES = {
     "loop that waits for nothing": NEIGHBOUR.replace("WAIT", "while tl.atomic_add(flag, 1) < 0:\n        pass"),
     "flag that is not looked at": NEIGHBOUR.replace("WAIT", "old = tl.atomic_add(flag, 1)"),
     "relaxed counter": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='relaxed')"),
+    "lanes of one store": SIMPLE + "    at = tl.arange(0, 4)\n    tl.store(out + me + 0 * at, tl.load(x + me) + at)\n",
     "sum read too early": SIMPLE + "    tl.atomic_add(out, tl.load(x + me))\n    if me == 1:\n"
     "        tl.store(out + 1, tl.load(out))\n",
     "set by the first, added to by others": SIMPLE + "    if me == 0:\n        tl.store(out, 1.0)\n"
@@ -261,3 +262,21 @@ def test_float16_becomes_the_nearest_float8(builder: InterpreterBuilder) -> None
 def test_integers_become_bfloat16(builder: InterpreterBuilder) -> None:
     found = builder.create_si_to_fp(TensorHandle(np.array([-3, 0, 257], np.int32), tl.int32), tl.bfloat16).data
     assert (found.astype(np.uint32) << 16).view(np.float32).tolist() == [-3.0, 0.0, 256.0]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_integers_are_made_of_too_large_numbers_as_by_a_gpu(builder: InterpreterBuilder) -> None:
+    numbers = TensorHandle(np.array([3e9, -3e9, np.nan, np.inf, -2.9, 2147483520], np.float32), tl.float32)
+    assert builder.create_fp_to_si(numbers, tl.int32).data.tolist() == [
+        2**31 - 1,
+        -(2**31),
+        0,
+        2**31 - 1,
+        -2,
+        2147483520,
+    ]
+    most, least = (TensorHandle(np.array([x], np.float32), tl.float32) for x in (1e30, -1.0))
+    assert builder.create_fp_to_ui(most, tl.uint64).data.tolist() == [2**64 - 1]
+    assert builder.create_fp_to_ui(least, tl.uint32).data.tolist() == [0]
+    brain = builder.cast_impl(most, tl.bfloat16)
+    assert builder.create_fp_to_si(brain, tl.int64).data.tolist() == [2**63 - 1]
