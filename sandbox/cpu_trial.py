@@ -12,9 +12,9 @@ from sandbox.trial import DEFAULT_TARGET, EarlyVerdictError, Tools, Trial, poiso
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
-ARENA_SHARE = 16
+ARENA_SHARE = 28
 """Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
-`races`)."""
+`races`, `lanes`)."""
 
 
 class Planned(NamedTuple):

@@ -95,6 +95,10 @@ SIMPLE = "def kernel(x, out, flag):\n    me = tl.program_id(0)\n"
 NEIGHBOUR = (
     SIMPLE + "    WAIT\n    tl.store(out + me, tl.load(out + me - 1, mask=me > 0, other=0.0) + tl.load(x + me))\n"
 )
+LANES = (
+    "    if me == 0:\n        at = tl.arange(0, 4)\n        tl.store(out + at, tl.load(x + at))\n        MEET\n"
+    "        tl.store(out + 4 + at, tl.load(out + 3 - at))\n"
+)
 RACES = {
     "neighbour": NEIGHBOUR.replace("WAIT", "pass"),
     "empty loop": NEIGHBOUR.replace("WAIT", "turn = 0\n    while turn < 1:\n        turn += 1"),
@@ -104,6 +108,7 @@ RACES = {
     "loop that waits for nothing": NEIGHBOUR.replace("WAIT", "while tl.atomic_add(flag, 1) < 0:\n        pass"),
     "flag that is not looked at": NEIGHBOUR.replace("WAIT", "old = tl.atomic_add(flag, 1)"),
     "relaxed counter": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='relaxed')"),
+    "neighbours without a barrier": SIMPLE + LANES.replace("MEET", "pass"),
     "lanes of one store": SIMPLE + "    at = tl.arange(0, 4)\n    tl.store(out + me + 0 * at, tl.load(x + me) + at)\n",
     "sum read too early": SIMPLE + "    tl.atomic_add(out, tl.load(x + me))\n    if me == 1:\n"
     "        tl.store(out + 1, tl.load(out))\n",
@@ -111,6 +116,13 @@ RACES = {
     "    tl.atomic_add(out, tl.load(x + me))\n",
     "another lock": SIMPLE + "    while tl.atomic_cas(flag + me % 2, 0, 1) == 1:\n        pass\n"
     "    tl.store(out, tl.load(out) + tl.load(x + me))\n    tl.atomic_xchg(flag + me % 2, 0)\n",
+}
+MEETINGS = {
+    "barrier": "tl.debug_barrier()",
+    "reduction": "tl.store(out + 8, tl.sum(tl.load(x + at), 0))",
+    "scan": "tl.cumsum(at, 0)",
+    "atomic": "tl.atomic_add(flag + me, 1)",
+    "the same lanes": "at = 3 - at",
 }
 UNSET = {
     "plain": ("out = tl.load(scratch)", True),
@@ -148,6 +160,13 @@ def test_races_are_found(sandbox: LocalSandbox, name: str) -> None:
     tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
     reply, _ = interpret(sandbox.interpreter, RACES[name], PROGRAMS, [*tensors])
     assert reply.get("rejected", {}).get("reason", "").startswith("RaceError"), reply
+
+
+@pytest.mark.parametrize("name", MEETINGS)
+def test_lanes_that_have_met_are_no_race(sandbox: LocalSandbox, name: str) -> None:
+    tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
+    reply, (_, out, _) = interpret(sandbox.interpreter, SIMPLE + LANES.replace("MEET", MEETINGS[name]), 4, [*tensors])
+    assert "changed" in reply and out[:8].tolist() == [1.0] * 8, reply
 
 
 def test_programs_that_wait_for_nobody_run_into_the_limit(sandbox: LocalSandbox) -> None:
