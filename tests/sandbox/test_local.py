@@ -83,6 +83,16 @@ def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
     assert isinstance(verdict, Rejected) and verdict.stage == "timeout"
 
 
+def test_what_a_reference_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    sandbox = LocalSandbox(workers=1)
+    try:
+        chatty = TASK.replace("    return x * 2", "    print(x, flush=True)\n    return x * 2")
+        assert sandbox.judge(job(reference=chatty)).kind == "passed"
+    finally:
+        sandbox.close()
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     "reference",
     [
