@@ -83,6 +83,14 @@ def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
     assert isinstance(verdict, Rejected) and verdict.stage == "timeout"
 
 
+def test_plans_may_be_as_long_however_many_cases_there_are(sandbox: LocalSandbox) -> None:
+    launch = next(line for line in CANDIDATE.splitlines() if line.startswith("    kernel["))
+    many = CANDIDATE.replace("n, BLOCK", f"n, {', '.join(f'a{i}' for i in range(40))}, BLOCK")
+    often = f"    for _ in range(150):\n    {launch.replace('BLOCK=', '2.5, ' * 40 + 'BLOCK=')}"
+    verdict = sandbox.judge(job(many.replace(launch, often), cases=(*CASES, Case(name="odd", args={"n": 13}))))
+    assert isinstance(verdict, Passed), verdict
+
+
 def test_what_a_reference_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     sandbox = LocalSandbox(workers=1)
     try:
