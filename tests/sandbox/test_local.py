@@ -77,6 +77,13 @@ def test_a_candidate_exception_comes_with_its_traceback(sandbox: LocalSandbox) -
     assert "NameError: name 'missing' is not defined" in verdict.reason and "in double" in verdict.log
 
 
+def test_a_kernel_that_reads_outside_is_told_where(sandbox: LocalSandbox) -> None:
+    ragged = (Case(name="ragged", args={"n": 77}),)
+    verdict = sandbox.judge(job(CANDIDATE.replace("at, mask=at < n)", "at)"), cases=ragged))
+    assert isinstance(verdict, Rejected) and verdict.stage == "launch", verdict
+    assert "reads outside" in verdict.reason and "(kernel kernel at `x = tl.load(x_ptr + at)`)" in verdict.reason
+
+
 def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
     slow = CANDIDATE.replace("tl.store(", "for i in range(100000000):\n        x += 1.0\n    tl.store(")
     verdict = sandbox.judge(job(slow, limits=Limits(run_seconds=1.0)))
