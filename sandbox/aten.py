@@ -40,7 +40,7 @@ def check(call: TorchCall) -> None:
         if written and not (isinstance(given, TensorArgument) and given.view in call.results):
             raise ValueError(f"{call.name} changes {argument.name!r}, which is not among its results")
     if values.get("dropout_p") or (values.get("dropout") and values.get("train")):
-        raise ValueError(f"{call.name} with dropout draws random numbers")
+        raise ValueError(f"{call.name} with dropout draws random numbers; call .eval(), or set it to 0")
     try:
         found = _called(STAND_INS.get(operator.overloadpacket.__name__, operator), call, _on_meta)
     except (RuntimeError, NotImplementedError, IndexError, TypeError) as error:
