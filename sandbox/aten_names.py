@@ -35,6 +35,7 @@ FUNCTIONAL = frozenset(
     _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d affine_grid_generator
 
     native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training native_group_norm
+    lstm gru rnn_tanh rnn_relu
     native_layer_norm _fused_rms_norm rms_norm layer_norm group_norm
     _softmax softmax _log_softmax log_softmax _safe_softmax scaled_dot_product_attention
 
@@ -79,7 +80,8 @@ RANDOM = frozenset(
 EXCLUDED_OVERLOADS = frozenset(
     {
         "where", "repeat_interleave.Tensor", "bucketize.Scalar", "searchsorted.Scalar",
-        "_native_batch_norm_legit", "_native_batch_norm_legit.out",
+        "_native_batch_norm_legit", "_native_batch_norm_legit.out", "lstm.data", "gru.data", "rnn_tanh.data",
+        "rnn_relu.data",
     }
 )  # fmt: skip
 """Of operators in the list: shapes that depend on data, results on another device, changes that are not returned."""

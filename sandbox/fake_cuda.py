@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
+from sandbox.recurrent import stand_in
 from sandbox.triton_device import DEVICE
 
 _CUDA = torch.device("cuda", 0)
@@ -45,6 +46,8 @@ class FakeCuda(TorchFunctionMode):
         if func in _IDENTITIES:
             return args[0]
         arguments = [_redirect(a) for a in args]
+        if args and isinstance(args[0], FakeTensor):
+            func = stand_in(func, args)
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}
         result = func(*arguments, **keywords)
         if func in _SEQUENCES and isinstance(result, FakeTensor):

@@ -40,6 +40,7 @@ from sandbox.plan import (
 
 MAX_REASON = 400
 MAX_LOG = 4000
+MAX_LINE = 120
 
 
 FIRST = """
@@ -194,7 +195,11 @@ def _describe(error: Exception) -> dict[str, Any]:
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
-    log = "".join(traceback.format_exception(error, limit=-6))[-MAX_LOG:]
     if isinstance(root, NotImplementedError | ImportError):
         return {"fault": f"the CPU interpreter cannot run this kernel: {root}"[:MAX_REASON]}
-    return {"rejected": {"reason": f"{type(root).__name__}: {root}"[:MAX_REASON], "log": log}}
+    said = f"{type(root).__name__}: {root}"
+    places = [f for f in traceback.extract_tb(root.__traceback__) if Path(f.filename).name == triton_interpreter.FILE]
+    if places:  # line numbers are of the cleaned source, which nobody has
+        said = f"{said} (kernel {places[-1].name} at `{(places[-1].line or '')[:MAX_LINE]}`)"
+    log = "".join(traceback.format_exception(error, limit=-6))[-MAX_LOG:] if not places else ""
+    return {"rejected": {"reason": said[:MAX_REASON], "log": log}}

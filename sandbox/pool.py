@@ -80,6 +80,7 @@ class Helper:
             command,
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # a task's own code may print; what we say goes to stderr
             process_group=0,  # Ctrl-C is for who asked; the helpers end with them
             env=_environment(self.folder, self.interpret, self.gpu, self.compiled),
             cwd="/",

@@ -84,6 +84,8 @@ def torch_call(operator: Any, args: Any, kwargs: dict[str, Any], results: list[t
         given = dict(zip(("dropout_p", "is_causal"), args[3:], strict=False))
         given |= {"enable_gqa": True} if args[0].shape[-3] != args[1].shape[-3] else {}
         args, kwargs, results = args[:3], {**given, **kwargs}, results[:1]
+    if operator.namespace == "recurrent":
+        step |= {"name": operator.name().replace("recurrent::", "aten::"), "overload": "input"}
     try:
         keywords = {k: _torch_argument(v, view) for k, v in kwargs.items() if k not in DROPPED_KEYWORDS}
         written = {"arguments": [_torch_argument(value, view) for value in args], "keywords": keywords}

@@ -22,6 +22,7 @@ from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Re
 DEFAULT_TARGET: Target = "sm_90"
 """What tracing lowers for where the job names no target: a candidate must at least be valid Triton."""
 MAX_PLAN_BYTES = 1 << 20
+"""Of one case."""
 MAX_SOURCES = 32 << 20
 """Half of what a message may have."""
 COMPILE_DEADLINES = 4
@@ -103,8 +104,8 @@ class Trial(ABC):
             raise EarlyVerdictError(
                 Rejected(stage="tamper", reason="the tracer's reply is not of the expected form", log=outcome.log)
             )
-        if len(outcome.reply) > MAX_PLAN_BYTES:
-            raise EarlyVerdictError(Rejected(stage="plan", reason=f"the plan exceeds {MAX_PLAN_BYTES} bytes"))
+        if len(outcome.reply) > MAX_PLAN_BYTES * len(described):
+            raise EarlyVerdictError(Rejected(stage="plan", reason=f"a plan exceeds {MAX_PLAN_BYTES} bytes a case"))
         parsed = [plan.parse(item) for item in data]
         for item in parsed:
             if isinstance(item, Rejected):

@@ -28,6 +28,7 @@ from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_reductions import mend_reductions
 
+FILE = "kernels.py"
 VALUE = "__plain_value"
 """A name that no candidate can give."""
 
@@ -44,7 +45,7 @@ def interpreted(
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
     for name, target in aliases.items():
         namespace[name] = _resolve(target)
-    path = scratch / "kernels.py"
+    path = scratch / FILE
     source = ast.unparse(_Values().visit(ast.parse(source)))
     path.write_text(source)
     linecache.checkcache(str(path))

@@ -117,6 +117,12 @@ def test_where_signs_make_no_sense_the_range_stays(recorded: dict[str, Recording
     assert where.tolist() == [0, 3, 5], "places stay"
 
 
+def test_a_call_on_integers_alone_is_posed_too(recorded: dict[str, Recording | str]) -> None:
+    mixed, whole = usable(recorded["root"]).calls
+    assert [one.values is None for one in mixed.given] == [True, False]
+    assert [one.values is None for one in whole.given] == [True, True], "or nothing would be drawn"
+
+
 def test_why_an_item_is_no_task(recorded: dict[str, Recording | str]) -> None:
     assert recorded["noise"] == "the result is random"
     assert recorded["Keeps"] == "a class with state is called"

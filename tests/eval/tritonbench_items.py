@@ -70,7 +70,8 @@ GOLDS = {
         "gone": ("def gone(x):\n    import ctypes\n\n    ctypes.string_at(0)\n",
                  "import torch\n\ntest_results = gone(torch.ones(3))\n"),
         "root": ("import torch\n\n\ndef root(x, where):\n    return torch.sqrt(x)[where]\n",
-                 "from root import root\n\ntest_results = root(torch.rand(9, 4), torch.tensor([0, 3, 5]))\n"),
+                 "from root import root\n\ntest_results = root(torch.rand(9, 4), torch.tensor([0, 3, 5]))\n"
+                 "of_squares = root(torch.tensor([1, 4, 9]), torch.tensor([0, 2]))\n"),
     },
 }  # fmt: skip
 

@@ -30,6 +30,13 @@ def f(x, y):
     "convolution and pooling": """
 def f(x, y): return F.conv1d(x, x[:, :, :3]), F.max_pool1d(x, 2), F.avg_pool1d(x, 2), F.adaptive_avg_pool1d(x, 4)
 """,
+    "recurrent layers": """
+def f(x, y):
+    h, both = x.new_zeros(1, 8, 4), x.new_ones(2, 8, 4)
+    lstm = torch.lstm(x, (h, h + 1), [y, y[:, :4], y[0], y[1]], True, 1, 0.0, False, False, False)
+    gru = torch.gru(x, both, 2 * [y[:12], y[:12, :4], y[0, :12], y[1, :12]], True, 1, 0.0, True, True, False)
+    return lstm, gru, torch.rnn_tanh(x, x.new_zeros(1, 4, 16), [y, y], False, 1, 0.0, False, False, True)
+""",
     "indices": """
 def f(x, y):
     order = x.argsort(-1)
@@ -140,7 +147,7 @@ def test_the_whitelist_is_deterministic_and_has_no_shapes_that_depend_on_data() 
             tags = {str(tag).removeprefix("Tag.") for tag in operator.tags}
             arguments = {argument.name for argument in operator._schema.arguments}
             assert "data_dependent_output" not in tags and "generator" not in arguments, operator
-            assert "nondeterministic_seeded" not in tags or "dropout_p" in arguments, operator
+            assert "nondeterministic_seeded" not in tags or arguments & {"dropout_p", "dropout"}, operator
             assert "dynamic_output_shape" not in tags or name == "index", operator  # masks fail on meta tensors
     assert not RANDOM & (FUNCTIONAL | IN_PLACE)
     assert not any(allowed(f"aten::{name}", "") for name in ("set_", "resize_", "as_strided_", "nonzero", "from_file"))
@@ -165,6 +172,18 @@ def _value(value: Any) -> dict[str, Any]:
     return {"kind": "value", "value": value}
 
 
+def _gru(weights: dict[str, Any], dropout: float = 0.0, train: bool = False) -> plan.TorchCall:
+    """Of [T, B, 3] with one layer, H = 2, no biases."""
+    settings = [_value(v) for v in (False, 1, dropout, train, False, False)]
+    given = [_tensor(0, (5, 1, 3)), _tensor(1, (1, 1, 2)), {"kind": "list", "items": [weights, _tensor(3, (6, 2))]}]
+    results = [_view(4, (5, 1, 2)), _view(5, (1, 1, 2))]
+    return call("aten::gru", *given, *settings, overload="input", results=results)
+
+
+def test_a_recurrent_layer_is_checked_by_shape() -> None:
+    aten.check(_gru(_tensor(2, (6, 3))))
+
+
 @pytest.mark.parametrize(
     ("forged", "said"),
     [
@@ -180,6 +199,8 @@ def _value(value: Any) -> dict[str, Any]:
         (call("aten::nonzero", _tensor(0)), "not allowed"),
         (call("aten::relu", _tensor(0), overload="of_nothing"), "no overload"),
         (call("aten::native_dropout", _tensor(0), _value(0.5), _value(True)), "not allowed"),
+        (_gru(_tensor(2, (6, 2))), "other shapes"),
+        (_gru(_tensor(2, (6, 3)), dropout=0.5, train=True), "dropout"),
         (
             call(
                 "aten::scaled_dot_product_attention", *[_tensor(0, (1, 4))] * 3, shape=(1, 4),

@@ -77,10 +77,35 @@ def test_a_candidate_exception_comes_with_its_traceback(sandbox: LocalSandbox) -
     assert "NameError: name 'missing' is not defined" in verdict.reason and "in double" in verdict.log
 
 
+def test_a_kernel_that_reads_outside_is_told_where(sandbox: LocalSandbox) -> None:
+    ragged = (Case(name="ragged", args={"n": 77}),)
+    verdict = sandbox.judge(job(CANDIDATE.replace("at, mask=at < n)", "at)"), cases=ragged))
+    assert isinstance(verdict, Rejected) and verdict.stage == "launch", verdict
+    assert "reads outside" in verdict.reason and "(kernel kernel at `x = tl.load(x_ptr + at)`)" in verdict.reason
+
+
 def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
     slow = CANDIDATE.replace("tl.store(", "for i in range(100000000):\n        x += 1.0\n    tl.store(")
     verdict = sandbox.judge(job(slow, limits=Limits(run_seconds=1.0)))
     assert isinstance(verdict, Rejected) and verdict.stage == "timeout"
+
+
+def test_plans_may_be_as_long_however_many_cases_there_are(sandbox: LocalSandbox) -> None:
+    launch = next(line for line in CANDIDATE.splitlines() if line.startswith("    kernel["))
+    many = CANDIDATE.replace("n, BLOCK", f"n, {', '.join(f'a{i}' for i in range(40))}, BLOCK")
+    often = f"    for _ in range(150):\n    {launch.replace('BLOCK=', '2.5, ' * 40 + 'BLOCK=')}"
+    verdict = sandbox.judge(job(many.replace(launch, often), cases=(*CASES, Case(name="odd", args={"n": 13}))))
+    assert isinstance(verdict, Passed), verdict
+
+
+def test_what_a_reference_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    sandbox = LocalSandbox(workers=1)
+    try:
+        chatty = TASK.replace("    return x * 2", "    print(x, flush=True)\n    return x * 2")
+        assert sandbox.judge(job(reference=chatty)).kind == "passed"
+    finally:
+        sandbox.close()
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

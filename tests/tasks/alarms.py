@@ -1,4 +1,4 @@
-"""How many values of a float32 vector lie above 2.8, as an int32 scalar: often none, so that zeros are right untouched."""
+"""How many values of a float32 vector lie above 2.8, as int32: often none, so that zeros are right untouched."""
 
 import torch
 

@@ -108,9 +108,7 @@ def record(name: str, gold: str, test: str, called: tuple[str, ...], device: str
     if not watch.calls:
         return reasons[0] if reasons else "the test calls nothing of the gold code"
     distinct = list({call.layout: call for call in reversed(watch.calls)}.values())[::-1]
-    usable = [call for call in distinct if any(one.values is None for one in call.given)]
-    if not usable:
-        usable = [_drawn_anew(call) for call in distinct if call.given]
+    usable = [_with_something_drawn(call) for call in distinct if call.given]
     if not usable:
         return "no tensor is among the arguments"
     if device == "cpu":
@@ -176,8 +174,10 @@ def _compiled(source: str, name: str) -> Any:
     return compile(source, file, "exec")
 
 
-def _drawn_anew(call: Call) -> Call:
+def _with_something_drawn(call: Call) -> Call:
     """Where nothing else would be drawn, integers are, in the range that they had."""
+    if any(one.values is None for one in call.given):
+        return call
     return call.model_copy(update={"given": tuple(one.model_copy(update={"values": None}) for one in call.given)})
 
 
