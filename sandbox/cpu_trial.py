@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sandbox import kernel_source, plan
-from sandbox.kernel_request import check_arguments, functions_of
+from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, specialised
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, EarlyVerdictError, Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
-ARENA_SHARE = 16
+ARENA_SHARE = 28
 """Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
-`races`)."""
+`races`, `lanes`)."""
 
 
 class Planned(NamedTuple):
@@ -33,7 +33,7 @@ class CpuTrial(Trial):
         self.interpreter, self.judge = interpreter, judge
 
     def verdict(self) -> Passed:
-        tree = self.screened()
+        self.screened()
         described = self._ask({
             "op": "describe", "reference": self.job.reference, "entry_point": self.job.entry_point,
             "cases": [case.model_dump() for case in self.job.cases],
@@ -43,7 +43,7 @@ class CpuTrial(Trial):
 
         def planned(described: Sequence[Any], cases: Sequence[Case]) -> list[Planned]:
             nonlocal variants
-            ready, variants = self._planned(tree, described, cases, 0)
+            ready, variants = self._planned(described, cases, 0)
             return ready
 
         ready = self.fairly(described, planned)
@@ -55,29 +55,44 @@ class CpuTrial(Trial):
                 results.append(self.result(case, ready[number].plan, compared))
         except EarlyVerdictError as stop:
             raise self.openly(stop, described, ready, planned) from stop
-        self._try_variants(tree, described, variants)
+        self._try_variants(described, variants)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
 
-    def _planned(
-        self, tree: Any, described: Sequence[Any], cases: Sequence[Case], variant: int
-    ) -> tuple[list[Planned], int]:
+    def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> tuple[list[Planned], int]:
         """Plans with one configuration of autotuned kernels, and how many of those there are."""
-        plans, variants = self.trace(described, cases, DEFAULT_TARGET, lower=True, variant=variant)
-        arena = self.job.limits.arena_mib
-        ready = [
-            Planned(p, self.checked(p, layout, arena), self._kernel_module(tree, p))
-            for p, layout in zip(plans, described, strict=True)
-        ]
-        return ready, variants
+        plans, variants = self.trace(described, cases, DEFAULT_TARGET, variant)
+        for p, layout in zip(plans, described, strict=True):
+            self.checked(p, layout, self.job.limits.arena_mib)
+        modules = [self._kernel_module(p) for p in plans]
+        launches: list[list[str]] = []
+        kernels: dict[str, KernelRequest] = {}
+        for p, module in zip(plans, modules, strict=True):
+            named = [(kernel.identity(), kernel) for kernel in self.kernels(p, module)]
+            launches.append([key for key, _ in named])
+            kernels.update(named)
+        found = self.signatures(list(kernels.values()), DEFAULT_TARGET) if kernels else []
+        signatures = dict(zip(kernels, found, strict=True))
+        settled = [self._settled(*one, signatures) for one in zip(plans, described, launches, strict=True)]
+        return [Planned(*one, module) for one, module in zip(settled, modules, strict=True)], variants
 
-    def _try_variants(self, tree: Any, described: Sequence[Any], variants: int) -> None:
+    def _settled(
+        self, traced: plan.Plan, described: Any, keys: list[str], signatures: dict[str, dict[str, Any]]
+    ) -> tuple[plan.Plan, plan.OutputTree]:
+        """The plan with arguments as Triton takes them, checked again: the tracer's claims count no more."""
+        try:
+            settled, _ = specialised(traced, keys, signatures)
+        except KernelError as error:
+            raise EarlyVerdictError(Rejected(stage="plan", reason=str(error))) from error
+        return settled, self.checked(settled, described, self.job.limits.arena_mib)
+
+    def _try_variants(self, described: Sequence[Any], variants: int) -> None:
         """Each further configuration must be right too, on the first public case: any may be the fastest one."""
         public = [number for number, case in enumerate(self.job.cases) if not case.hidden]
         for variant in range(1, variants) if public else ():
             number, case = public[0], self.job.cases[public[0]]
             try:
-                (planned,), _ = self._planned(tree, [described[number]], [case], variant)
+                (planned,), _ = self._planned([described[number]], [case], variant)
                 self._compared(number, case, described[number], planned)
             except EarlyVerdictError as stop:
                 if isinstance(stop.verdict, Broken):
@@ -85,7 +100,7 @@ class CpuTrial(Trial):
                 reason = f"autotune configuration {variant + 1} of {variants}: {stop.verdict.reason}"
                 raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
 
-    def _kernel_module(self, tree: Any, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
+    def _kernel_module(self, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
         launched: dict[str, int | None] = {
             name: None
             for step in candidate_plan.steps if isinstance(step, plan.Launch)
@@ -105,10 +120,24 @@ class CpuTrial(Trial):
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
-        """Run a case; the judge's numbers where it is right."""
-        candidate_plan, tree, module = planned
+        """The judge's numbers of a case that is right."""
+        for telling in (False, True):
+            tells, reply = self._run(number, case, described, planned, telling)
+            idle = self.idle(planned.plan, planned.tree, reply)
+            if idle is not None and (tells or telling):
+                raise idle
+            compared = self._judged(case, planned.tree)
+            if tells:
+                break
+        return compared
+
+    def _run(
+        self, number: int, case: Case, described: Any, planned: Planned, telling: bool
+    ) -> tuple[bool, dict[str, Any]]:
+        """Fresh inputs of a case, and the plan on them: whether the draw asks for work, and the interpreter's reply."""
+        candidate_plan, module = planned.plan, planned.module
         buffers = [buffer.model_dump() for buffer in candidate_plan.buffers]
-        question = {"op": "draw", "case": number, "buffers": buffers, "described": described}
+        question = {"op": "draw", "case": number, "buffers": buffers, "described": described, "telling": telling}
         noisy = poison_by_noise(number, len(self.job.cases))
         drawn, fds = self._ask({**question, "mutates": self.job.mutates, "noisy": noisy})
         request = {
@@ -121,7 +150,9 @@ class CpuTrial(Trial):
         finally:
             for fd in fds:
                 os.close(fd)
-        self.check_effect(candidate_plan, tree, self.reply(outcome, "launch", limits.run_seconds, (case,)))
+        return bool(drawn["tells"]), self.reply(outcome, "launch", limits.run_seconds, (case,))
+
+    def _judged(self, case: Case, tree: plan.OutputTree) -> dict[str, Any]:
         request = {"op": "compare", "structure": tree.structure, "views": [v.model_dump() for v in tree.views]}
         compared, _ = self._ask({**request, "tolerance": self.job.tolerance.model_dump()})
         if "rejected" in compared:

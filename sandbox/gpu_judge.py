@@ -85,13 +85,13 @@ class GpuJudge:
         return self.replayer.ask({"op": "load", "binaries": request["binaries"]}, LOAD_SECONDS), ()
 
     def run(self, request: dict[str, Any], files: list[int]) -> Reply:
-        """One case, once: `changed` from the replayer and the comparison, or a rejection."""
+        """One case, once: `changed` from the replayer, the comparison and `tells`, or a rejection."""
         exam, work = self._exam(request, 1, 0)
         question = {"op": "run", "work": work, "block": exam.order[0]}
         reply = self.replayer.ask(question, request["seconds"])
         views = [View.model_validate(v) for v in request["outputs"]]
         found = exam.check(views, request["structure"], Tolerance.model_validate(request["tolerance"]))
-        return {**reply, **found}, ()
+        return {**reply, **found, "tells": exam.tells()}, ()
 
     def tune(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Check and time several plans of one case; reply `best`, the position of the fastest one."""
@@ -217,7 +217,7 @@ class GpuJudge:
             same_layout(reference.description(drawn[0]), request["described"])
             return Exam(reference, drawn, buffers, where, memory, mutates, request["noisy"], decoys)
 
-        exam = telling(put)
+        exam = telling(put) if request["telling"] else put()
         torch.cuda.synchronize()
         work = {"plan": request["plan"], "outputs": request["outputs"], "kernels": request["kernels"]}
         return exam, {**work, "layout": where.model_dump()}

@@ -99,7 +99,7 @@ class GpuTrial(Trial):
         return self.known[key]
 
     def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> tuple[list[Planned], int]:
-        plans, variants = self.trace(described, cases, self.target, lower=False, variant=variant)
+        plans, variants = self.trace(described, cases, self.target, variant)
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.gpu_arena_mib)
         launches = [self.kernels(p) for p in plans]
@@ -147,11 +147,16 @@ class GpuTrial(Trial):
         self.right, results = 0, []
         for number, case in enumerate(self.job.cases):
             request = {"op": "run", **ready[number].work()}
-            with self.gpu.turns.shared():
-                reply = self._ask(pair, {**request, **self._exam(number, described[number])}, case)
-            result = self.result(case, ready[number].plan, reply)
-            self.check_effect(ready[number].plan, ready[number].tree, reply)
-            results.append(result)
+            for telling in (False, True):
+                exam = {**self._exam(number, described[number]), "telling": telling}
+                with self.gpu.turns.shared():
+                    reply = self._ask(pair, {**request, **exam}, case)
+                idle = self.idle(ready[number].plan, ready[number].tree, reply)
+                if idle is not None and (reply["tells"] or telling):
+                    raise idle
+                if reply["tells"]:
+                    break
+            results.append(self.result(case, ready[number].plan, reply))
         return results
 
     def _main_case(self, described: Sequence[Any]) -> int:
@@ -210,6 +215,7 @@ class GpuTrial(Trial):
         """What the judge needs to know of a case, whatever it does with it."""
         return {
             "case": self.job.cases[number].model_dump(),
+            "telling": True,
             "described": described,
             "mutates": self.job.mutates,
             "tolerance": self.job.tolerance.model_dump(),

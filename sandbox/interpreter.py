@@ -68,7 +68,7 @@ def warm() -> None:
     with tempfile.TemporaryDirectory() as folder:
         module = triton_interpreter.interpreted(FIRST, ("first",), {"tl": "triton.language"}, {}, {}, Path(folder))
     arguments = {"x_ptr": torch.ones(16), "y_ptr": torch.empty(16), "n": 16, "scale": 2.0, "BLOCK": 16}
-    triton_interpreter.launch(module["first"], (1,), arguments, lambda run: run())
+    triton_interpreter.launch(module["first"], (1,), arguments, (), lambda run: run())
 
 
 def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
@@ -149,7 +149,10 @@ class _Runner:
         buffers = [(base + s.offset, base + s.offset + s.nbytes) for s in slots]
         order = np.random.default_rng(secrets.randbits(64)).permutation(prod(step.grid))
         self.watch.start(buffers, order, self.synchronises, self.waits)
-        triton_interpreter.launch(module[kernel.name], tuple(step.grid), arguments, self.watch.turn)
+        fixed = [
+            name for name, argument in step.arguments.items() if isinstance(argument, Scalar) and argument.constexpr
+        ]
+        triton_interpreter.launch(module[kernel.name], tuple(step.grid), arguments, fixed, self.watch.turn)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:
         if isinstance(argument, Pointer):

@@ -55,8 +55,8 @@ class Judge:
             same_layout(reference.description(drawn), request["described"])
             return Exam(reference, [drawn], buffers, where, memory, mutates, request["noisy"])
 
-        self.exam = telling(put)
-        return {"layout": where.model_dump()}, (fd,)
+        self.exam = telling(put) if request["telling"] else put()
+        return {"layout": where.model_dump(), "tells": self.exam.tells()}, (fd,)
 
     def compare(self, request: dict[str, Any], files: list[int]) -> Reply:
         assert self.exam is not None

@@ -52,7 +52,8 @@ class KernelRequest(Record):
 
     def identity(self) -> str:
         """Equal for equal code."""
-        return json.dumps(self.model_dump(), allow_nan=False)  # escapes what is no valid Unicode
+        own = self.model_dump(exclude={"module"})
+        return json.dumps([self.module.digest, own], allow_nan=False)  # escapes what is no valid Unicode
 
 
 class Modules:
@@ -62,20 +63,24 @@ class Modules:
         self._tree = tree
         self._made: dict[tuple[Any, ...], KernelModule] = {}
 
-    def requests(self, plan: Plan) -> list[KernelRequest]:
+    def requests(self, plan: Plan, shared: KernelModule | None = None) -> list[KernelRequest]:
         """One for each launch of a checked plan, in order.
+
+        Args:
+            shared: holds all kernels of the plan; without it each has a module of its own, so that equal ones are
+                found again in other plans.
 
         Raises:
             KernelError: a kernel is not in the file, says something outside the language, or does not have the
                 parameters that the launch claims.
         """
-        return [self._request(plan, step) for step in plan.steps if isinstance(step, Launch)]
+        return [self._request(plan, step, shared) for step in plan.steps if isinstance(step, Launch)]
 
-    def _request(self, plan: Plan, launch: Launch) -> KernelRequest:
+    def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
         given = [*launch.arguments.values(), *kernel.constants.values()]
         called = {name: None for argument in given for name in functions_of(argument)}
-        module = self.build({**called, kernel.name: kernel.line}, set(kernel.constants))
+        module = shared or self.build({**called, kernel.name: kernel.line}, set(kernel.constants))
         parameters = check_arguments(launch, kernel.name, module)
         return KernelRequest(
             name=kernel.name,
@@ -180,7 +185,9 @@ def specialised(plan: Plan, keys: Iterable[str], signatures: Mapping[str, dict[s
             if key not in numbers:
                 numbers[key] = len(kernels)
                 code = plan.kernels[step.kernel]
-                kernels.append(KernelCode(name=code.name, line=code.line, ttir="", options={}, constants={}))
+                kernels.append(
+                    KernelCode(name=code.name, line=code.line, ttir="", options={}, constants=code.constants)
+                )
             arguments = {name: _settled(item, signatures[key][name]) for name, item in step.arguments.items()}
             step = step.model_copy(update={"kernel": numbers[key], "arguments": arguments})
         steps.append(step)

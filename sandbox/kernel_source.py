@@ -8,8 +8,11 @@ candidate does not get in at all.
 
 import ast
 import copy
+import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
+from hashlib import sha256
 
 from sandbox import kernel_waits
 from sandbox.kernel_language import (
@@ -29,6 +32,11 @@ from sandbox.kernel_text import KernelError, written
 from sandbox.types import Record
 
 Function = ast.FunctionDef
+MODULES = (
+    "triton.language", "triton.language.math", "triton.language.extra", "triton.language.extra.cuda",
+    *LIBDEVICE_MODULES,
+)  # fmt: skip
+"""Of Triton's language; all else that is imported is an attribute of one."""
 
 
 class KernelModule(Record):
@@ -45,6 +53,11 @@ class KernelModule(Record):
     """A kernel has a loop that ends by what it reads from memory: programs may wait for others."""
     signatures: dict[str, Signature]
     """What decorators and annotations say about each function's parameters; the source does not have them."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for equal modules."""
+        return sha256(json.dumps(self.model_dump()).encode()).hexdigest()
 
 
 def functions(tree: ast.Module) -> dict[str, Function]:
@@ -227,14 +240,7 @@ def _check_alias(target: str, name: str, where: str) -> None:
     module, _, attribute = target.partition(":")
     if attribute:
         _check_dotted([*module.split("."), attribute], where)
-    elif module not in (
-        "math",
-        "triton",
-        "triton.language",
-        "triton.language.math",
-        "triton.language.extra",
-        *LIBDEVICE_MODULES,
-    ):
+    elif module not in ("math", "triton", *MODULES):
         raise KernelError(f"{where}: {name} ({module}) may not be used inside a kernel")
 
 
@@ -289,11 +295,4 @@ def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:
 def _imported(module: str, name: str) -> str:
     """`from triton import language` names a module, `from triton.language import exp` an attribute of one."""
     path = f"{module}.{name}"
-    modules = (
-        "triton.language",
-        "triton.language.math",
-        "triton.language.extra",
-        "triton.language.extra.cuda",
-        *LIBDEVICE_MODULES,
-    )
-    return path if path in modules else f"{module}:{name}"
+    return path if path in MODULES else f"{module}:{name}"

@@ -2,8 +2,9 @@
 
 A sequential interpreter forgives all three: memory behind a buffer is readable, unset memory holds something, and
 programs never run at once. A GPU does not. Found here: any active lane outside the buffers of its launch; plain loads
-and read-modify-write atomics of bytes that no step, kernel or input has set; races (`sandbox.races`). Programs run in
-random order. One that waits, that is, reads the same again and again, lets others run first, from the lowest index on.
+and read-modify-write atomics of bytes that no step, kernel or input has set; races of programs (`sandbox.races`) and of
+lanes (`sandbox.lanes`). Programs run in random order. One that waits, that is, reads the same again and again, lets
+others run first, from the lowest index on.
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
 than once (barriers over the grid): such kernels run into the time limit. Nor updates of a single integer, by plain load
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
-from sandbox.races import Races
+from sandbox.lanes import Lanes
+from sandbox.races import RaceError, Races
 
 Array = npt.NDArray[Any]
 Body = Callable[[], None]
@@ -43,6 +45,7 @@ class MemoryWatch:
         self.native, self.base = native, base
         self.written = np.zeros(nbytes, np.uint8)
         """Not zero for every byte that holds something; the owner marks inputs and what other steps write."""
+        self.lanes = Lanes(nbytes)
         self.starts = self.ends = np.empty(0, np.uint64)
         self.races = Races(0, 0, False)
         self.waits = self.atomic = False
@@ -60,6 +63,7 @@ class MemoryWatch:
         """Put a watch into this process's interpreter, over `nbytes` bytes at address `base`. For good."""
         watch = cls(triton_interpreter._interpreter, base, nbytes)
         triton_interpreter._interpreter = watch
+        watch.lanes.listen()
         builder = triton_interpreter.interpreter_builder
         for name in _ATOMIC_METHODS:
             if hasattr(builder, name):  # Triton 3.6 has none of them
@@ -107,6 +111,7 @@ class MemoryWatch:
             self.races.update(at, swap=True)
         elif not flag:
             self.races.read(at)
+            self.lanes.load(at, _lanes(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if stale is not None:
             found = np.where(_lanes(mask, pointers), stale, found)
@@ -123,10 +128,13 @@ class MemoryWatch:
             self.races.update(at, swap=False)
         elif not flag:
             self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes))
+            self.lanes.store(at, _lanes(mask, pointers))
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
         self._progress()
         done = self.native.store(pointers, value, mask)
+        if not self.atomic and at.size > 1:
+            self._check_agreement(pointers, value, mask)
         if self.atomic or flag:
             self.races.release(at.tolist())
         return done
@@ -140,6 +148,7 @@ class MemoryWatch:
         addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
         self.races.acquire(addresses)
         self.races.update(at, swap=False)
+        self.lanes.meet()
         found = self.native.atomic_rmw(operation, pointers, value, mask, semantics)
         self.races.release(addresses)
         if self.waits:
@@ -154,6 +163,7 @@ class MemoryWatch:
         addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
         self.races.acquire(addresses)
         self.races.update(at, swap=True)
+        self.lanes.meet()
         found = self.native.atomic_cas(pointers, compare, value, semantics)
         self.races.release(addresses)
         if bool(((found == compare) & (found != value)).any()):
@@ -190,6 +200,15 @@ class MemoryWatch:
                 f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
                 "torch.empty needs torch.zeros or a store first"
             )
+
+    def _check_agreement(self, pointers: Array, value: Array, mask: Array) -> None:
+        """Raises:
+        RaceError: lanes of the store that was just done put different values to one address.
+        """
+        lanes = _lanes(mask, pointers)
+        found = self.native.load(pointers, lanes, np.zeros(pointers.shape, value.dtype), value.dtype)[lanes]
+        if found.tobytes() != np.broadcast_to(value, pointers.shape)[lanes].tobytes():
+            raise RaceError("one store puts different values to one address: which of them stays is open on a GPU")
 
     def _changes(self, pointers: Array, value: Array, mask: Array, lanes: Array) -> bool:
         mask = _lanes(mask, pointers)
@@ -253,10 +272,12 @@ class MemoryWatch:
         self._run(self.lowest, self.body)
         self.waiting, self.atomic = self.waiting - 1, atomic
         builder.grid_idx, self.races.me = index, me
+        self.lanes.meet()
         self._progress()
 
     def _run(self, program: int, body: Body) -> None:
         self.started[program] = True
+        self.lanes.meet()
         self._progress()
         self.races.enter(program)
         builder = triton_interpreter.interpreter_builder

@@ -18,12 +18,9 @@ from sandbox.draw import Draw
 from sandbox.numerics import Float64, to_float64
 from sandbox.triton_reference import launches_triton, pretended
 from sandbox.types import Baseline, Case
+from sandbox.unsettled import is_constant, unsettle
 
 COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
-
-
-UNSETTLED = 0.25
-"""Size of the change to weights that are constant, as a share of them; zeros change as if they were as large."""
 
 
 class BrokenReferenceError(Exception):
@@ -92,9 +89,9 @@ class Reference:
                 model, self._order = _built(lambda: self.target(*self.init_arguments()))
                 model = model.to(self.device)
                 fresh = [(name, weight.detach()) for name, weight in _weights(model)]
-                self._constants = {name: float(values.flatten()[0]) for name, values in fresh if _is_constant(values)}
+                self._constants = {name: float(values.flatten()[0]) for name, values in fresh if is_constant(values)}
                 if draw.distribution != "normal":
-                    _unsettle(model, draw)
+                    unsettle(model, draw)
         return Drawn(_map(inputs, lambda tensor: tensor.to(self.device)), model)
 
     def init_arguments(self) -> list[Any]:
@@ -222,23 +219,6 @@ class _Spread(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         return self.draw.normal(*made.shape, dtype=made.dtype) if func in _DRAWN and made.is_floating_point() else made
-
-
-def _unsettle(model: torch.nn.Module, draw: Draw) -> None:
-    """Weights that every fresh model has alike (the ones and zeros of a normalisation) become others, near by: who
-    leaves them out computes something else for every trained model. A single number is often an argument of the
-    constructor, which a candidate may keep as such.
-    """
-    for weight in model.parameters():
-        values = weight.detach()
-        if weight.requires_grad and _is_constant(values):
-            noise = UNSETTLED * torch.randn(values.shape, generator=draw.generator, device=draw.device)
-            values.add_((noise * values.abs().clamp_min(UNSETTLED)).to(values.dtype))
-
-
-def _is_constant(values: torch.Tensor) -> bool:
-    """Of a single number nobody can tell whether it was drawn."""
-    return bool(values.is_floating_point() and values.numel() > 1 and (values == values.max()).all())
 
 
 def _weights(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:

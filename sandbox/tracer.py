@@ -25,6 +25,8 @@ from triton.compiler.errors import CompilationError
 
 from sandbox import triton_errors, triton_trace, warm_candidate
 from sandbox.fake_cuda import FakeCuda, pretend_cuda
+from sandbox.kernel_request import KernelRequest
+from sandbox.lowering import LoweringError, lower
 from sandbox.model_weights import bind_parameters, mend_modules
 from sandbox.recorder import Recorder
 from sandbox.triton_device import DEVICE
@@ -71,8 +73,8 @@ def _trace_our_own() -> None:
 
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
     """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not),
-    and optionally `variant` (which configuration autotuned kernels take, from 0), `device` (as `triton_device.DEVICE`)
-    and `lower` (make Triton IR, by which invalid kernels are found; on by default).
+    and optionally `variant` (which configuration autotuned kernels take, from 0) and `device` (as
+    `triton_device.DEVICE`). A request with `launches` instead is for `lower_kernels`.
 
     Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
     call to call must not change what it does. The second call's plan counts.
@@ -80,6 +82,8 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     Reply: `{"plans": […], "variants": n}`, one plan a case and how many variants there are (1 to `MAX_VARIANTS`), or
     `{"rejected": {…}}` with stage, reason, log and the case's position.
     """
+    if "launches" in request:
+        return lower_kernels(request, scratch)
     path = scratch / "candidate.py"
     path.write_text(request["candidate"])
     device = {**DEVICE, **request.get("device", {})}
@@ -88,7 +92,7 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     position = 0
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:
         count = triton_trace.choose_configs(int(request.get("variant", 0)))
-        triton_trace.record_launches(request["target"], device, recorder.launch, bool(request.get("lower", True)))
+        triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
         try:
             function = getattr(_load(path), request["entry_point"])
             for final in (False, True):
@@ -99,6 +103,18 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error), "case": position}}
     return {"plans": plans, "variants": count()}
+
+
+def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """In a child that sees no candidate: `launches`, each a `KernelRequest`, as Triton takes them for `target`.
+
+    Reply: `{"signatures": […]}`, one a launch, or `{"rejected": {…}}` where a kernel is no valid Triton.
+    """
+    launches = [KernelRequest.model_validate(launch) for launch in request["launches"]]
+    try:
+        return {"signatures": [one.signature for one in lower(launches, request["target"], scratch)]}
+    except LoweringError as error:
+        return {"rejected": {"stage": "compile", "reason": error.reason, "log": error.log}}
 
 
 def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sandbox import plan, plan_check, wire
 from sandbox.kernel_request import KernelRequest, Modules
+from sandbox.kernel_source import KernelModule
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
@@ -22,6 +23,8 @@ DEFAULT_TARGET: Target = "sm_90"
 """What tracing lowers for where the job names no target: a candidate must at least be valid Triton."""
 MAX_PLAN_BYTES = 1 << 20
 """Of one case."""
+MAX_SOURCES = 32 << 20
+"""Half of what a message may have."""
 COMPILE_DEADLINES = 4
 """However many kernels a candidate has, it may compile for so many times the deadline of one."""
 HIDDEN = "fails on a hidden case"
@@ -85,16 +88,12 @@ class Trial(ABC):
         return Modules(self._tree)
 
     def trace(
-        self, described: Sequence[Any], cases: Sequence[Case], target: Target, lower: bool, variant: int = 0
+        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int = 0
     ) -> tuple[list[plan.Plan], int]:
-        """Plans of `cases`, well-formed but not checked, and how many autotune variants there are.
-
-        Args:
-            lower: the tracer finds out whether kernels are valid Triton; else that is left to `compile`.
-        """
+        """Plans of `cases`, well-formed but not checked, and how many autotune variants there are."""
         request = {
             "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
-            "cases": list(described), "ttir": False, "lower": lower, "variant": variant,
+            "cases": list(described), "ttir": False, "variant": variant,
             **({} if self.device is None else {"device": self.device}),
         }  # fmt: skip
         limits = self.job.limits
@@ -158,10 +157,10 @@ class Trial(ABC):
             return stop
         return EarlyVerdictError(stop.verdict.model_copy(update={"reason": UNSAID, "log": ""}))
 
-    def kernels(self, candidate_plan: plan.Plan) -> list[KernelRequest]:
-        """What each launch of a checked plan needs compiled, in order."""
+    def kernels(self, candidate_plan: plan.Plan, shared: KernelModule | None = None) -> list[KernelRequest]:
+        """What each launch of a checked plan needs compiled, in order; `shared` as in `Modules.requests`."""
         try:
-            return self._modules.requests(candidate_plan)
+            return self._modules.requests(candidate_plan, shared)
         except (KernelError, RecursionError) as error:
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
@@ -173,12 +172,25 @@ class Trial(ABC):
         outcome = run_untrusted(self.tools.compiler, request, seconds, limits.memory_mib, ())
         return self.reply(outcome, "compile", seconds, self.job.cases[:1])
 
+    def signatures(self, kernels: Sequence[KernelRequest], target: Target) -> list[dict[str, Any]]:
+        """What Triton takes the arguments of each kernel for, where all are valid Triton; asked in a process that never
+        sees the candidate, whose own word would not do.
+        """
+        if sum(len(kernel.module.source) for kernel in kernels) > MAX_SOURCES:
+            reason = f"the kernels have more than {MAX_SOURCES} characters in all their specialisations"
+            raise EarlyVerdictError(Rejected(stage="plan", reason=reason))
+        seconds = self.job.limits.compile_seconds  # for all: nothing is compiled
+        request = {"launches": [kernel.model_dump() for kernel in kernels], "target": target}
+        outcome = run_untrusted(self.tools.tracer, request, seconds, self.job.limits.memory_mib, ())
+        found: list[dict[str, Any]] = self.reply(outcome, "compile", seconds, self.job.cases[:1])["signatures"]
+        return found
+
     def statistics(self, described: Sequence[Any]) -> tuple[KernelStats, ...]:
         """Static resource use on the targets that the job names, from its first case."""
         found = []
         arena = max(self.job.limits.arena_mib, self.job.limits.gpu_arena_mib)
         for target in self.job.targets:
-            plans, _ = self.trace(described[:1], self.job.cases[:1], target, lower=False)
+            plans, _ = self.trace(described[:1], self.job.cases[:1], target)
             self.checked(plans[0], described[0], arena)
             kernels = {kernel.identity(): kernel for kernel in self.kernels(plans[0])}
             reply = self.compile(list(kernels.values()), target, static=True)
@@ -194,16 +206,17 @@ class Trial(ABC):
             limit_share=compared["limit_share"], launches=launches,
         )  # fmt: skip
 
-    def check_effect(self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any]) -> None:
-        """No output may have come about without a kernel's work: decoys do nothing."""
+    def idle(self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any]) -> EarlyVerdictError | None:
+        """What to raise where an output came about without a kernel's work: decoys do nothing. Nor do honest kernels
+        where inputs ask for nothing. Such inputs must come out right too, so they are not drawn again but followed by
+        others, drawn until they tell who worked (`exam.telling`).
+        """
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
             raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
         idle = plan_check.idle_output(candidate_plan, tree.views, [set(found) for found in changed], self.job.policy)
-        if idle is not None:
-            raise EarlyVerdictError(
-                Rejected(stage="plan", reason=f"no Triton kernel changes anything in output {idle}")
-            )
+        reason = f"no Triton kernel changes anything in output {idle}"
+        return None if idle is None else EarlyVerdictError(Rejected(stage="plan", reason=reason))
 
     def reply(self, outcome: Outcome, stage: Stage, seconds: float, cases: Sequence[Case]) -> dict[str, Any]:
         """What an untrusted child said about `cases`, or why it said nothing."""

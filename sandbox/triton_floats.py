@@ -51,3 +51,18 @@ def round_to_tf32(handle: Any) -> Any:
     """float32 with the 10 bits of mantissa that tensor cores keep, to nearest."""
     bits = np.array(handle.data, np.float32).view(np.uint32)
     return TensorHandle(((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32), tl.float32)
+
+
+def saturated(handle: Any, wide: Any) -> Any:
+    """Integers made of the numbers in `wide`: of 32 and 64 bits, the nearest where a number is too large, and 0
+    for NaN (PTX ISA, section on cvt). NumPy makes of them what the processor does.
+    """
+    made, given = np.asarray(handle.data), np.asarray(wide.data)
+    if given.dtype.kind != "f" or made.dtype.kind not in "iu" or made.dtype.itemsize < 4:
+        return handle
+    limits = np.iinfo(made.dtype)
+    data = made.copy()
+    data[given >= float(limits.max)] = limits.max
+    data[given < float(limits.min)] = limits.min
+    data[np.isnan(given)] = 0
+    return TensorHandle(data, handle.dtype)

@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 
 from sandbox import libdevice
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, widened
+from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_reductions import mend_reductions
 
 FILE = "kernels.py"
@@ -68,12 +68,18 @@ def _plain(constant: Any) -> Any:
 
 
 def launch(
-    function: Any, grid: tuple[int, ...], arguments: dict[str, Any], turn: Callable[[Callable[[], None]], None]
-) -> None:
+    function: Any, grid: tuple[int, ...], arguments: dict[str, Any], fixed: Collection[str],
+    turn: Callable[[Callable[[], None]], None],
+) -> None:  # fmt: skip
     """Run a kernel that `interpreted` returned. `turn` is called as often as the grid has programs, with what runs the
     one whose index the interpreter's builder holds at that time.
+
+    Args:
+        fixed: arguments that are compile-time constants, declared so or not: an integer that is 1 is a tensor nowhere.
     """
-    GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)(**arguments)
+    executor = GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)
+    executor.constexprs = [*executor.constexprs, *fixed]
+    executor(**arguments)
 
 
 def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
@@ -139,9 +145,9 @@ def mend_numbers() -> None:
 
     def cast_impl(self: Any, src: Any, kind: Any) -> Any:
         if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & NARROW.keys():
-            return cast(self, src, kind)
+            return saturated(cast(self, src, kind), src)
         wide = widened(src) if src.dtype.scalar in NARROW else cast(self, src, tl.float32)
-        return rounded(wide, kind.scalar) if kind.scalar in NARROW else cast(self, wide, kind)
+        return rounded(wide, kind.scalar) if kind.scalar in NARROW else saturated(cast(self, wide, kind), wide)
 
     def create_fp_to_fp(self: Any, src: Any, kind: Any, rounding: Any) -> Any:
         if kind.scalar not in CONVERTED or src.dtype.scalar not in CONVERTED:

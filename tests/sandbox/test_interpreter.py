@@ -95,6 +95,10 @@ SIMPLE = "def kernel(x, out, flag):\n    me = tl.program_id(0)\n"
 NEIGHBOUR = (
     SIMPLE + "    WAIT\n    tl.store(out + me, tl.load(out + me - 1, mask=me > 0, other=0.0) + tl.load(x + me))\n"
 )
+LANES = (
+    "    if me == 0:\n        at = tl.arange(0, 4)\n        tl.store(out + at, tl.load(x + at))\n        MEET\n"
+    "        tl.store(out + 4 + at, tl.load(out + 3 - at))\n"
+)
 RACES = {
     "neighbour": NEIGHBOUR.replace("WAIT", "pass"),
     "empty loop": NEIGHBOUR.replace("WAIT", "turn = 0\n    while turn < 1:\n        turn += 1"),
@@ -104,12 +108,21 @@ RACES = {
     "loop that waits for nothing": NEIGHBOUR.replace("WAIT", "while tl.atomic_add(flag, 1) < 0:\n        pass"),
     "flag that is not looked at": NEIGHBOUR.replace("WAIT", "old = tl.atomic_add(flag, 1)"),
     "relaxed counter": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='relaxed')"),
+    "neighbours without a barrier": SIMPLE + LANES.replace("MEET", "pass"),
+    "lanes of one store": SIMPLE + "    at = tl.arange(0, 4)\n    tl.store(out + me + 0 * at, tl.load(x + me) + at)\n",
     "sum read too early": SIMPLE + "    tl.atomic_add(out, tl.load(x + me))\n    if me == 1:\n"
     "        tl.store(out + 1, tl.load(out))\n",
     "set by the first, added to by others": SIMPLE + "    if me == 0:\n        tl.store(out, 1.0)\n"
     "    tl.atomic_add(out, tl.load(x + me))\n",
     "another lock": SIMPLE + "    while tl.atomic_cas(flag + me % 2, 0, 1) == 1:\n        pass\n"
     "    tl.store(out, tl.load(out) + tl.load(x + me))\n    tl.atomic_xchg(flag + me % 2, 0)\n",
+}
+MEETINGS = {
+    "barrier": "tl.debug_barrier()",
+    "reduction": "tl.store(out + 8, tl.sum(tl.load(x + at), 0))",
+    "scan": "tl.cumsum(at, 0)",
+    "atomic": "tl.atomic_add(flag + me, 1)",
+    "the same lanes": "at = 3 - at",
 }
 UNSET = {
     "plain": ("out = tl.load(scratch)", True),
@@ -147,6 +160,13 @@ def test_races_are_found(sandbox: LocalSandbox, name: str) -> None:
     tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
     reply, _ = interpret(sandbox.interpreter, RACES[name], PROGRAMS, [*tensors])
     assert reply.get("rejected", {}).get("reason", "").startswith("RaceError"), reply
+
+
+@pytest.mark.parametrize("name", MEETINGS)
+def test_lanes_that_have_met_are_no_race(sandbox: LocalSandbox, name: str) -> None:
+    tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
+    reply, (_, out, _) = interpret(sandbox.interpreter, SIMPLE + LANES.replace("MEET", MEETINGS[name]), 4, [*tensors])
+    assert "changed" in reply and out[:8].tolist() == [1.0] * 8, reply
 
 
 def test_programs_that_wait_for_nobody_run_into_the_limit(sandbox: LocalSandbox) -> None:
@@ -261,3 +281,21 @@ def test_float16_becomes_the_nearest_float8(builder: InterpreterBuilder) -> None
 def test_integers_become_bfloat16(builder: InterpreterBuilder) -> None:
     found = builder.create_si_to_fp(TensorHandle(np.array([-3, 0, 257], np.int32), tl.int32), tl.bfloat16).data
     assert (found.astype(np.uint32) << 16).view(np.float32).tolist() == [-3.0, 0.0, 256.0]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_integers_are_made_of_too_large_numbers_as_by_a_gpu(builder: InterpreterBuilder) -> None:
+    numbers = TensorHandle(np.array([3e9, -3e9, np.nan, np.inf, -2.9, 2147483520], np.float32), tl.float32)
+    assert builder.create_fp_to_si(numbers, tl.int32).data.tolist() == [
+        2**31 - 1,
+        -(2**31),
+        0,
+        2**31 - 1,
+        -2,
+        2147483520,
+    ]
+    most, least = (TensorHandle(np.array([x], np.float32), tl.float32) for x in (1e30, -1.0))
+    assert builder.create_fp_to_ui(most, tl.uint64).data.tolist() == [2**64 - 1]
+    assert builder.create_fp_to_ui(least, tl.uint32).data.tolist() == [0]
+    brain = builder.cast_impl(most, tl.bfloat16)
+    assert builder.create_fp_to_si(brain, tl.int64).data.tolist() == [2**63 - 1]

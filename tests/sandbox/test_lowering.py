@@ -91,7 +91,7 @@ def test_forged_ir_is_not_compiled(sandbox: LocalSandbox) -> None:
     (honest,), (forged,) = (planned(trial(sandbox, code), x) for code in (ADD, ADD + FORGE))
     assert only(honest)[1] == only(forged)[1]
     liar = trial(sandbox, ADD + FORGE)
-    (claimed,), _ = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target, lower=False)
+    (claimed,), _ = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target)
     assert "tt.func" in claimed.kernels[0].ttir, "nothing was forged"
     (other,) = planned(trial(sandbox, ADD.replace("+ 1", "- 1")), x)
     assert only(other)[1].cubin != only(honest)[1].cubin

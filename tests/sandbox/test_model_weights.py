@@ -223,3 +223,20 @@ def test_weights_come_in_the_order_in_which_they_are_made() -> None:
     assert described["constants"] == {
         "norm.weight": 1.0, "norm.bias": 0.0, "scale": 1.0, "norm.running_mean": 0.0, "norm.running_var": 1.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("evaluates", [True, False])
+def test_statistics_that_are_only_used_are_no_constants(evaluates: bool) -> None:
+    reference = Reference(
+        "import torch\nfrom torch import nn\n"
+        "class Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.norm = nn.BatchNorm1d(64).train({not evaluates})\n"
+        "    def forward(self, x):\n        return self.norm(x)\n"
+        "def get_inputs():\n    return [torch.randn(2, 64)]\n",
+        "ModelNew",
+    )
+    for distribution in ("normal", "heavy_tailed"):
+        drawn = reference.draw(Case(name="one", distribution=distribution))
+        mean, var = (drawn.tensors[drawn.parameters[f"norm.running_{name}"]] for name in ("mean", "var"))
+        changed = evaluates and distribution != "normal"
+        assert bool((mean == 0).all()) != changed and bool((var == 1).all()) != changed and bool((var >= 0).all())

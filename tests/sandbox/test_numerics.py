@@ -9,7 +9,7 @@ import torch
 from sandbox import numerics
 from sandbox.numerics import Float64, compare, to_float64
 from sandbox.reference import Reference
-from sandbox.types import TOLERANCES, Case, Distribution
+from sandbox.types import TOLERANCES, Case, Distribution, Tolerance
 
 T32, TB = TOLERANCES["T32"], TOLERANCES["TB"]
 
@@ -37,6 +37,27 @@ def test_special_values_are_their_own(value: float, other: float) -> None:
     x = torch.tensor([1.0, value])
     right = str(value) == str(other)
     assert (compare(torch.tensor([1.0, other]), x.double(), x, T32).reason == "") == right
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shorter", "said"),
+    [
+        (torch.float64, torch.float32, "float32"),
+        (torch.float32, torch.float16, "float16 or TF32"),
+        (torch.float32, torch.bfloat16, "float16 or TF32"),
+        (torch.float16, torch.bfloat16, "bfloat16"),
+    ],
+)
+def test_values_of_a_shorter_format_are_wrong_within_the_limits(
+    dtype: torch.dtype, shorter: torch.dtype, said: str
+) -> None:
+    truth, wide = noise().double() / 3, Tolerance(rel_l2=1e-2, rtol=1e-1, atol_rms=1e-1)
+    x = truth.to(dtype)
+    y = x.to(shorter).to(dtype)
+    assert compare(x, truth, x, wide).reason == ""
+    assert f"those of {said}" in compare(y, truth, x, wide).reason
+    assert compare(y, truth, y, wide).reason == "", "the task itself rounds so"
+    assert compare(y[:8], truth[:8], x[:8], wide).reason == "", "so few may be so by chance"
 
 
 def test_one_wrong_element_is_wrong() -> None:
