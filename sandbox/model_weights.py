@@ -10,6 +10,7 @@ Not covered: weights that are drawn, changed by arithmetic, and match the refere
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from sandbox.aten_names import is_random
 from sandbox.plan import DTYPES
@@ -28,12 +29,21 @@ def mend_modules() -> None:
     """Make constructors work on fake tensors where torch's own code does not. For good, in this process."""
     torch.nn.init.trunc_normal_ = _draw  # torch's looks at what it drew
     torch.nn.Module._apply = _apply_to_tensors  # type: ignore[method-assign]  # torch's swaps tensors, fakes cannot
+    FakeTensor.__deepcopy__ = _deepcopy  # type: ignore[method-assign]  # torch's copies a storage, fakes have none
 
 
 def _draw(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     """Some random numbers: whatever they are, the reference's weights take their place."""
     with torch.no_grad():
         return tensor.normal_()
+
+
+def _deepcopy(tensor: torch.Tensor, memo: dict[int, torch.Tensor]) -> torch.Tensor:
+    if id(tensor) not in memo:
+        copy = tensor.detach().clone()
+        parameter = isinstance(tensor, torch.nn.Parameter)
+        memo[id(tensor)] = torch.nn.Parameter(copy, tensor.requires_grad) if parameter else copy
+    return memo[id(tensor)]
 
 
 def _apply_to_tensors(module: torch.nn.Module, function: Any, recurse: bool = True) -> torch.nn.Module:
@@ -81,9 +91,11 @@ def bind_parameters(
     def bind(view: View, partner: str) -> None:
         bound.setdefault(view["buffer"], (view, free.pop(partner)))
 
-    for name, view in views.items():
-        if name in free and _matches(view, free[name]) and not _renamed(name, view, free):
-            bind(maker.origin(view, free[name]), name)
+    named = {n: v for n, v in views.items() if n in free and _matches(v, free[n]) and not _renamed(n, v, free)}
+    origins = {name: maker.origin(view, free[name]) for name, view in named.items()}
+    for name, view in named.items():
+        copies = {views[other]["buffer"] for other in named if origins[other]["buffer"] == origins[name]["buffer"]}
+        bind(origins[name] if len(copies) == 1 else view, name)  # of one layer, copied: each has its own weights
     lacking = []
     tables = {name for name, _ in module.named_buffers(remove_duplicate=False)}
     for name, origin in maker.in_order(views, tables):

@@ -88,6 +88,12 @@ EXAMPLES = {
         "self.parts = nn.ParameterList([nn.Parameter(torch.randn(16, 16)) for _ in range(2)])",
         "return x @ self.parts[0] @ self.parts[1]", lambda x: x @ Q @ (Q * 2),
     ),
+    "copies of one layer": Example(
+        {"parts.0.weight": Q, "parts.1.weight": Q * 2},
+        "import copy; l = nn.Linear(16, 16, bias=False); "
+        "self.parts = nn.ModuleList([copy.deepcopy(l) for _ in range(2)])",
+        "return self.parts[1](self.parts[0](x))", lambda x: x @ Q.t() @ Q.t() * 2,
+    ),
     "other dimensions of 1": Example(
         {"w": W, "bias": B.reshape(1, 8), "scale": W2[:, :1].clone()},
         "self.w = nn.Parameter(torch.randn(8, 16)); self.bias = nn.Parameter(torch.randn(8)); "
