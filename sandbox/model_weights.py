@@ -18,6 +18,7 @@ from sandbox.recorded_steps import Step, moved, read, written
 from sandbox.recorder import Recorder
 
 View = dict[str, Any]
+_torch_one_hot = torch.nn.functional.one_hot
 _DRAWN = "drawn"
 
 
@@ -29,7 +30,20 @@ def mend_modules() -> None:
     """Make constructors work on fake tensors where torch's own code does not. For good, in this process."""
     torch.nn.init.trunc_normal_ = _draw  # torch's looks at what it drew
     torch.nn.Module._apply = _apply_to_tensors  # type: ignore[method-assign]  # torch's swaps tensors, fakes cannot
+    torch.nn.modules.transformer._detect_is_causal_mask = _is_causal  # torch's looks into the mask
+    torch.nn.functional.one_hot = _one_hot  # and at the least index, on a CPU
     FakeTensor.__deepcopy__ = _deepcopy  # type: ignore[method-assign]  # torch's copies a storage, fakes have none
+
+
+def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """As the caller says: the hint saves work, and the mask says the same."""
+    return is_causal is True
+
+
+def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+    if num_classes < 1:  # as many as the data says
+        return _torch_one_hot(tensor)
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes, device=tensor.device)).to(torch.int64)
 
 
 def _draw(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
