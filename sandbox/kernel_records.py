@@ -1,5 +1,5 @@
-"""Fields of named tuples that kernels get as arguments: `p.scale` becomes `p[2]`, so that a kernel has no attributes but
-those of Triton's own values.
+"""Fields of named tuples that kernels get as arguments: `p.scale` becomes `p[2]`, so that kernels have no attributes
+but those of Triton's own values.
 
 Which class `p` is of is told by the fields that the kernel reads of it. Not covered: a kernel that reads only fields
 named as something that Triton's values have (`p.shape`), or fields that stand at different places in several classes.

@@ -206,6 +206,7 @@ def test_a_recurrent_layer_is_checked_by_shape() -> None:
         (call("aten::relu", _tensor(0), overload="of_nothing"), "no overload"),
         (call("aten::native_dropout", _tensor(0), _value(0.5), _value(True)), "not allowed"),
         (_gru(_tensor(2, (6, 2))), "other shapes"),
+        (_gru(_tensor(2, (6, 3), "int8")), "another dtype"),
         (_gru(_tensor(2, (6, 3)), dropout=0.5, train=True), "dropout"),
         (
             call(
