@@ -19,7 +19,7 @@ FUNCTIONAL = frozenset(
     special_ndtr special_ndtri special_xlog1py special_zeta sqrt square sub tan tanh threshold trunc where xlogy
     _prelu_kernel prelu selu
 
-    addbmm addmm addmv addr baddbmm bmm dot mm mv outer linear matmul vdot _addmm_activation _scaled_mm
+    _trilinear addbmm addmm addmv addr baddbmm bmm dot mm mv outer linear matmul vdot _addmm_activation _scaled_mm
 
     all amax amin aminmax any argmax argmin count_nonzero cummax cummin cumprod cumsum logcumsumexp logsumexp max
     mean median min mode nanmedian nansum norm prod std std_mean sum var var_mean linalg_vector_norm kthvalue
@@ -29,14 +29,14 @@ FUNCTIONAL = frozenset(
     avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool1d_with_indices
     max_pool2d_with_indices max_pool3d_with_indices adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
     _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-    im2col pixel_shuffle pixel_unshuffle channel_shuffle
+    im2col col2im pixel_shuffle pixel_unshuffle channel_shuffle
     upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
     _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
     _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d affine_grid_generator
 
     native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training native_group_norm
     lstm gru rnn_tanh rnn_relu
-    native_layer_norm _fused_rms_norm rms_norm layer_norm group_norm
+    native_layer_norm _weight_norm_interface _fused_rms_norm rms_norm layer_norm group_norm
     _softmax softmax _log_softmax log_softmax _safe_softmax scaled_dot_product_attention
 
     binary_cross_entropy binary_cross_entropy_with_logits huber_loss kl_div l1_loss mse_loss nll_loss_forward
@@ -44,7 +44,7 @@ FUNCTIONAL = frozenset(
 
     arange eye linspace logspace tril_indices triu_indices
     block_diag cat constant_pad_nd diag_embed embedding flip gather index index_add index_copy index_fill index_put
-    index_select kron masked_fill pad reflection_pad1d reflection_pad2d
+    _conj_physical _fft_c2c _fft_c2r _fft_r2c index_select kron masked_fill pad reflection_pad1d reflection_pad2d
     reflection_pad3d repeat repeat_interleave replication_pad1d replication_pad2d replication_pad3d roll rot90 scatter
     scatter_add scatter_reduce searchsorted bucketize select_scatter slice_scatter diagonal_scatter sort argsort stack
     take take_along_dim topk tril triu _unsafe_index complex polar

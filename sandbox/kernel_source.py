@@ -27,6 +27,7 @@ from sandbox.kernel_language import (
     NODES,
     TRITON_MEMBERS,
 )
+from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import Signature, jit_options, last_name, path_of, signature
 from sandbox.kernel_text import KernelError, written
 from sandbox.types import Record
@@ -136,11 +137,9 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
         if times[name] > 1:
             raise KernelError(f"the file defines {name!r} more than once; give every kernel function a name of its own")
         wanted[name] = defined[name]
-        bound = _bound(defined[name])
+        own = bound(defined[name])
         queue += [
-            n.id
-            for n in _body_nodes(defined[name])
-            if isinstance(n, ast.Name) and n.id in defined and n.id not in bound
+            n.id for n in _body_nodes(defined[name]) if isinstance(n, ast.Name) and n.id in defined and n.id not in own
         ]
     wanted |= {name: _without_defaults(wanted[name]) for name in launched}
     used: dict[str, str] = {"tl": "triton.language"}
@@ -187,7 +186,7 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
         if not _is_literal(default, known):
             raise KernelError(f"{where}: default values must be literals")
         used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
-    return used | _check_nodes(_body_nodes(function), _bound(function), kernels, constants, known, where)
+    return used | _check_nodes(_body_nodes(function), bound(function), kernels, constants, known, where)
 
 
 def _check_nodes(
@@ -273,14 +272,6 @@ def _first_line(function: Function) -> int:
 def _body_nodes(function: Function) -> Iterator[ast.AST]:
     for statement in function.body:
         yield from ast.walk(statement)
-
-
-def _bound(function: Function) -> set[str]:
-    """Parameters and assigned names."""
-    arguments = function.args
-    names = {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
-    names |= {a.arg for a in (arguments.vararg, arguments.kwarg) if a}
-    return names | {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:

@@ -53,11 +53,11 @@ def waits(functions: Collection[Function], known: Mapping[str, str]) -> bool:
 
 
 def _work(function: Function) -> int:
-    """Nodes that `_waits` comes by, each once for every pair of a `while` around it and a loop or branch in that."""
+    """Nodes that `_waits` comes by, once for each pair of a `while` around it and a loop or the like in that."""
     total, queue = 0, list[tuple[ast.AST, int, int]]([(function, 0, 0)])
     while queue:
         node, loops, pairs = queue.pop()
-        if isinstance(node, ast.While | ast.If | ast.For):
+        if isinstance(node, ast.While | ast.If | ast.For | ast.NamedExpr | ast.comprehension):
             loops += isinstance(node, ast.While)
             pairs += loops
         total += pairs
@@ -74,8 +74,10 @@ def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool
     fresh: set[str] = set()
     """Names whose value may come from memory, read inside the loop."""
     for node in ast.walk(loop):
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For):
-            source, stored = node.iter if isinstance(node, ast.For) else node.value, _stored([node])
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr):
+            source, stored = node.value, _stored([node])
+        elif isinstance(node, ast.For | ast.comprehension):
+            source, stored = node.iter, _stored([node])
         elif isinstance(node, ast.If | ast.While) and node is not loop:
             source, stored = node.test, _stored([*node.body, *node.orelse])
         else:

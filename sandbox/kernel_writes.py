@@ -35,7 +35,7 @@ def _flows(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, ast.AST]]:
             yield from ((target, node.value) for target in node.targets)
         elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
             yield node.target, node.value
-        elif isinstance(node, ast.For):
+        elif isinstance(node, ast.For | ast.comprehension):
             yield node.target, node.iter
 
 

@@ -10,6 +10,7 @@ Not covered: weights that are drawn, changed by arithmetic, and match the refere
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from sandbox.aten_names import is_random
 from sandbox.plan import DTYPES
@@ -17,6 +18,7 @@ from sandbox.recorded_steps import Step, moved, read, written
 from sandbox.recorder import Recorder
 
 View = dict[str, Any]
+_torch_one_hot = torch.nn.functional.one_hot
 _DRAWN = "drawn"
 
 
@@ -28,12 +30,34 @@ def mend_modules() -> None:
     """Make constructors work on fake tensors where torch's own code does not. For good, in this process."""
     torch.nn.init.trunc_normal_ = _draw  # torch's looks at what it drew
     torch.nn.Module._apply = _apply_to_tensors  # type: ignore[method-assign]  # torch's swaps tensors, fakes cannot
+    torch.nn.modules.transformer._detect_is_causal_mask = _is_causal  # torch's looks into the mask
+    torch.nn.functional.one_hot = _one_hot  # and at the least index, on a CPU
+    FakeTensor.__deepcopy__ = _deepcopy  # type: ignore[method-assign]  # torch's copies a storage, fakes have none
+
+
+def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """As the caller says: the hint saves work, and the mask says the same."""
+    return is_causal is True
+
+
+def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+    if num_classes < 1:  # as many as the data says
+        return _torch_one_hot(tensor)
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes, device=tensor.device)).to(torch.int64)
 
 
 def _draw(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     """Some random numbers: whatever they are, the reference's weights take their place."""
     with torch.no_grad():
         return tensor.normal_()
+
+
+def _deepcopy(tensor: torch.Tensor, memo: dict[int, torch.Tensor]) -> torch.Tensor:
+    if id(tensor) not in memo:
+        copy = tensor.detach().clone()
+        parameter = isinstance(tensor, torch.nn.Parameter)
+        memo[id(tensor)] = torch.nn.Parameter(copy, tensor.requires_grad) if parameter else copy
+    return memo[id(tensor)]
 
 
 def _apply_to_tensors(module: torch.nn.Module, function: Any, recurse: bool = True) -> torch.nn.Module:
@@ -81,9 +105,11 @@ def bind_parameters(
     def bind(view: View, partner: str) -> None:
         bound.setdefault(view["buffer"], (view, free.pop(partner)))
 
-    for name, view in views.items():
-        if name in free and _matches(view, free[name]) and not _renamed(name, view, free):
-            bind(maker.origin(view, free[name]), name)
+    named = {n: v for n, v in views.items() if n in free and _matches(v, free[n]) and not _renamed(n, v, free)}
+    origins = {name: maker.origin(view, free[name]) for name, view in named.items()}
+    for name, view in named.items():
+        copies = {views[other]["buffer"] for other in named if origins[other]["buffer"] == origins[name]["buffer"]}
+        bind(origins[name] if len(copies) == 1 else view, name)  # of one layer, copied: each has its own weights
     lacking = []
     tables = {name for name, _ in module.named_buffers(remove_duplicate=False)}
     for name, origin in maker.in_order(views, tables):

@@ -18,6 +18,8 @@ from sandbox.unwrapped import implementation
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 
+_LAZY_CONJUGATE = torch.ops.aten._conj.default
+"""A view of the same memory that is read otherwise: a plan's views have no bit for it."""
 _ALLOCATIONS = frozenset(
     [
         "aten::empty",
@@ -145,6 +147,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         if func._schema.name not in _QUESTIONS and _has_kernel(func.name(), _COMPOSITE):  # seen in inference mode only
             with self:
                 return func.decompose(*args, **kwargs)
+        if func is _LAZY_CONJUGATE:
+            with self:
+                return torch.conj_physical(*args)
         if function := implementation(func._schema.name):
             with FakeCuda(), self:
                 return function(*args, **kwargs)

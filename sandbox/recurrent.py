@@ -21,7 +21,7 @@ def _results(
     """Output [T, B, D·H] (or [B, T, D·H], as the input), and the last states, [layers·D, B, H] as the first ones.
 
     Raises:
-        RuntimeError: weights or states have other shapes than such a layer's.
+        RuntimeError: weights or states have other shapes than such a layer's, or another dtype than its input.
     """
     states = [hx] if isinstance(hx, torch.Tensor) else list(hx)
     directions, hidden = 1 + bidirectional, states[0].shape[-1]
@@ -32,6 +32,8 @@ def _results(
         wanted += directions * weights  # type: ignore[arg-type]  # of one, two or three dimensions
     if x.dim() != 3 or num_layers < 1 or [tuple(tensor.shape) for tensor in (*states, *params)] != wanted:
         raise RuntimeError("weights or states have other shapes than the layer's (projections are not supported)")
+    if any(tensor.dtype != x.dtype for tensor in (*states, *params)):
+        raise RuntimeError("weights or states have another dtype than the input")
     return x.new_empty((*x.shape[:2], directions * hidden)), *(torch.empty_like(state) for state in states)
 
 

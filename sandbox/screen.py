@@ -8,6 +8,8 @@ import ast
 import warnings
 
 from sandbox import kernel_source
+from sandbox.kernel_debugging import drop_debugging
+from sandbox.kernel_records import number_fields
 from sandbox.kernel_text import KernelError
 from sandbox.types import Job, Rejected
 
@@ -53,6 +55,8 @@ def screen(job: Job) -> Rejected | ast.Module:
         kernels = kernel_source.jit_functions(tree)
         if not kernels and job.policy == "triton_only":
             raise ValueError("there is no @triton.jit function; the work must be done in a Triton kernel")
+        drop_debugging(kernels, kernel_source.aliases(tree))
+        number_fields(tree, kernels)
         _check_kernels(tree, kernels)
     except ValueError as error:
         return Rejected(stage="screen", reason=str(error)[:500])

@@ -162,7 +162,7 @@ def _output(value: Any, recorder: Recorder) -> dict[str, Any]:
         return {type(value).__name__: [_output(item, recorder) for item in value]}
     if isinstance(value, tuple):  # named ones, torch's own too
         return {"tuple": [_output(item, recorder) for item in value]}
-    if type(value) is dict:
+    if isinstance(value, dict):  # ordered ones too
         return {"dict": {str(key): _output(item, recorder) for key, item in value.items()}}
     raise TraceError(f"the output must be made of tensors, tuples, lists and dicts, not {type(value).__name__}")
 

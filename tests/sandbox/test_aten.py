@@ -70,6 +70,12 @@ def f(x, y):
 """,
     "non-finite numbers": "def f(x, y): return torch.clamp(x, -1, float('inf')), x.masked_fill(x > 0, float('-inf'))",
     "reductions": "def f(x, y): return x.cumsum(-1), x.std(-1), x.norm(dim=-1), x.mean(), torch.logsumexp(x, -1)",
+    "Fourier transforms": """
+def f(x, y):
+    spectrum = torch.fft.rfft(x)
+    return torch.fft.irfft(spectrum * spectrum.conj()), torch.fft.fft2(y).real, torch.fft.ifft(x).abs()
+""",
+    "weights made of others": "def f(x, y): return torch._weight_norm(y, y[:, :1]), F.bilinear(x, x, y[None])",
     "views": "def f(x, y): return torch.einsum('bij,bkj->bik', x, x), torch.cat([x, x], 1).transpose(1, 2) * 2",
 }
 Replies = dict[str, dict[str, Any]]
@@ -104,7 +110,7 @@ def test_triton_only_names_the_operator(replies: Replies, name: str) -> None:
 REFUSED = {
     "random": "def f(x, y): return x + torch.randn_like(x)",
     "dropout": "def f(x, y): return F.dropout(x, 0.5)",
-    "unknown": "def f(x, y): return torch.fft.fft(x).real + torch.linalg.inv(y)[0]",
+    "unknown": "def f(x, y): return torch.linalg.inv(y)[0] + x",
     "input in place": "def f(x, y):\n    return x.add_(1)",
     "input returned": "def f(x, y): return x.view(4, -1)",
     "memory": "def f(x, y):\n    z = x.clone()\n    z.resize_(2, 2)\n    return z",
@@ -200,6 +206,7 @@ def test_a_recurrent_layer_is_checked_by_shape() -> None:
         (call("aten::relu", _tensor(0), overload="of_nothing"), "no overload"),
         (call("aten::native_dropout", _tensor(0), _value(0.5), _value(True)), "not allowed"),
         (_gru(_tensor(2, (6, 2))), "other shapes"),
+        (_gru(_tensor(2, (6, 3), "int8")), "another dtype"),
         (_gru(_tensor(2, (6, 3)), dropout=0.5, train=True), "dropout"),
         (
             call(

@@ -23,6 +23,8 @@ NORM = {name: torch.randn(16) for name in ("norm.weight", "norm.bias", "fc.bias"
 BIASES = {"conv.bias": torch.randn(16), "bias": torch.randn(16, 1, 1)}
 BATCH = {f"bn.{name}": value.detach() for name, value in nn.BatchNorm1d(16).state_dict().items()}
 
+LAYER = nn.TransformerEncoderLayer(16, 2, 8, 0.0)
+
 
 class Example(NamedTuple):
     state: dict[str, torch.Tensor]
@@ -87,6 +89,18 @@ EXAMPLES = {
         {"ws.0": Q, "ws.1": Q * 2},
         "self.parts = nn.ParameterList([nn.Parameter(torch.randn(16, 16)) for _ in range(2)])",
         "return x @ self.parts[0] @ self.parts[1]", lambda x: x @ Q @ (Q * 2),
+    ),
+    "looks into the mask": Example(
+        {f"encoder.layers.0.{name}": value.detach() for name, value in LAYER.state_dict().items()},
+        "self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 8, 0.0), 1)",
+        "return self.encoder(x, torch.ones(4, 4).triu(1).bool()) + F.one_hot(torch.arange(4), 16)",
+        lambda x: LAYER(x, torch.ones(4, 4).triu(1).bool()).detach() + torch.eye(4, 16),
+    ),
+    "copies of one layer": Example(
+        {"parts.0.weight": Q, "parts.1.weight": Q * 2},
+        "import copy; l = nn.Linear(16, 16, bias=False); "
+        "self.parts = nn.ModuleList([copy.deepcopy(l) for _ in range(2)])",
+        "return self.parts[1](self.parts[0](x))", lambda x: x @ Q.t() @ Q.t() * 2,
     ),
     "other dimensions of 1": Example(
         {"w": W, "bias": B.reshape(1, 8), "scale": W2[:, :1].clone()},

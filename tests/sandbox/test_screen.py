@@ -14,9 +14,13 @@ KERNEL = "@triton.jit\ndef k(p, N: tl.constexpr):\n    {body}\n"
 ENTRY = "def f(x):\n    return x\n"
 
 
+def job(source: str) -> Job:
+    return Job(reference="", candidate=source, entry_point="f", cases=(), tolerance=TOLERANCES["T32"])
+
+
 def look(source: str) -> str:
     """The reason of a rejection, or an empty text."""
-    found = screen(Job(reference="", candidate=source, entry_point="f", cases=(), tolerance=TOLERANCES["T32"]))
+    found = screen(job(source))
     return found.reason if isinstance(found, Rejected) else ""
 
 
@@ -62,6 +66,9 @@ def test_reason_is_named(source: str, said: str) -> None:
         "yield p",
         "open('/etc/passwd')",
         "f'{p.__class__}'",
+        "x = [1 for np in (p,)]\n    np.load(p)",
+        "x = [np for np in np]",
+        "x = [1 for x.handle in (p,)]",
     ],
 )
 def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
@@ -84,6 +91,10 @@ def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
         "x = tl.reduce(p, 0, combine)",
         "x = p[:, None] if N else p[None, :]",
         "x = tl.dot(p, p, allow_tf32=False)",
+        "x = [tl.load(q) for q in p]\n    y = [q + 1 for q in x if N > 1]",
+        "x = [q for q in p]\n    for q in range(N):\n        tl.store(p + q, q)",
+        "tl.store(p, (x := tl.load(p)) + x)",
+        "tl.static_print('N', N)\n    tl.device_assert(N > 1, 'N')",
     ],
 )
 def test_honest_language_is_accepted(body: str) -> None:
@@ -110,3 +121,12 @@ def test_unknown_names_and_foreign_kernels_are_refused() -> None:
         build(tree, {"k": None}, set())
     with pytest.raises(KernelError, match="'ghost' is not a function"):
         build(tree, {"ghost": None}, set())
+
+
+def test_fields_are_those_of_named_tuples_that_kernels_get() -> None:
+    record = "from typing import NamedTuple\nclass R(NamedTuple):\n    handle: int\n    core: int\n    shape: tuple\n"
+    tree = screen(job(HEAD + record + KERNEL.format(body="tl.store(p.handle, p.shape[0])") + ENTRY))
+    assert isinstance(tree, ast.Module)
+    assert "tl.store(p[0], p[2][0])" in ast.unparse(tree)
+    for body in ("tl.core.load(p)", "p.handle.data", "p.handle, p.other", "tl.load(p).handle"):
+        assert look(HEAD + record + KERNEL.format(body=body) + ENTRY)
