@@ -18,7 +18,7 @@ from sandbox.draw import Draw
 from sandbox.numerics import Float64, to_float64
 from sandbox.triton_reference import launches_triton, pretended
 from sandbox.types import Baseline, Case
-from sandbox.unsettled import is_constant, unsettle
+from sandbox.unsettled import alike, is_constant, unsettle
 
 COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
 
@@ -69,6 +69,7 @@ class Reference:
         self._compiled: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._order: dict[str, int] = {}
         self._constants: dict[str, float] = {}
+        self._alike: set[str] | None = None
 
     def draw(self, case: Case, model: torch.nn.Module | None = None) -> Drawn:
         """Fresh inputs under a seed that exists only in this call; a fresh model too unless one is given."""
@@ -91,8 +92,15 @@ class Reference:
                 fresh = [(name, weight.detach()) for name, weight in _weights(model)]
                 self._constants = {name: float(values.flatten()[0]) for name, values in fresh if is_constant(values)}
                 if draw.distribution != "normal":
-                    unsettle(model, draw)
+                    unsettle(model, draw, self._known(model))
         return Drawn(_map(inputs, lambda tensor: tensor.to(self.device)), model)
+
+    def _known(self, model: torch.nn.Module) -> set[str]:
+        """Weights of a fresh model that are no secret."""
+        if self._alike is None:
+            torch.manual_seed(secrets.randbits(63))
+            self._alike = alike(model, self.target(*self.init_arguments()).to(self.device))
+        return self._alike
 
     def init_arguments(self) -> list[Any]:
         return list(self.module.get_init_inputs()) if hasattr(self.module, "get_init_inputs") else []

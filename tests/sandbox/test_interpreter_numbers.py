@@ -1,0 +1,110 @@
+"""Numbers that numpy lacks, or makes of others as a processor does, under the interpreter."""
+
+import functools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import triton.language as tl
+from triton._C.libtriton import ir
+from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+from sandbox import triton_interpreter
+
+FLOAT8 = {"float8e4nv": (4, 3, 7), "float8e5": (5, 2, 15)}
+"""Bits of exponent and mantissa, and the exponent's bias."""
+
+
+@functools.cache
+def decoded(name: str) -> list[float]:
+    """The number that each of the 256 codes stands for, by the definition of the format."""
+    exponent_bits, mantissa_bits, bias = FLOAT8[name]
+    numbers = []
+    for code in range(256):
+        exponent, mantissa = code >> mantissa_bits & (1 << exponent_bits) - 1, code & (1 << mantissa_bits) - 1
+        if name == "float8e4nv" and code & 0x7F == 0x7F:
+            number = math.nan
+        elif name == "float8e5" and exponent == 31:
+            number = math.nan if mantissa else math.inf
+        else:
+            number = (mantissa / (1 << mantissa_bits) + bool(exponent)) * 2.0 ** (max(exponent, 1) - bias)
+        numbers.append(-number if code & 0x80 else number)
+    return numbers
+
+
+def nearest(name: str, x: float) -> int:
+    """The code of the number that is nearest to `x`; of two the even one; the largest for what is beyond it."""
+    if math.isnan(x):
+        return 0x7F
+    finite = {code: y for code, y in enumerate(decoded(name)[:128]) if math.isfinite(y)}
+    size = min(abs(x), max(finite.values()))
+    code = min(finite, key=lambda code: (abs(finite[code] - size), code & 1))
+    return code | (0x80 if math.copysign(1.0, x) < 0 else 0)
+
+
+@pytest.fixture
+def builder() -> Iterator[InterpreterBuilder]:
+    before = dict(vars(InterpreterBuilder))
+    triton_interpreter.mend_numbers.__wrapped__()
+    yield InterpreterBuilder()
+    for name, method in before.items():
+        if vars(InterpreterBuilder)[name] is not method:
+            setattr(InterpreterBuilder, name, method)
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_float8_is_rounded_to_nearest_even_and_saturates(builder: InterpreterBuilder, name: str) -> None:
+    """On every number of the format, every tie between two of them, and the float32 next to each."""
+    exact = np.array(sorted(y for y in decoded(name)[:128] if math.isfinite(y)), np.float32)
+    ties = (exact[1:] + exact[:-1]) / 2
+    beyond = np.array([exact[-1] * 1.01, exact[-1] * 1.0625, exact[-1] * 2, 1e30, np.inf, np.nan], np.float32)
+    points = np.concatenate([exact, ties, beyond])
+    with np.errstate(over="ignore"):
+        points = np.concatenate([points, np.nextafter(points, np.float32(np.inf)), np.nextafter(points, np.float32(0))])
+    points = np.concatenate([points, -points])
+    kind = getattr(tl, name)
+    found = builder.create_fp_to_fp(TensorHandle(points, tl.float32), kind, ir.ROUNDING_MODE.RTNE).data
+    assert found.tolist() == [nearest(name, float(x)) for x in points]
+    cut = builder.create_fp_to_fp(TensorHandle(points, tl.float32), kind, ir.ROUNDING_MODE.RTZ).data
+    sizes = np.abs(np.array(decoded(name))[cut])[np.isfinite(points)]
+    expected = exact[np.searchsorted(exact, np.abs(points[np.isfinite(points)]), side="right") - 1]
+    assert np.array_equal(sizes, expected)
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_float8_becomes_the_number_that_it_stands_for(builder: InterpreterBuilder, name: str) -> None:
+    codes = TensorHandle(np.arange(256, dtype=np.uint8), getattr(tl, name))
+    for wide in (tl.float32, tl.float16):
+        np.testing.assert_array_equal(builder.create_fp_to_fp(codes, wide, None).data, np.array(decoded(name)))
+    brain = builder.create_fp_to_fp(codes, tl.bfloat16, None).data
+    np.testing.assert_array_equal((brain.astype(np.uint32) << 16).view(np.float32), np.array(decoded(name)))
+
+
+def test_float16_becomes_the_nearest_float8(builder: InterpreterBuilder) -> None:
+    halves = np.arange(0, 1 << 16, 7, dtype=np.uint16).view(np.float16)
+    found = builder.create_fp_to_fp(TensorHandle(halves, tl.float16), tl.float8e4nv, ir.ROUNDING_MODE.RTNE).data
+    assert found.tolist() == [nearest("float8e4nv", float(x)) for x in halves]
+
+
+def test_integers_become_bfloat16(builder: InterpreterBuilder) -> None:
+    found = builder.create_si_to_fp(TensorHandle(np.array([-3, 0, 257], np.int32), tl.int32), tl.bfloat16).data
+    assert (found.astype(np.uint32) << 16).view(np.float32).tolist() == [-3.0, 0.0, 256.0]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_integers_are_made_of_too_large_numbers_as_by_a_gpu(builder: InterpreterBuilder) -> None:
+    numbers = TensorHandle(np.array([3e9, -3e9, np.nan, np.inf, -2.9, 2147483520], np.float32), tl.float32)
+    assert builder.create_fp_to_si(numbers, tl.int32).data.tolist() == [
+        2**31 - 1,
+        -(2**31),
+        0,
+        2**31 - 1,
+        -2,
+        2147483520,
+    ]
+    most, least = (TensorHandle(np.array([x], np.float32), tl.float32) for x in (1e30, -1.0))
+    assert builder.create_fp_to_ui(most, tl.uint64).data.tolist() == [2**64 - 1]
+    assert builder.create_fp_to_ui(least, tl.uint32).data.tolist() == [0]
+    brain = builder.cast_impl(most, tl.bfloat16)
+    assert builder.create_fp_to_si(brain, tl.int64).data.tolist() == [2**63 - 1]
