@@ -263,7 +263,7 @@ def main() -> None:
     """`python -m sandbox.gpu_judge FD`; CUDA_VISIBLE_DEVICES says on which GPU."""
     isolation.die_with_parent()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+    warnings.simplefilter("ignore")  # a task's own, to whoever judges
     baselines.set_up_compiling()
     judge = GpuJudge()
     questions: tuple[Question, ...] = (

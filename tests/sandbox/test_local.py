@@ -101,11 +101,12 @@ def test_plans_may_be_as_long_however_many_cases_there_are(sandbox: LocalSandbox
 def test_what_a_reference_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     sandbox = LocalSandbox(workers=1)
     try:
-        chatty = TASK.replace("    return x * 2", "    print(x, flush=True)\n    return x * 2")
+        words = "    print(x, flush=True)\n    __import__('warnings').warn('careful')\n"
+        chatty = TASK.replace("    return x * 2", f"{words}    return x * 2")
         assert sandbox.judge(job(reference=chatty)).kind == "passed"
     finally:
         sandbox.close()
-    assert capfd.readouterr().out == ""
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
