@@ -60,7 +60,7 @@ def compile_kernels(request: dict[str, Any], scratch: Path, fds: list[int]) -> d
     try:
         kernels = _lowered(request, target, scratch)
     except LoweringError as error:
-        return {"rejected": {"stage": "compile", "reason": error.reason, "log": error.log}}
+        return error.reply()
     made: dict[str, tuple[Compiled, KernelStats | None]] = {}
     static: list[KernelStats] = []
     binaries: list[Binary] = []
@@ -72,9 +72,8 @@ def compile_kernels(request: dict[str, Any], scratch: Path, fds: list[int]) -> d
                 stats = kernel_stats(compiled, target, scratch) if request.get("static", True) else None
                 made[content] = compiled, stats
         except CompileError as error:
-            return {
-                "rejected": {"stage": "compile", "reason": f"kernel {kernel['name']}: {error.reason}", "log": error.log}
-            }
+            reason = f"kernel {kernel['name']}: {error.reason}"
+            return {"rejected": {"stage": "compile", "reason": reason, "log": error.log, "unfit": error.unfit}}
         compiled, stats = made[content]
         if stats is not None:
             static.append(stats.model_copy(update={"kernel": kernel["name"]}))

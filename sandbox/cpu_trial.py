@@ -39,12 +39,8 @@ class CpuTrial(Trial):
             "cases": [case.model_dump() for case in self.job.cases],
         })[0]["cases"]  # fmt: skip
 
-        variants = 1
-
         def planned(described: Sequence[Any], cases: Sequence[Case]) -> list[Planned]:
-            nonlocal variants
-            ready, variants = self._planned(described, cases, 0)
-            return ready
+            return self.fitting(described, cases, self._planned, 0)
 
         ready = self.fairly(described, planned)
         static = self.statistics(described)
@@ -55,13 +51,13 @@ class CpuTrial(Trial):
                 results.append(self.result(case, ready[number].plan, compared))
         except EarlyVerdictError as stop:
             raise self.openly(stop, described, ready, planned) from stop
-        self._try_variants(described, variants)
+        self._try_variants(described)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
 
-    def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> tuple[list[Planned], int]:
-        """Plans with one configuration of autotuned kernels, and how many of those there are."""
-        plans, variants = self.trace(described, cases, DEFAULT_TARGET, variant)
+    def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> list[Planned]:
+        """Plans with one configuration of autotuned kernels."""
+        plans = self.trace(described, cases, DEFAULT_TARGET, variant)
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.arena_mib)
         modules = [self._kernel_module(p) for p in plans]
@@ -74,7 +70,7 @@ class CpuTrial(Trial):
         found = self.signatures(list(kernels.values()), DEFAULT_TARGET) if kernels else []
         signatures = dict(zip(kernels, found, strict=True))
         settled = [self._settled(*one, signatures) for one in zip(plans, described, launches, strict=True)]
-        return [Planned(*one, module) for one, module in zip(settled, modules, strict=True)], variants
+        return [Planned(*one, module) for one, module in zip(settled, modules, strict=True)]
 
     def _settled(
         self, traced: plan.Plan, described: Any, keys: list[str], signatures: dict[str, dict[str, Any]]
@@ -86,15 +82,18 @@ class CpuTrial(Trial):
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error))) from error
         return settled, self.checked(settled, described, self.job.limits.arena_mib)
 
-    def _try_variants(self, described: Sequence[Any], variants: int) -> None:
-        """Each further configuration must be right too, on the first public case: any may be the fastest one."""
+    def _try_variants(self, described: Sequence[Any]) -> None:
+        """Each further configuration that fits must be right too, on the first public case: any may be the fastest."""
         public = [number for number, case in enumerate(self.job.cases) if not case.hidden]
+        variants = self.variants
         for variant in range(1, variants) if public else ():
             number, case = public[0], self.job.cases[public[0]]
             try:
-                (planned,), _ = self._planned([described[number]], [case], variant)
+                (planned,) = self._planned([described[number]], [case], variant)
                 self._compared(number, case, described[number], planned)
             except EarlyVerdictError as stop:
+                if stop.unfit:
+                    continue
                 if isinstance(stop.verdict, Broken):
                     raise
                 reason = f"autotune configuration {variant + 1} of {variants}: {stop.verdict.reason}"

@@ -52,12 +52,10 @@ class GpuTrial(Trial):
         self.device = self.gpu.device
         self.target = self._target()
         described = self._described()
-        variants, best = 1, 0
+        best = 0
 
         def planned(described: Sequence[Any], cases: Sequence[Case]) -> list[Planned]:
-            nonlocal variants
-            ready, variants = self._planned(described, cases, best)
-            return ready
+            return self.fitting(described, cases, self._planned, best)
 
         ready = self.fairly(described, planned)
         static = self.statistics(described)
@@ -66,8 +64,8 @@ class GpuTrial(Trial):
         try:
             with self.gpu.pair() as pair:
                 results = self._run_all(pair, described, ready)
-                if variants > 1:
-                    best = self._tune(pair, described, self._main_case(described), ready, variants)
+                if self.variants > 1:
+                    best = self._tune(pair, described, self._main_case(described), ready)
                     if best:
                         ready = self.fairly(described, planned)
                         results = self._run_all(pair, described, ready)
@@ -98,13 +96,13 @@ class GpuTrial(Trial):
                 self.known[key] = self._ask(pair, {"op": "describe", "cases": cases}, self.job.cases[0])["cases"]
         return self.known[key]
 
-    def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> tuple[list[Planned], int]:
-        plans, variants = self.trace(described, cases, self.target, variant)
+    def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> list[Planned]:
+        plans = self.trace(described, cases, self.target, variant)
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.gpu_arena_mib)
         launches = [self.kernels(p) for p in plans]
         binaries = self._compiled([kernel for one in launches for kernel in one])
-        return [self._settled(*one, binaries) for one in zip(plans, described, launches, strict=True)], variants
+        return [self._settled(*one, binaries) for one in zip(plans, described, launches, strict=True)]
 
     def _settled(
         self, traced: plan.Plan, described: Any, launches: list[KernelRequest], binaries: dict[str, Binary]
@@ -165,26 +163,29 @@ class GpuTrial(Trial):
         sizes = [sum(tensor["nbytes"] for tensor in layout["tensors"]) for layout in described]
         return max(range(len(cases)), key=lambda n: (cases[n].timed, not cases[n].hidden, sizes[n]))
 
-    def _tune(self, pair: Pair, described: Sequence[Any], number: int, ready: list[Planned], variants: int) -> int:
-        """The fastest autotune variant on a case, after all of them were right on it."""
+    def _tune(self, pair: Pair, described: Sequence[Any], number: int, ready: list[Planned]) -> int:
+        """The fastest autotune variant on a case, after all that fit were right on it."""
         case = self.job.cases[number]
 
-        def planned(variant: int) -> Planned:
+        def planned(variant: int) -> Planned | None:
             try:
-                return self._planned([described[number]], [case], variant)[0][0]
+                return self._planned([described[number]], [case], variant)[0]
             except EarlyVerdictError as stop:
+                if stop.unfit:
+                    return None
                 raise (self.silently(stop) if case.hidden else stop) from stop
 
         with ThreadPoolExecutor(VARIANT_THREADS) as pool:
-            candidates = [ready[number], *pool.map(planned, range(1, variants))]
-        self._load(pair, candidates)
+            tried = enumerate(list(pool.map(planned, range(self.variants))))
+        candidates = {variant: one for variant, one in tried if one is not None}
+        self._load(pair, list(candidates.values()))
         request = {
             "op": "tune",
-            "variants": [one.work() for one in candidates],
+            "variants": [one.work() for one in candidates.values()],
             **self._exam(number, described[number]),
         }
         with self.gpu.turns.alone():
-            best = int(self._ask(pair, request, case)["best"])
+            best = list(candidates)[int(self._ask(pair, request, case)["best"])]
         self._load(pair, ready)
         return best
 

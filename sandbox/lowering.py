@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 import triton
 import triton.language as tl
-from triton.compiler.errors import CompilationError
+from triton.compiler.errors import CompilationError, CompileTimeAssertionFailure
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from sandbox import triton_errors, triton_trace
@@ -39,9 +39,14 @@ _MEMORY = 1 << 40
 class LoweringError(Exception):
     """The kernel is no valid Triton, or does not take its arguments: the candidate's fault."""
 
-    def __init__(self, reason: str, log: str) -> None:
+    def __init__(self, reason: str, log: str, unfit: bool = False) -> None:
+        """`unfit`: an assertion of the kernel's about its constants; an autotuner passes over such a configuration."""
         super().__init__(reason)
-        self.reason, self.log = reason, log
+        self.reason, self.log, self.unfit = reason, log, unfit
+
+    def reply(self) -> dict[str, Any]:
+        """For the supervisor."""
+        return {"rejected": {"stage": "compile", "reason": self.reason, "log": self.log, "unfit": self.unfit}}
 
 
 class Lowered(NamedTuple):
@@ -188,7 +193,8 @@ def _refused(name: str, error: Exception) -> LoweringError:
     text = "".join(traceback.format_exception(error, limit=-8))
     said = triton_errors.describe(error) if isinstance(error, CompilationError) else f"{type(error).__name__}: {error}"
     reason = f"kernel {name}: {said}"
-    return LoweringError(_valid(reason[:MAX_REASON]), _valid(text[-MAX_LOG:]))
+    unfit = isinstance(error, CompileTimeAssertionFailure)
+    return LoweringError(_valid(reason[:MAX_REASON]), _valid(text[-MAX_LOG:]), unfit)
 
 
 def _valid(text: str) -> str:

@@ -114,7 +114,7 @@ def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:
     try:
         return {"signatures": [one.signature for one in lower(launches, request["target"], scratch)]}
     except LoweringError as error:
-        return {"rejected": {"stage": "compile", "reason": error.reason, "log": error.log}}
+        return error.reply()
 
 
 def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:

@@ -8,7 +8,7 @@ import secrets
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from sandbox import plan, plan_check, wire
@@ -41,15 +41,19 @@ def poison_by_noise(number: int, cases: int) -> bool:
 class EarlyVerdictError(Exception):
     """Ends a job early with its verdict."""
 
-    def __init__(self, verdict: Rejected | Broken, case: Case | None = None) -> None:
-        """`case`: the one that the verdict is about, where there is one."""
+    def __init__(self, verdict: Rejected | Broken, case: Case | None = None, unfit: bool = False) -> None:
+        """Args:
+        case: the one that the verdict is about, where there is one.
+        unfit: a kernel does not fit its target, or its own assertions; another configuration of it may.
+        """
         super().__init__(verdict.reason)
-        self.verdict, self.case = verdict, case
+        self.verdict, self.case, self.unfit = verdict, case, unfit
 
 
 Ready = TypeVar("Ready")
 """A plan that is ready to be run, with all that an executor needs besides; equal where the same is run."""
 Planner = Callable[[Sequence[Any], Sequence[Case]], list[Ready]]
+Done = TypeVar("Done")
 
 
 class Tools:
@@ -64,7 +68,7 @@ class Trial(ABC):
 
     def __init__(self, tools: Tools, job: Job) -> None:
         self.tools, self.job = tools, job
-        self.right = 0
+        self.right, self.variants = 0, 1
         self.device: dict[str, Any] | None = None
         self.target: Target = DEFAULT_TARGET
 
@@ -89,8 +93,10 @@ class Trial(ABC):
 
     def trace(
         self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int = 0
-    ) -> tuple[list[plan.Plan], int]:
-        """Plans of `cases`, well-formed but not checked, and how many autotune variants there are."""
+    ) -> list[plan.Plan]:
+        """Plans of `cases`, well-formed but not checked, with autotuned kernels in configuration `variant` of
+        `self.variants`.
+        """
         request = {
             "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
             "cases": list(described), "ttir": False, "variant": variant,
@@ -110,7 +116,34 @@ class Trial(ABC):
         for item in parsed:
             if isinstance(item, Rejected):
                 raise EarlyVerdictError(item)
-        return [item for item in parsed if isinstance(item, plan.Plan)], max(1, min(variants, plan.MAX_VARIANTS))
+        self.variants = max(self.variants, min(variants, plan.MAX_VARIANTS))
+        return [item for item in parsed if isinstance(item, plan.Plan)]
+
+    def first_fit(self, attempt: Callable[[int], Done]) -> Done:
+        """`attempt(variant)` with the first configuration that fits, as Triton's autotuner passes over the others."""
+        variant = 0
+        while True:
+            try:
+                return attempt(variant)
+            except EarlyVerdictError as stop:
+                variant += 1
+                if not stop.unfit or variant >= self.variants:
+                    raise
+
+    def fitting(
+        self, described: Sequence[Any], cases: Sequence[Case], planned: Callable[..., list[Ready]], variant: int
+    ) -> list[Ready]:
+        """`planned(described, cases, variant)`, or each case with the first configuration that fits it."""
+        try:
+            return planned(described, cases, variant)
+        except EarlyVerdictError as stop:
+            if not stop.unfit or self.variants == 1:
+                raise
+
+        def one(layout: Any, case: Case) -> Ready:
+            return self.first_fit(lambda variant: planned([layout], [case], variant)[0])
+
+        return [one(*pair) for pair in zip(described, cases, strict=True)]
 
     def checked(self, candidate_plan: plan.Plan, described: dict[str, Any], arena_mib: int) -> plan.OutputTree:
         """The plan's outputs, if it may be executed."""
@@ -189,11 +222,15 @@ class Trial(ABC):
         """Static resource use on the targets that the job names, from its first case."""
         found = []
         arena = max(self.job.limits.arena_mib, self.job.limits.gpu_arena_mib)
+
+        def compiled(target: Target, variant: int) -> dict[str, Any]:
+            (candidate_plan,) = self.trace(described[:1], self.job.cases[:1], target, variant)
+            self.checked(candidate_plan, described[0], arena)
+            kernels = {kernel.identity(): kernel for kernel in self.kernels(candidate_plan)}
+            return self.compile(list(kernels.values()), target, static=True)
+
         for target in self.job.targets:
-            plans, _ = self.trace(described[:1], self.job.cases[:1], target)
-            self.checked(plans[0], described[0], arena)
-            kernels = {kernel.identity(): kernel for kernel in self.kernels(plans[0])}
-            reply = self.compile(list(kernels.values()), target, static=True)
+            reply = self.first_fit(partial(compiled, target))
             found += [KernelStats.model_validate(one) for one in reply.get("static", [])]
         return tuple(found)
 
@@ -247,7 +284,9 @@ class Trial(ABC):
             case = cases[position] if isinstance(position, int) and 0 <= position < len(cases) else cases[0]
             named: Stage = "compile" if found.get("stage") == "compile" else stage
             log = str(found.get("log", ""))[:4000] or outcome.log
-            raise self.rejection(named, str(found.get("reason"))[:500], log, case)
+            stop = self.rejection(named, str(found.get("reason"))[:500], log, case)
+            stop.unfit = stage == "compile" and found.get("unfit") is True
+            raise stop
         return reply
 
     def rejection(self, stage: Stage, reason: str, log: str, case: Case) -> EarlyVerdictError:

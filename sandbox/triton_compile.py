@@ -59,12 +59,14 @@ LINE_CHARS = 300
 class CompileError(Exception):
     """The kernel cannot be compiled for the target: the kernel's fault, never the host's."""
 
-    def __init__(self, reason: str, log: str = "") -> None:
+    def __init__(self, reason: str, log: str = "", unfit: bool = False) -> None:
         super().__init__(reason, log)
         self.reason = reason
         """One sentence."""
         self.log = log[:LOG_CHARS]
         """What the compiler printed, cut at the end to `LOG_CHARS`."""
+        self.unfit = unfit
+        """The target has too little of something; an autotuner passes over such a configuration."""
 
     def __str__(self) -> str:
         return self.reason
@@ -139,7 +141,7 @@ def compile_ttir(ttir: str, target: Target, options: dict[str, Any], scratch: Pa
             raise CompileError(str(error)) from error
         except (TritonError, RuntimeError, ValueError, AssertionError, MemoryError) as error:
             log = f"{output()}\n{error}".strip()
-            raise CompileError(_reason(stage, target, log), log) from error
+            raise CompileError(_reason(stage, target, log), log, unfit=stage == "cubin") from error
         log = output()
     return _compiled(target, metadata, outputs, parameters, log)
 
@@ -158,9 +160,8 @@ def check_limits(metadata: dict[str, Any], target: Target) -> None:
     )
     for what, required, limit, unit, advice in needs:
         if required > limit:
-            raise CompileError(
-                f"out of {what}: {required} {unit} required, the limit for {target} is {limit}; {advice}"
-            )
+            reason = f"out of {what}: {required} {unit} required, the limit for {target} is {limit}; {advice}"
+            raise CompileError(reason, unfit=True)
 
 
 def disassemble(cubin: bytes, scratch: Path) -> str:

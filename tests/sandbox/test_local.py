@@ -149,6 +149,36 @@ def test_nothing_is_left_behind_after_closing(tmp_path: Path, monkeypatch: pytes
     assert set(Path("/dev/shm").iterdir()) <= shared
 
 
+PRODUCT = """
+import torch, triton
+import triton.language as tl
+
+@triton.autotune([triton.Config({"K": k}) for k in SIZES], key=[])
+@triton.jit
+def kernel(x_ptr, y_ptr, n, K: tl.constexpr):
+    at, total = tl.arange(0, 32), tl.zeros((32, 32), tl.float32)
+    for first in range(0, n, K):
+        k = first + tl.arange(0, K)
+        x = tl.load(x_ptr + at[:, None] * n + k[None, :], mask=k[None, :] < n, other=0.0)
+        total = tl.dot(x, tl.trans(x), total, input_precision="ieee")
+    tl.store(y_ptr + at[:, None] * 32 + at[None, :], total)
+
+def double(x):
+    y = torch.empty(32, 32, device=x.device)
+    kernel[(1,)](x, y, x.shape[1])
+    return y
+"""
+
+
+@pytest.mark.parametrize(("sizes", "said"), [((1024, 32), ""), ((1024,), "out of shared memory")])
+def test_a_configuration_that_a_target_has_no_room_for_is_passed_over(
+    sandbox: LocalSandbox, sizes: tuple[int, ...], said: str
+) -> None:
+    task = TASK.replace('case["n"]', '32, case["n"]').replace("x * 2", "x @ x.T")
+    verdict = sandbox.judge(job(PRODUCT.replace("SIZES", str(sizes)), task, targets=("sm_90",)))
+    assert (said in verdict.reason) if isinstance(verdict, Rejected) else not said, verdict
+
+
 @pytest.mark.parametrize("name", references.names())
 def test_expert_passes_and_compiles_for_nvidia_and_amd(sandbox: LocalSandbox, name: str) -> None:
     task = references.load(name, "cpu")

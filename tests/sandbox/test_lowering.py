@@ -65,7 +65,7 @@ def trial(sandbox: LocalSandbox, candidate: str, *hidden: bool) -> GpuTrial:
 
 def planned(one: GpuTrial, *inputs: torch.Tensor) -> list[Planned]:
     described = [request("", x)["cases"][0] for x in inputs]
-    return one._planned(described, one.job.cases[: len(inputs)], 0)[0]
+    return one._planned(described, one.job.cases[: len(inputs)], 0)
 
 
 def only(ready: Planned) -> tuple[plan.Launch, Binary]:
@@ -91,7 +91,7 @@ def test_forged_ir_is_not_compiled(sandbox: LocalSandbox) -> None:
     (honest,), (forged,) = (planned(trial(sandbox, code), x) for code in (ADD, ADD + FORGE))
     assert only(honest)[1] == only(forged)[1]
     liar = trial(sandbox, ADD + FORGE)
-    (claimed,), _ = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target)
+    (claimed,) = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target)
     assert "tt.func" in claimed.kernels[0].ttir, "nothing was forged"
     (other,) = planned(trial(sandbox, ADD.replace("+ 1", "- 1")), x)
     assert only(other)[1].cubin != only(honest)[1].cubin
@@ -153,7 +153,7 @@ def test_a_hidden_case_that_does_not_compile_says_nothing(sandbox: LocalSandbox)
     one = trial(sandbox, ADD.replace("B=256", "B=max(256, x.numel())"), False, True)
     described = [request("", torch.randn(n))["cases"][0] for n in (256, 1001)]
     with pytest.raises(EarlyVerdictError) as caught:
-        one.fairly(described, lambda d, cases: one._planned(d, cases, 0)[0])
+        one.fairly(described, lambda d, cases: one._planned(d, cases, 0))
     verdict = caught.value.verdict
     assert (verdict.kind, verdict.reason) == ("rejected", "fails on a hidden case")
 
@@ -164,9 +164,9 @@ def test_constants_say_nothing_about_hidden_cases(sandbox: LocalSandbox, step: s
     candidate = candidate.replace("    y =", f"    global STEP\n    STEP = tl.constexpr({step})\n    y =")
     one = trial(sandbox, candidate, True, False)
     described = [request("", torch.randn(n))["cases"][0] for n in (1001, 256)]
-    ready = one._planned(described, one.job.cases, 0)[0]
+    ready = one._planned(described, one.job.cases, 0)
     stop = EarlyVerdictError(Rejected(stage="numerics", reason="off by 1001"), one.job.cases[1])
-    assert one.openly(stop, described, ready, lambda d, cases: one._planned(d, cases, 0)[0]).verdict.reason == said
+    assert one.openly(stop, described, ready, lambda d, cases: one._planned(d, cases, 0)).verdict.reason == said
 
 
 def test_machine_code_of_all_configurations_fits_a_frame(sandbox: LocalSandbox) -> None:
@@ -214,7 +214,7 @@ def test_same_code_as_from_the_tracers_ir(sandbox: LocalSandbox, name: str) -> N
     one = trial(sandbox, job.candidate)
     one.job = job
     plans = _traced(sandbox, job, described)
-    for traced, ready in zip(plans, one._planned(described, job.cases[:2], 0)[0], strict=True):
+    for traced, ready in zip(plans, one._planned(described, job.cases[:2], 0), strict=True):
         launches = [step for step in traced.steps if isinstance(step, plan.Launch)]
         settled = [step for step in ready.plan.steps if isinstance(step, plan.Launch)]
         assert [launch.arguments for launch in launches] == [launch.arguments for launch in settled]
