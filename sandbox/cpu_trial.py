@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sandbox import kernel_source, plan
+from sandbox.early_verdict import EarlyVerdictError
 from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, specialised
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
-from sandbox.trial import DEFAULT_TARGET, EarlyVerdictError, Tools, Trial, poison_by_noise
+from sandbox.trial import DEFAULT_TARGET, Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, get_args
 
 from sandbox import plan
 from sandbox.binary import Binary, BinaryCache
+from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, Pair
 from sandbox.kernel_request import KernelRequest, specialised
 from sandbox.kernel_text import KernelError
-from sandbox.trial import EarlyVerdictError, Tools, Trial, poison_by_noise
+from sandbox.trial import Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
 
 JUDGE_SECONDS = 300.0

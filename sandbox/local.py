@@ -20,10 +20,11 @@ from configs.errors import UsageError
 from configs.schema import SandboxConfig
 from sandbox.binary import BinaryCache
 from sandbox.cpu_trial import CpuTrial
+from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, gpu_count, visible_gpus
 from sandbox.gpu_trial import GpuTrial
 from sandbox.pool import Helper, ProcessDiedError
-from sandbox.trial import EarlyVerdictError, Tools
+from sandbox.trial import Tools
 from sandbox.types import Broken, Job, Passed, Rejected
 from sandbox.verdict_cache import VerdictCache
 

@@ -6,12 +6,14 @@ This is what all executors share; `sandbox.cpu_trial` and `sandbox.gpu_trial` sa
 import ast
 import secrets
 import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from sandbox import plan, plan_check, wire
+from sandbox.early_verdict import EarlyVerdictError, first_fit
 from sandbox.kernel_request import KernelRequest, Modules
 from sandbox.kernel_source import KernelModule
 from sandbox.kernel_text import KernelError
@@ -26,7 +28,7 @@ MAX_PLAN_BYTES = 1 << 20
 MAX_SOURCES = 32 << 20
 """Half of what a message may have."""
 COMPILE_DEADLINES = 4
-"""However many kernels a candidate has, it may compile for so many times the deadline of one."""
+"""However many kernels a candidate has, or configurations that do not fit, they may take so often the time of one."""
 HIDDEN = "fails on a hidden case"
 UNSAID = "fails on a public case, for which it asks for something else once it has seen hidden ones"
 
@@ -38,22 +40,9 @@ def poison_by_noise(number: int, cases: int) -> bool:
     return bool(number % 2 if cases > 1 else secrets.randbelow(2))
 
 
-class EarlyVerdictError(Exception):
-    """Ends a job early with its verdict."""
-
-    def __init__(self, verdict: Rejected | Broken, case: Case | None = None, unfit: bool = False) -> None:
-        """Args:
-        case: the one that the verdict is about, where there is one.
-        unfit: a kernel does not fit its target, or its own assertions; another configuration of it may.
-        """
-        super().__init__(verdict.reason)
-        self.verdict, self.case, self.unfit = verdict, case, unfit
-
-
 Ready = TypeVar("Ready")
 """A plan that is ready to be run, with all that an executor needs besides; equal where the same is run."""
 Planner = Callable[[Sequence[Any], Sequence[Case]], list[Ready]]
-Done = TypeVar("Done")
 
 
 class Tools:
@@ -119,17 +108,6 @@ class Trial(ABC):
         self.variants = max(self.variants, min(variants, plan.MAX_VARIANTS))
         return [item for item in parsed if isinstance(item, plan.Plan)]
 
-    def first_fit(self, attempt: Callable[[int], Done]) -> Done:
-        """`attempt(variant)` with the first configuration that fits, as Triton's autotuner passes over the others."""
-        variant = 0
-        while True:
-            try:
-                return attempt(variant)
-            except EarlyVerdictError as stop:
-                variant += 1
-                if not stop.unfit or variant >= self.variants:
-                    raise
-
     def fitting(
         self, described: Sequence[Any], cases: Sequence[Case], planned: Callable[..., list[Ready]], variant: int
     ) -> list[Ready]:
@@ -140,10 +118,16 @@ class Trial(ABC):
             if not stop.unfit or self.variants == 1:
                 raise
 
-        def one(layout: Any, case: Case) -> Ready:
-            return self.first_fit(lambda variant: planned([layout], [case], variant)[0])
+        def alone(layout: Any, case: Case, variant: int) -> Ready:
+            return planned([layout], [case], variant)[0]
 
-        return [one(*pair) for pair in zip(described, cases, strict=True)]
+        until = self._until()
+        pairs = zip(described, cases, strict=True)
+        return [first_fit(partial(alone, *pair), lambda: self.variants, until) for pair in pairs]
+
+    def _until(self) -> float:
+        """When to give up on configurations that do not fit."""
+        return time.monotonic() + COMPILE_DEADLINES * self.job.limits.compile_seconds
 
     def checked(self, candidate_plan: plan.Plan, described: dict[str, Any], arena_mib: int) -> plan.OutputTree:
         """The plan's outputs, if it may be executed."""
@@ -230,7 +214,7 @@ class Trial(ABC):
             return self.compile(list(kernels.values()), target, static=True)
 
         for target in self.job.targets:
-            reply = self.first_fit(partial(compiled, target))
+            reply = first_fit(partial(compiled, target), lambda: self.variants, self._until())
             found += [KernelStats.model_validate(one) for one in reply.get("static", [])]
         return tuple(found)
 

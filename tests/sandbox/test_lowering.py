@@ -11,10 +11,11 @@ from tracing import request
 from sandbox import plan, wire
 from sandbox.bench import corpus
 from sandbox.binary import Binary, BinaryCache
+from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_trial import MAX_CUBIN_BYTES, GpuTrial, Planned
 from sandbox.local import LocalSandbox
 from sandbox.pool import run_untrusted
-from sandbox.trial import UNSAID, EarlyVerdictError
+from sandbox.trial import UNSAID
 from sandbox.types import Case, Job, Limits, Rejected, Tolerance
 
 RICH = KERNEL.replace("TUNE\n", "").replace(", OPTIONS", ", B=64, EVEN=False")

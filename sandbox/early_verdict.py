@@ -1,0 +1,38 @@
+"""A verdict before all stages are through; or instead of it the next configuration of an autotuned kernel."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sandbox.types import Broken, Case, Rejected
+
+Done = TypeVar("Done")
+
+
+class EarlyVerdictError(Exception):
+    """Ends a job early with its verdict."""
+
+    def __init__(self, verdict: Rejected | Broken, case: Case | None = None, unfit: bool = False) -> None:
+        """Args:
+        case: the one that the verdict is about, where there is one.
+        unfit: a kernel does not fit its target, or its own assertions; another configuration of it may.
+        """
+        super().__init__(verdict.reason)
+        self.verdict, self.case, self.unfit = verdict, case, unfit
+
+
+def first_fit(attempt: Callable[[int], Done], count: Callable[[], int], until: float) -> Done:
+    """`attempt(variant)` with the first configuration that fits: Triton's autotuner passes over the others, too.
+
+    Args:
+        count: how many there are, as far as the attempts have shown.
+        until: by the monotonic clock; after that no further one is tried.
+    """
+    variant = 0
+    while True:
+        try:
+            return attempt(variant)
+        except EarlyVerdictError as stop:
+            variant += 1
+            if not stop.unfit or variant >= count() or time.monotonic() > until:
+                raise
