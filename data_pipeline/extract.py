@@ -10,6 +10,7 @@ import textwrap
 import warnings
 from typing import NamedTuple
 
+from sandbox.syntax import parsed
 from sandbox.types import Rejected
 
 MAX_COMPLETION_CHARS = 400_000
@@ -164,7 +165,7 @@ def _parse(code: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            return ast.parse(code)
+            return parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # what ast.parse raises on hostile text
         return None
 

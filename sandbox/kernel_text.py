@@ -3,6 +3,8 @@
 import ast
 import copy
 
+from sandbox.syntax import parsed
+
 Function = ast.FunctionDef
 MAX_CHARS = 1 << 20
 """Statements that stood in one line get lines and indentation of their own: a deep block may grow a hundredfold."""
@@ -24,7 +26,7 @@ def written(function: Function) -> str:
         text = ast.unparse(clean)
         if len(text) > MAX_CHARS:
             raise KernelError(f"kernel {function.name} is longer than {MAX_CHARS} characters when written out")
-        again = ast.dump(ast.parse(text).body[0])
+        again = ast.dump(parsed(text).body[0])
     except (ValueError, SyntaxError) as error:
         raise KernelError(f"kernel {function.name} cannot be written out again: {error}") from error
     if again != ast.dump(clean):
@@ -43,7 +45,9 @@ def _cleaned(function: Function) -> Function:
         rest.annotation = None
     for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
         text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
-        argument.annotation = (
-            ast.parse("tl.constexpr", mode="eval").body if text.split(".")[-1] == "constexpr" else None
-        )
+        argument.annotation = _constexpr() if text.split(".")[-1] == "constexpr" else None
     return clean
+
+
+def _constexpr() -> ast.expr:
+    return ast.Attribute(ast.Name("tl", ast.Load()), "constexpr", ast.Load())

@@ -11,6 +11,7 @@ from sandbox import kernel_source
 from sandbox.kernel_debugging import drop_debugging
 from sandbox.kernel_records import number_fields
 from sandbox.kernel_text import KernelError
+from sandbox.syntax import parsed
 from sandbox.types import Job, Rejected
 
 MAX_SOURCE_BYTES = 256 << 10
@@ -35,7 +36,7 @@ def parse(source: str) -> ast.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a candidate's invalid escape is no concern of our log
             source.encode()
-            return ast.parse(source)
+            return parsed(source)
     except SyntaxError as error:
         raise ValueError(f"the source is no valid Python: line {error.lineno}: {error.msg}") from error
     except UnicodeEncodeError as error:
