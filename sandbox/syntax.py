@@ -7,8 +7,8 @@ _LOCK = threading.RLock()
 
 
 def parsed(source: str) -> ast.Module:
-    """`ast.parse` where several threads parse: CPython 3.11 has one counter for all of them while it builds trees (CPython
-    issue 106905), and now and then fails with `SystemError` over sound source. Errors as `ast.parse`.
+    """`ast.parse` where several threads parse: CPython 3.11 has one counter for all of them while it builds trees
+    (CPython issue 106905), and now and then fails with `SystemError` over sound source. Errors as `ast.parse`.
     """
     with _LOCK:
         return ast.parse(source)
