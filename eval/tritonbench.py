@@ -42,7 +42,7 @@ from eval.benchmarks.tritonbench.upstream_script import accepted
 from eval.metrics import refused_as_hack
 from sandbox.bench.report import progress
 from sandbox.gpu_pool import visible_gpus
-from sandbox.types import PROTOCOL_VERSION, Record, Rejected
+from sandbox.types import PROTOCOL_VERSION, Broken, Record, Rejected
 
 SECONDS = {"gpu": 120.0, "interpreter": 30.0}
 MOST_AT_ONCE = 8
@@ -107,7 +107,7 @@ def run(
     Each item's answers share the runs of its gold, under one secret seed.
     """
     known = {_key(row.outcome): row.outcome for row in read_records(partial, Row)}
-    todo = [pair for pair in pairs if not isinstance(known.get((pair.item.id, pair.answer)), Compared)]
+    todo = [pair for pair in pairs if not _settled(known.get((pair.item.id, pair.answer)))]
     groups = [list(group) for _, group in groupby(sorted(todo, key=lambda p: p.item.id), lambda p: p.item.id)]
     writing, stopped, started = threading.Lock(), threading.Event(), time.monotonic()
 
@@ -159,7 +159,7 @@ def summary_of_golds(outcomes: Iterable[Compared | Fault]) -> dict[str, Any]:
         "t_agrees_with_itself": _count(torch, lambda o: o.right),
         "t_telling": _count(torch, lambda o: o.right and o.telling),
         "needs_gpu": _count(found, lambda o: o.raw.call is None),
-        "faults": sum(isinstance(o, Fault) for o in found),
+        "faults": sum(not _settled(o) for o in found),
         "tell_nothing": [o.item for o in found if isinstance(o, Compared) and o.right and not o.telling],
     }
 
@@ -206,8 +206,13 @@ def _scores(found: Sequence[Compared | Fault]) -> dict[str, Any]:
         "needs_gpu": _count(found, lambda o: o.upstream.call is None),
         "hardened": _passed(found),
         "refused_as_hack": hacks if judged else None,
-        "faults": sum(isinstance(o, Fault) for o in found),
+        "faults": sum(not _settled(o) for o in found),
     }
+
+
+def _settled(outcome: Compared | Fault | None) -> bool:
+    """Nothing of it was our fault."""
+    return isinstance(outcome, Compared) and not isinstance(outcome.hardened, Broken)
 
 
 def _count(found: Iterable[Compared | Fault], holds: Callable[[Compared], bool | None]) -> int:

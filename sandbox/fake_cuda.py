@@ -14,13 +14,12 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
+from sandbox.plan import FIRST_ADDRESS
 from sandbox.recurrent import stand_in
 from sandbox.triton_device import DEVICE
 
 _CUDA = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
-_BASE = 1 << 40
-"""Where fake memory begins: aligned as the CUDA allocator aligns."""
 
 _SEQUENCES = (torch.linspace, torch.arange)
 """Constructors read numbers off them (stochastic depth: a rate for each layer), so fake ones know their values."""
@@ -75,7 +74,7 @@ def _device(tensor: FakeTensor) -> torch.device:
 
 def _data_ptr(tensor: torch.Tensor) -> int:
     """Offset-aware: a slice must not look aligned when it is not."""
-    return _BASE + int(tensor.storage_offset()) * tensor.element_size()
+    return FIRST_ADDRESS + int(tensor.storage_offset()) * tensor.element_size()
 
 
 _MEMORY_QUESTIONS = (

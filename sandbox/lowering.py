@@ -24,7 +24,7 @@ from sandbox import triton_errors, triton_trace
 from sandbox.kernel_language import BUILTINS
 from sandbox.kernel_request import KernelRequest, functions_among
 from sandbox.kernel_source import KernelModule
-from sandbox.plan import Argument, Descriptor, Group, Pointer, Scalar, View, decode_number
+from sandbox.plan import FIRST_ADDRESS, Argument, Descriptor, Group, Pointer, Scalar, View, decode_number
 from sandbox.triton_device import DEVICE
 from sandbox.triton_trace import RecordedLaunch
 from sandbox.types import Target
@@ -32,8 +32,6 @@ from sandbox.types import Target
 MODULE_NAME = "candidate"
 MAX_REASON = 400
 MAX_LOG = 4000
-_MEMORY = 1 << 40
-"""Where memory would begin, aligned as the CUDA allocator aligns."""
 
 
 class LoweringError(Exception):
@@ -116,7 +114,7 @@ class _Memory:
         self._nbytes = view.nbytes
 
     def data_ptr(self) -> int:
-        return _MEMORY + self._offset
+        return FIRST_ADDRESS + self._offset
 
     def ptr_range(self) -> int:
         return self._nbytes

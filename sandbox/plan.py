@@ -16,6 +16,8 @@ MAX_STEPS = 1024
 MAX_BUFFERS = 4096
 MAX_KERNELS = 64
 MAX_RANK = 16
+FIRST_ADDRESS = 1 << 40
+"""Where memory begins, as host code is told; aligned as the CUDA allocator aligns."""
 MAX_VARIANTS = 16
 """Most configurations of one autotuned kernel that are tried."""
 DTYPES = {

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sandbox.aten_names import allowed, is_random
 from sandbox.plan import (
     DTYPES,
+    FIRST_ADDRESS,
     FLOAT_TYPES,
     MAX_RANK,
     Argument,
@@ -143,6 +144,15 @@ def _check_step(plan: Plan, step: Step, policy: Policy, own: set[int]) -> None:
         raise ValueError("a constant of the wrong length")
 
 
+def _check_addresses(plan: Plan) -> None:
+    """Why a kernel may have written nothing: it got `x.data_ptr()`, a number to Triton."""
+    for step in (step for step in plan.steps if isinstance(step, Launch)):
+        for name, argument in step.arguments.items():
+            if isinstance(argument, Scalar) and isinstance(argument.value, int) and argument.value >= FIRST_ADDRESS:
+                where = f"argument {name!r} of kernel {plan.kernels[step.kernel].name}"
+                raise ValueError(f"{where} is an address as a number; pass the tensor itself")
+
+
 def _check_launch(plan: Plan, step: Launch) -> None:
     if step.kernel >= len(plan.kernels):
         raise ValueError("a launch refers to no kernel")
@@ -250,5 +260,6 @@ def _check_origin(plan: Plan, outputs: list[View], policy: Policy, own: set[int]
         if view.buffer not in own:
             raise ValueError(f"output {number} is an input, not the candidate's own work")
         if view.buffer not in written and view.nbytes:
+            _check_addresses(plan)
             by = "any Triton kernel" if policy == "triton_only" else "anything"
             raise ValueError(f"output {number} is not written by {by}")

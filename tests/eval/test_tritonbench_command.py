@@ -19,7 +19,7 @@ from eval.benchmarks.tritonbench import items as tritonbench
 from eval.benchmarks.tritonbench.upstream import Compared, Fault, Tried
 from eval.benchmarks.tritonbench.upstream_script import accepted
 from eval.tritonbench import Row, beside, published, summary_of_answers, summary_of_golds
-from sandbox.types import Passed, Rejected, Verdict
+from sandbox.types import Broken, Passed, Rejected, Verdict
 
 ROOT = Path(__file__).parents[2]
 SLOW = f"import time\ntime.sleep(1)\n{clones.DOUBLE}"
@@ -174,6 +174,7 @@ def test_hardened_verdicts_are_joined(tmp_path: Path) -> None:
     outcomes += [outcome(3, False, None), Fault(item="TritonBench_G/x", answer="g.jsonl:0", reason="killed")]
     found = summary_of_answers(outcomes, 2.0)
     assert (found["answers"], found["hardened"], found["refused_as_hack"], found["faults"]) == (5, 1, 1, 1)
+    assert summary_of_answers([outcome(0, True, Broken(reason="a dead sandbox"))], 2.0)["faults"] == 1
     assert (found["right"], found["call_but_wrong"], found["files"]["g.jsonl"]["hardened"]) == (3, 1, None)
     counted = summary_of_golds([*outcomes, outcome(0, True, None, "T")])
     assert (counted["g_total"], counted["g_run"], counted["g_hardened"], counted["t_run"]) == (5, 4, 1, 1)

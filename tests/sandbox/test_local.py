@@ -71,6 +71,12 @@ def test_invalid_triton_is_a_compile_error_with_its_line(sandbox: LocalSandbox) 
     assert "power of 2" in verdict.reason
 
 
+def test_an_address_is_no_tensor_to_a_kernel(sandbox: LocalSandbox) -> None:
+    verdict = sandbox.judge(job(CANDIDATE.replace("](x, y,", "](x.data_ptr(), y.data_ptr(),")))
+    assert isinstance(verdict, Rejected) and verdict.stage == "plan", verdict
+    assert verdict.reason == "argument 'x_ptr' of kernel kernel is an address as a number; pass the tensor itself"
+
+
 def test_a_candidate_exception_comes_with_its_traceback(sandbox: LocalSandbox) -> None:
     verdict = sandbox.judge(job(CANDIDATE.replace("y = torch.empty_like(x)", "y = missing(x)")))
     assert isinstance(verdict, Rejected) and verdict.stage == "trace"
