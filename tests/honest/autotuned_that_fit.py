@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 
-@triton.autotune(configs=[triton.Config({"BLOCK": block}) for block in (64, 16, 2, 1)], key=["cols"])
+@triton.autotune(configs=[triton.Config({"BLOCK": block}) for block in (32, 64, 16, 2, 1)], key=["cols"])
 @triton.jit
 def bias_relu_kernel(x_ptr, bias_ptr, out_ptr, cols: tl.constexpr, BLOCK: tl.constexpr):
     tl.static_assert(cols % BLOCK == 0, "cols must be a multiple of BLOCK")
