@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from datasketch import MinHash
 
+from sandbox.syntax import parsed
+
 SHINGLE = 4
 """Tokens in a shingle."""
 PERMUTATIONS = 128
@@ -45,7 +47,7 @@ def jaccard(a: frozenset[int], b: frozenset[int]) -> float:
 def fingerprints(code: str) -> list[Fingerprint]:
     """Of every function of a file that is long enough, methods and nested functions included; [] if it is no Python."""
     try:
-        tree = ast.parse(code)
+        tree = parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found = (fingerprint(node) for node in ast.walk(tree) if isinstance(node, Function))

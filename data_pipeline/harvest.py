@@ -17,6 +17,7 @@ from data_pipeline.pairing.namespace import dotted_name
 from data_pipeline.pairing.settle import settled
 from data_pipeline.sources import Checks, Proposal
 from data_pipeline.task import Kernel, Provenance
+from sandbox.syntax import parsed
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -35,7 +36,7 @@ def harvest(files: Iterable[tuple[str, str]], source: Provenance, label: str) ->
         if "[" not in text or ("triton" not in text and "kernel" not in text):
             continue  # parsing is what takes the time
         try:
-            module = _Module(path, text, ast.parse(text))
+            module = _Module(path, text, parsed(text))
         except (SyntaxError, ValueError):
             continue  # a template, or Python of another version
         for function in module.others:

@@ -8,6 +8,8 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 
+from sandbox.syntax import parsed
+
 Operators = tuple[tuple[str, int], ...]
 """Operator and how often it occurs in the text, sorted."""
 BINARY = {
@@ -40,7 +42,7 @@ def operators(code: str, entry_point: str) -> Operators:
     () if the file does not parse, defines no such thing, or applies no operator.
     """
     try:
-        tree = ast.parse(code)
+        tree = parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     known = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}

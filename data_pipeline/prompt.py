@@ -9,6 +9,7 @@ import ast
 from data_pipeline.families import BY_OPERATOR
 from data_pipeline.operators import operators
 from data_pipeline.task import Attempt, Message, Task
+from sandbox.syntax import parsed
 from sandbox.types import Case, Passed, Rejected
 
 SYSTEM = "You write GPU kernels in Triton. Answer with one ```python block that holds the complete file."
@@ -87,7 +88,7 @@ def shown_reference(reference: str, entry_point: str) -> str:
     Raises:
         ValueError: neither `entry_point` nor, for `ModelNew`, `Model` is defined in `reference`.
     """
-    tree = ast.parse(reference)
+    tree = parsed(reference)
     roots = KERNELBENCH_ROOTS if entry_point == "ModelNew" else (entry_point,)
     definitions = {name: node for node in tree.body for name in _bound_names(node)}
     if roots[0] not in definitions:

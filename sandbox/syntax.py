@@ -11,4 +11,7 @@ def parsed(source: str) -> ast.Module:
     (CPython issue 106905), and now and then fails with `SystemError` over sound source. Errors as `ast.parse`.
     """
     with _LOCK:
-        return ast.parse(source)
+        try:
+            return ast.parse(source)
+        except SystemError:  # a library may parse meanwhile, without our lock
+            return ast.parse(source)

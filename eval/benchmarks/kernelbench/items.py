@@ -19,6 +19,7 @@ from data_pipeline.sources import SourceUnavailableError
 from data_pipeline.sources.hub import FORMATS, hub
 from data_pipeline.task import Message, Task
 from eval.benchmarks.item import Item
+from sandbox.syntax import parsed
 
 DATA_SET = "ScalingIntelligence/KernelBench"
 """On the hub: a split a level, with columns code, level, name, problem_id."""
@@ -162,7 +163,7 @@ def _marks(level: int, number: int) -> frozenset[Mark]:
 
 def _assigned(source: str, name: str) -> str:
     """The text that a top-level statement assigns to `name`, or ""."""
-    for node in ast.parse(source).body:
+    for node in parsed(source).body:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=str(text))) if target == name:
                 return text

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from data_pipeline.contamination import SEPARATOR, BenchmarkMissingError
 from data_pipeline.task import Message
 from eval.benchmarks.item import Item
+from sandbox.syntax import parsed
 
 ADDRESS = "https://github.com/thunlp/TritonBench"
 WAYS = ("simp", "comp")
@@ -205,6 +206,6 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _parse(code: str) -> ast.Module | None:
     try:
-        return ast.parse(code)
+        return parsed(code)
     except (SyntaxError, ValueError, RecursionError):
         return None

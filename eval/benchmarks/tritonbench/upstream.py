@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_filter
 from eval.benchmarks.tritonbench.results import difference, telling
 from eval.benchmarks.tritonbench.runner import FaultError, Ran, Runner
+from sandbox.syntax import parsed
 from sandbox.types import Record, Rejected, Verdict
 
 GOLD, NO_GPU = "gold", "needs a GPU"
@@ -170,6 +171,6 @@ def _right(gold: Gold, code: str | Rejected, run: Callable[[str], Ran]) -> tuple
 def _normal(code: str) -> str:
     """The same for programs that differ in comments and white space only."""
     try:
-        return ast.dump(ast.parse(code))
+        return ast.dump(parsed(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return code
