@@ -225,6 +225,11 @@ def _passed(found: Iterable[Compared | Fault]) -> int | None:
     return sum(verdict.kind == "passed" for verdict in verdicts) if verdicts else None
 
 
+def without_places(rows: list[dict[str, Any]]) -> Any:
+    """The rows, whose reasons may name files of this host."""
+    return json.loads(json.dumps(rows).replace(sys.prefix, "ENVIRONMENT").replace(sys.base_prefix, "PYTHON"))
+
+
 def _key(outcome: Compared | Fault) -> tuple[str, str]:
     return outcome.item, outcome.answer
 
@@ -271,10 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         outcomes, rate = run(pairs, runner, partial, hardened, console)
     summary = summary_of_golds(outcomes) if asked.what == "golds" else summary_of_answers(outcomes, rate)
     rows = [outcome.model_dump(mode="json", exclude_none=True, exclude={"hardened": {"log"}}) for outcome in outcomes]
-    rows = json.loads(json.dumps(rows).replace(sys.prefix, "ENVIRONMENT"))  # reasons name files of this host
     write_json(
         asked.out / f"{name}.json",
-        {"bench": name, "stamp": marks, "settings": settings, "summary": summary, "rows": rows},
+        {"bench": name, "stamp": marks, "settings": settings, "summary": summary, "rows": without_places(rows)},
     )
     if not summary.get("faults"):
         partial.unlink(missing_ok=True)

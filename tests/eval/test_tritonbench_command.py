@@ -18,7 +18,7 @@ from data_pipeline.store import append_record
 from eval.benchmarks.tritonbench import items as tritonbench
 from eval.benchmarks.tritonbench.upstream import Compared, Fault, Tried
 from eval.benchmarks.tritonbench.upstream_script import accepted
-from eval.tritonbench import Row, beside, published, summary_of_answers, summary_of_golds
+from eval.tritonbench import Row, beside, published, summary_of_answers, summary_of_golds, without_places
 from sandbox.types import Broken, Passed, Rejected, Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -182,3 +182,11 @@ def test_hardened_verdicts_are_joined(tmp_path: Path) -> None:
         append_record(tmp_path / "rows.jsonl", Row(outcome=one))
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     assert [Row.model_validate_json(line).outcome for line in lines] == outcomes
+
+
+def test_results_name_no_files_of_their_host() -> None:
+    reason = f"ImportError: ({sys.base_prefix}/lib/typing.py), ({sys.prefix}/lib/torch.so)"
+    (row,) = without_places([{"reason": reason}])
+    assert (
+        sys.prefix not in row["reason"] and sys.base_prefix not in row["reason"] and "/lib/typing.py" in row["reason"]
+    )
