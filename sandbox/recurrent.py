@@ -25,11 +25,10 @@ def _results(
     """
     states = [hx] if isinstance(hx, torch.Tensor) else list(hx)
     directions, hidden = 1 + bidirectional, states[0].shape[-1]
-    wanted = [(num_layers * directions, x.shape[0 if batch_first else 1], hidden)] * len(states)
+    wanted: list[tuple[int, ...]] = [(num_layers * directions, x.shape[0 if batch_first else 1], hidden)] * len(states)
     for layer in range(min(num_layers, len(params))):
-        width = directions * hidden if layer else x.shape[-1]
-        weights = [(gates * hidden, width), (gates * hidden, hidden), *[(gates * hidden,)] * (2 * has_biases)]
-        wanted += directions * weights  # type: ignore[arg-type]  # of one, two or three dimensions
+        rows, width = gates * hidden, directions * hidden if layer else x.shape[-1]
+        wanted += directions * [(rows, width), (rows, hidden), *[(rows,)] * (2 * has_biases)]
     if x.dim() != 3 or num_layers < 1 or [tuple(tensor.shape) for tensor in (*states, *params)] != wanted:
         raise RuntimeError("weights or states have other shapes than the layer's (projections are not supported)")
     if any(tensor.dtype != x.dtype for tensor in (*states, *params)):
