@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sandbox import kernel_source, plan
 from sandbox.early_verdict import EarlyVerdictError
-from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, specialised
+from sandbox.kernel_request import KernelRequest, check_arguments, functions_of
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, Tools, Trial, poison_by_noise
@@ -70,18 +70,9 @@ class CpuTrial(Trial):
             kernels.update(named)
         found = self.signatures(list(kernels.values()), DEFAULT_TARGET) if kernels else []
         signatures = dict(zip(kernels, found, strict=True))
-        settled = [self._settled(*one, signatures) for one in zip(plans, described, launches, strict=True)]
+        arena = self.job.limits.arena_mib
+        settled = [self.settled(*one, signatures, arena)[:2] for one in zip(plans, described, launches, strict=True)]
         return [Planned(*one, module) for one, module in zip(settled, modules, strict=True)]
-
-    def _settled(
-        self, traced: plan.Plan, described: Any, keys: list[str], signatures: dict[str, dict[str, Any]]
-    ) -> tuple[plan.Plan, plan.OutputTree]:
-        """The plan with arguments as Triton takes them, checked again: the tracer's claims count no more."""
-        try:
-            settled, _ = specialised(traced, keys, signatures)
-        except KernelError as error:
-            raise EarlyVerdictError(Rejected(stage="plan", reason=str(error))) from error
-        return settled, self.checked(settled, described, self.job.limits.arena_mib)
 
     def _try_variants(self, described: Sequence[Any]) -> None:
         """Each further configuration that fits must be right too, on the first public case: any may be the fastest."""

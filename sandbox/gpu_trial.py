@@ -8,8 +8,7 @@ from sandbox import plan
 from sandbox.binary import Binary, BinaryCache
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, Pair
-from sandbox.kernel_request import KernelRequest, specialised
-from sandbox.kernel_text import KernelError
+from sandbox.kernel_request import KernelRequest
 from sandbox.trial import Tools, Trial, poison_by_noise
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
 
@@ -108,13 +107,10 @@ class GpuTrial(Trial):
     def _settled(
         self, traced: plan.Plan, described: Any, launches: list[KernelRequest], binaries: dict[str, Binary]
     ) -> Planned:
-        """The plan with arguments as the compiler takes them, checked again: the tracer's claims count no more."""
+        """The plan with arguments as the compiler takes them, and the binaries that it needs."""
         signatures = {key: binary.signature for key, binary in binaries.items()}
-        try:
-            settled, keys = specialised(traced, [self._key(kernel) for kernel in launches], signatures)
-        except KernelError as error:
-            raise EarlyVerdictError(Rejected(stage="plan", reason=str(error))) from error
-        tree = self.checked(settled, described, self.job.limits.gpu_arena_mib)
+        keys = [self._key(kernel) for kernel in launches]
+        settled, tree, keys = self.settled(traced, described, keys, signatures, self.job.limits.gpu_arena_mib)
         return Planned(settled, tree, {key: binaries[key] for key in keys}, keys)
 
     def _key(self, kernel: KernelRequest) -> str:
@@ -217,7 +213,7 @@ class GpuTrial(Trial):
         """What the judge needs to know of a case, whatever it does with it."""
         return {
             "case": self.job.cases[number].model_dump(),
-            "telling": True,
+            "telling": False,
             "described": described,
             "mutates": self.job.mutates,
             "tolerance": self.job.tolerance.model_dump(),

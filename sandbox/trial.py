@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sandbox import plan, plan_check, wire
 from sandbox.early_verdict import EarlyVerdictError, first_fit
-from sandbox.kernel_request import KernelRequest, Modules
+from sandbox.kernel_request import KernelRequest, Modules, specialised
 from sandbox.kernel_source import KernelModule
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, Outcome, run_untrusted
@@ -136,6 +136,19 @@ class Trial(ABC):
         if isinstance(found, Rejected):
             raise EarlyVerdictError(found)
         return found
+
+    def settled(
+        self, traced: plan.Plan, described: dict[str, Any], keys: list[str], signatures: dict[str, dict[str, Any]],
+        arena_mib: int,
+    ) -> tuple[plan.Plan, plan.OutputTree, list[str]]:  # fmt: skip
+        """The plan with arguments as Triton takes them, checked again, and which of `keys`, one a launch, its kernels
+        have: the tracer's claims count no more.
+        """
+        try:
+            found, kept = specialised(traced, keys, signatures)
+        except KernelError as error:
+            raise EarlyVerdictError(Rejected(stage="plan", reason=str(error))) from error
+        return found, self.checked(found, described, arena_mib), kept
 
     def fairly(self, described: Sequence[Any], planned: Planner[Ready]) -> list[Ready]:
         """`planned(described, cases)` of all cases. A rejection is explained from public cases alone: a process that
