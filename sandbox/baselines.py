@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from sandbox.compile_limit import compiling
 from sandbox.exam import Exam
 from sandbox.graphs import EventTimer, Flush, TimedGraph, recordable, recording_stream
 from sandbox.reference import Reference
@@ -48,7 +49,8 @@ def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline) -> Re
             kept.clear()
 
     with torch.cuda.stream(recording_stream()):
-        work()  # compiles
+        with compiling(name):
+            work()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         with torch.no_grad(), reference.device:

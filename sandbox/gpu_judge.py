@@ -20,7 +20,7 @@ from sandbox import arena, baselines, cuda, isolation, timing
 from sandbox.baselines import Recorded
 from sandbox.exam import Exam, rejected, telling
 from sandbox.gpu_arena import SharedArena
-from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph
+from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph, release_excess
 from sandbox.judge import Question, Reply, answer, same_layout
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
@@ -40,7 +40,6 @@ MAX_TIMING_SECONDS = 60.0
 BASELINE_MS = 1.0
 """Sets are fewer where one pass of the reference over all of them would take longer than this."""
 DECOYS = 1
-MAX_CACHED_BYTES = 8 << 30
 
 
 class GpuJudge:
@@ -204,11 +203,12 @@ class GpuJudge:
         reference, case = self._reference(request), Case.model_validate(request["case"])
         buffers = [Buffer.model_validate(b) for b in request["plan"]["buffers"]]
         where = arena.layout([b.nbytes for b in buffers], GUARD_SPREAD)
-        sets = max(1, min(sets, (room := request["arena_bytes"] // where.nbytes) - decoys))
-        decoys = min(decoys, max(0, room - sets))
-        if torch.cuda.memory_reserved() > MAX_CACHED_BYTES:  # the other pairs need memory too
-            torch.cuda.empty_cache()
+        own = sum(b.nbytes for b in buffers if b.input is None)
+        total = torch.cuda.get_device_properties(0).total_memory
+        sets, decoys = arena.affordable(sets, decoys, where.nbytes, own, request["arena_bytes"], total)
         self._reserve((sets + decoys) * where.nbytes)
+        if any(step["kind"] == "torch" for step in request["plan"]["steps"]):
+            self.replayer.warm_up(LOAD_SECONDS)
         memory, mutates = self.arena.memory, tuple(request["mutates"])
 
         def put() -> Exam:
@@ -281,6 +281,8 @@ def _stoppable(question: Question) -> Question:
         except Exception:
             _end_if_lost()
             raise
+        finally:
+            release_excess()
 
     return ask
 

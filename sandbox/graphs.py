@@ -17,6 +17,7 @@ RELEASE_EVERY = 16
 """Candidates after which `torch.cuda.empty_cache` is due in a process that records graphs: each graph has a pool of its
 own, and a graph's end alone gives back neither its memory nor its addresses. With expandable segments a pool reserves
 more addresses than the GPU has memory, and a process that never empties its cache runs out of them."""
+MAX_CACHED_BYTES = 8 << 30
 FLUSH_SHARE = 2
 """Bytes read before each sample, as a multiple of the L2 cache."""
 
@@ -43,6 +44,12 @@ def recordable(work: Callable[[], None]) -> bool:
         torch.cuda.set_sync_debug_mode("default")
         torch.cuda.synchronize()
     return True
+
+
+def release_excess() -> None:
+    """Give back what this process's allocator keeps for speed, where it is much: the others on the GPU need it too."""
+    if torch.cuda.memory_reserved() - torch.cuda.memory_allocated() > MAX_CACHED_BYTES:
+        torch.cuda.empty_cache()
 
 
 class Flush:

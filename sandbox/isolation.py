@@ -14,13 +14,13 @@ import os
 import resource
 import secrets
 import struct
-import sys
 import sysconfig
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from sandbox import seccomp
+from sandbox.jail_paths import mounts_below, readable_paths
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,19 +53,6 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
     _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), f"mount {target}")
 
 
-def readable_paths() -> list[Path]:
-    """What Python, torch, Triton and its bundled compilers need to read; never the project, home or /tmp."""
-    stdlib = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    packages = {
-        str(Path(module.__file__).parent.parent)
-        for name in ("torch", "triton", "numpy")
-        if (module := sys.modules.get(name)) is not None and module.__file__
-    }
-    system = {"/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache"}
-    wanted = {Path(p) for p in (*stdlib, *packages, *system, f"{sys.base_prefix}/lib", f"{sys.base_prefix}/bin")}
-    return sorted({path for path in wanted if path.exists()}, key=lambda path: len(path.parts))
-
-
 class Jail:
     """One isolation of one process, with the layers that this host gives."""
 
@@ -77,6 +64,7 @@ class Jail:
         self.paths = readable_paths()
         self.devices = [Path(device) for device in _DEVICES]
         self.on_gpu = profile in seccomp.GPU_PROFILES
+        self.mounts = mounts_below(self.paths) if self.on_gpu else []
         headers = Path(sysconfig.get_paths()["include"])
         if profile == "program" and headers.exists():
             self.paths.append(headers)  # Triton compiles its launchers in there
@@ -150,11 +138,9 @@ class Jail:
             else:
                 inside.parent.mkdir(parents=True, exist_ok=True)
                 inside.touch()
-            _mount(str(path), str(inside), None, _MS_BIND)
-            if not str(path).startswith("/dev/"):
-                _mount(
-                    "none", str(inside), None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _kept_flags(inside)
-                )
+            _bind(path, inside)
+        for path in self.mounts:
+            _bind(path, Path(root + str(path)))
         self.scratch.mkdir()
         self.scratch.chmod(0o777)
 
@@ -163,6 +149,14 @@ class Jail:
         read, device = 1 | 4 | 8, 2 | 4 | (1 << 15 if self.on_gpu else 0)
         own = [(Path("/proc"), 2 | 4 | 8 | 1 << 14)] if self.on_gpu else []
         return [(p, read) for p in self.paths] + [(d, device) for d in self.devices] + own + [(self.scratch, -1)]
+
+
+def _bind(path: Path, inside: Path) -> None:
+    """Mount `path` there, read-only unless it is a device."""
+    _mount(str(path), str(inside), None, _MS_BIND)
+    if not str(path).startswith("/dev/"):
+        flags = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _kept_flags(inside)
+        _mount("none", str(inside), None, flags)
 
 
 def _draw_uid() -> int:

@@ -5,6 +5,7 @@ A judge asks over a socket, one question at a time:
 
     arena   map the shared memory whose descriptor came along
     trim    give back memory that is only kept for speed, the arena too
+    warm_up  load the libraries of torch operators, which takes seconds
     load    cubins of one candidate
     run     one plan on one set of buffers, once
     record  plans over several sets of buffers into CUDA graphs, after a first run
@@ -25,7 +26,7 @@ import torch
 
 from sandbox import arena, aten, cuda, wire
 from sandbox.binary import Binary
-from sandbox.graphs import RELEASE_EVERY, Flush, TimedGraph, new_event
+from sandbox.graphs import RELEASE_EVERY, Flush, TimedGraph, new_event, release_excess
 from sandbox.launch_parameters import ParameterError
 from sandbox.plan import Launch, Plan, TorchCall, View
 from sandbox.replay import Kernel, Replay, load
@@ -44,11 +45,11 @@ _FAULTS = (
 taken for a fault of ours, or a candidate could choose to be excused."""
 
 
-def warm() -> None:
-    """What the first torch operator of a plan would otherwise pay for: seconds of imports for shapes on `meta`. CUDA
-    must not be started before the fork.
+def warm(device: str = "meta") -> None:
+    """What the first torch operator of a plan would otherwise pay for: seconds of imports for shapes on `meta`, and
+    later of libraries on a GPU. CUDA must not be started before the fork.
     """
-    x, weight = torch.empty(4, 8, 16, device="meta"), torch.empty(16, device="meta")
+    x, weight = torch.empty(4, 8, 16, device=device), torch.empty(16, device=device)
     torch.nn.functional.layer_norm(torch.softmax(x @ x.mT, -1) @ x, (16,), weight, weight).sum(-1)
     torch.nn.functional.scaled_dot_product_attention(x, x, x)
     torch.nn.functional.conv1d(x, x[:, :, :3].expand(4, 8, 3)).sort(-1)
@@ -145,6 +146,12 @@ class Replayer:
         cuda.reset_stack()
         return {}
 
+    def warm_up(self, files: list[int]) -> dict[str, Any]:
+        """Start cuDNN and its like."""
+        warm("cuda")
+        torch.cuda.synchronize()
+        return {}
+
     def load(self, binaries: dict[str, Any], files: list[int]) -> dict[str, Any]:
         """`binaries`: name → `Binary`. Replaces those of the candidate before, except what is asked for again."""
         self.graphs.clear()
@@ -152,6 +159,7 @@ class Replayer:
         self.loads += 1
         if self.loads % RELEASE_EVERY == 0:
             torch.cuda.empty_cache()
+        release_excess()
         for name in set(self.kernels) - set(binaries):
             cuda.unload(self.kernels.pop(name).module)
         for name in set(binaries) - set(self.kernels):
@@ -165,6 +173,7 @@ class Replayer:
         changed = [sorted(buffers) for buffers in replay.watched()]
         replay.deliver(parsed.outputs)
         torch.cuda.synchronize()
+        release_excess()
         return {"changed": changed}
 
     def record(self, work: Any, blocks: list[int], files: list[int]) -> dict[str, Any]:
@@ -227,6 +236,7 @@ class Replayer:
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "arena": Replayer.arena,
     "trim": Replayer.trim,
+    "warm_up": Replayer.warm_up,
     "load": Replayer.load,
     "run": Replayer.run,
     "record": Replayer.record,

@@ -24,6 +24,7 @@ class ReplayerLink:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
+        self._warm = False
 
     def attach(self, fd: int) -> None:
         """A new replayer, whose socket `fd` is; returns when it is ready.
@@ -32,6 +33,7 @@ class ReplayerLink:
             wire.WireError: it did not start.
         """
         self._drop()
+        self._warm = False
         self._channel = socket.socket(fileno=fd)
         self._channel.settimeout(ATTACH_SECONDS)
         wire.receive(self._channel)
@@ -58,6 +60,14 @@ class ReplayerLink:
         if "rejected" in reply or "fault" in reply:
             raise StopError(reply)
         return dict(reply)
+
+    def warm_up(self, seconds: float) -> None:
+        """Load torch's libraries, once: the first candidate that needs them has no more time than others. Errors as
+        `ask`.
+        """
+        if not self._warm:
+            self.ask({"op": "warm_up"}, seconds)
+            self._warm = True
 
     def _drop(self) -> None:
         if self._channel is not None:

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -28,11 +28,13 @@ from sandbox.bench.report import Judged, UnfitHostError, full_stamp, host_marks,
 from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.references import SuiteTask
-from sandbox.types import Baseline, Broken, Case, Job, Limits, Passed, Target, TimingRequest
+from sandbox.types import Baseline, Broken, Case, Job, Limits, Passed, Target, TimingRequest, Verdict
 
 LIMITS = Limits(gpu_seconds=30.0, run_seconds=60.0)
 SPARE = 1
 """Cases in work beyond those that a GPU's pairs hold. Those that then lack memory are tried again alone."""
+NOT_COMPILED = "NotCompiledError: "
+"""How the fault begins where `torch.compile` cannot make a baseline."""
 WRITTEN_BY_USERS: tuple[Baseline, ...] = ("eager", "compile", "max-autotune")
 """The best of these is what an expert is compared with."""
 
@@ -82,6 +84,7 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     jobs = {(task.name, case.name): job(task, case, arguments) for task in suite for case in task.cases}
     digests = {one: key for key, one in zip(jobs, map(digest, jobs.values()), strict=True)}
     settings = {"runs": arguments.runs, "baselines": sorted(arguments.baselines or [])}
+    uncompiled: dict[str, str] = {}
     known, marks, copy = earlier(arguments.out / "suite_h100.json", settings), full_stamp(), _copy_rate()
     order = [task.name for task in tasks]
     right = {d for d, row in known.items() if row["verdict"] == "passed"}
@@ -96,9 +99,10 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
             bar_task = bar.add_task("cases", total=len(todo))
-            for judged in _judged(sandbox, todo, gpus * (PAIRS + SPARE)):
+            for judged in _judged(_with_what_compiles(sandbox, uncompiled), todo, gpus * (PAIRS + SPARE)):
                 name, case = digests[judged.name]
                 row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
+                row |= {"not_compiled": uncompiled[judged.name]} if judged.name in uncompiled else {}
                 known[judged.name] = {**row, "job": judged.name, "git": marks["git"]}
                 written()
                 bar.advance(bar_task)
@@ -152,14 +156,28 @@ def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:
     return task.job(task.expert, limits=LIMITS, timing=timing).model_copy(update={"cases": (case,)})
 
 
-def _judged(sandbox: LocalSandbox, todo: list[tuple[str, Job]], parallel: int) -> Iterator[Judged]:
+def _with_what_compiles(sandbox: LocalSandbox, uncompiled: dict[str, str]) -> Callable[[Job], Verdict]:
+    """Judge a case, without compiled baselines where there are none; `uncompiled` gets the reason, by digest."""
+
+    def judge(one: Job) -> Verdict:
+        verdict = sandbox.judge(one)
+        if not isinstance(verdict, Broken) or not verdict.reason.startswith(NOT_COMPILED) or one.timing is None:
+            return verdict
+        uncompiled[digest(one)] = verdict.reason.removeprefix(NOT_COMPILED)
+        left = tuple(name for name in one.timing.baselines if name not in ("compile", "max-autotune"))
+        return sandbox.judge(one.model_copy(update={"timing": one.timing.model_copy(update={"baselines": left})}))
+
+    return judge
+
+
+def _judged(judge: Callable[[Job], Verdict], todo: list[tuple[str, Job]], parallel: int) -> Iterator[Judged]:
     again = []
-    for judged in judge_many(sandbox.judge, todo, parallel):
+    for judged in judge_many(judge, todo, parallel):
         if isinstance(judged.verdict, Broken):
             again.append(judged.name)
         else:
             yield judged
-    yield from judge_many(sandbox.judge, [(key, one) for key, one in todo if key in again], 1)
+    yield from judge_many(judge, [(key, one) for key, one in todo if key in again], 1)
 
 
 def _copy_rate() -> dict[str, float]:

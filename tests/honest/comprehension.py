@@ -1,6 +1,6 @@
-"""A tuple of pointers is read by a comprehension, and a mask gets its name where it is first used.
+"""A tuple of pointers is read by a comprehension.
 
-family: comprehensions and named expressions
+family: comprehensions
 task: axpy
 """
 
@@ -12,7 +12,8 @@ import triton.language as tl
 @triton.jit
 def axpy_kernel(alpha, pointers, out_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    first = tl.load(pointers[0] + at, mask=(keep := at < n))
+    keep = at < n
+    first = tl.load(pointers[0] + at, mask=keep)
     others = [tl.load(pointer + at, mask=keep) for pointer in pointers]
     tl.store(out_ptr + at, alpha * first + others[1], mask=keep)
 

@@ -36,7 +36,7 @@ SECONDS = {"cpu": 60.0, "cuda": 300.0}
 MEMORY_MIB = 6144
 REHEARSED_ELEMENTS = 1 << 16
 """A GPU's larger cases would keep the interpreter busy until the deadline."""
-AT_GPU = 8
+AT_GPU = 16
 MODULE = "eval.benchmarks.tritonbench.recorder"
 
 
