@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from configs.group import Group, NonNegative, Positive
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
 
 class EndpointConfig(Group):
     url: str
@@ -35,6 +37,8 @@ class EvalConfig(Group):
     batch_size: Positive
     engine: Literal["transformers", "vllm", "openai", "files"]
     """`openai`: what `endpoint` serves is evaluated, whatever `model` says. `files`: the answers of `answers` are."""
+    gpu_memory: Share
+    """Of the GPU's memory, for vLLM; less where something else runs there as well."""
     endpoint: EndpointConfig
     tasks: NonNegative
     """At most this many tasks; 0 means all."""
@@ -86,6 +90,8 @@ class ServeConfig(Group):
     """Of requests that name no limit, and the most that any request gets."""
     tensor_parallel: Positive
     """GPUs that hold one model together (vLLM)."""
+    gpu_memory: Share
+    """As of eval.gpu_memory: an evaluation of what is served may have its sandbox on the same GPU."""
     batch_size: Positive
     """Completions written together (transformers); vLLM batches continuously."""
     wait_ms: NonNegative

@@ -166,6 +166,7 @@ class VllmEngine:
             dtype=config.model.dtype,
             max_model_len=self.context_tokens,
             seed=config.eval.seed,
+            gpu_memory_utilization=config.eval.gpu_memory,
             skip_tokenizer_init=True,
         )
 

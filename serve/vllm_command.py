@@ -78,6 +78,7 @@ def vllm_arguments(config: Config, weights: str, tokenizer: Path) -> list[str]:
     arguments += ["--host", serve.host, "--port", str(serve.port)]
     arguments += ["--dtype", config.model.dtype, "--max-model-len", str(config.model.context_tokens)]
     arguments += ["--tensor-parallel-size", str(serve.tensor_parallel)]
+    arguments += ["--gpu-memory-utilization", str(serve.gpu_memory)]
     arguments += ["--tokenizer", str(tokenizer), "--chat-template", str(tokenizer / "chat_template.jinja")]
     # `vllm`: not the defaults that come with the weights, which would add a top_k and others of their own.
     arguments += ["--generation-config", "vllm", "--override-generation-config", json.dumps(sampling)]

@@ -43,6 +43,7 @@ def test_arguments_come_from_the_config(tmp_path):
         "--dtype": "bfloat16",
         "--max-model-len": "32768",
         "--tensor-parallel-size": "4",
+        "--gpu-memory-utilization": "0.9",
         "--tokenizer": "/run/tokenizer",
         "--chat-template": "/run/tokenizer/chat_template.jinja",
         "--generation-config": "vllm",
