@@ -17,10 +17,6 @@ from sandbox.types import Record
 GUARD_BYTES = 256
 ALIGNMENT = 256
 POISON = 0xFF
-KEPT_OUTPUTS = 10
-"""Copies of a set's outputs that judge and replayer hold at a time: honest and exact ones, checked bits, baselines'."""
-MEMORY_SHARE = 2
-"""All sets of an exam take at most one part in so many of the GPU's memory, where one set does not take more."""
 _F_ADD_SEALS, _SEALS = 1033, 0x1 | 0x2 | 0x4  # seal against sealing, shrinking, growing
 
 
@@ -36,21 +32,6 @@ class Layout(Record):
 
     slots: tuple[Slot, ...]
     nbytes: int
-
-
-def affordable(sets: int, decoys: int, nbytes: int, own: int, arena_bytes: int, memory: int) -> tuple[int, int]:
-    """How many of the sets and decoys of an exam there is memory for; at least one set.
-
-    Args:
-        nbytes: of one block in the arena, of which a copy is kept.
-        own: bytes of the buffers in it that are no inputs.
-        arena_bytes: the most that the arena may take.
-        memory: of the GPU, bytes.
-    """
-    most, block, room = memory // MEMORY_SHARE, 2 * nbytes, arena_bytes // nbytes
-    each = block + KEPT_OUTPUTS * own
-    sets = max(1, min(sets, room - decoys, most // each))
-    return sets, max(0, min(decoys, room - sets, (most - sets * each) // block))
 
 
 def layout(sizes: Sequence[int], spread: int = 1) -> Layout:

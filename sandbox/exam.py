@@ -32,38 +32,56 @@ class Expected(NamedTuple):
     users: torch.Tensor | None
 
 
+class Asked(NamedTuple):
+    """Sets of inputs, and what is right for each."""
+
+    drawn: list[Drawn]
+    expected: list[list[Expected]]
+    returned: dict[int, set[int]]
+    """Which outputs are an input itself, by the input's position."""
+    structure: Any
+
+    def first(self, sets: int) -> "Asked":
+        return self._replace(drawn=self.drawn[:sets], expected=self.expected[:sets])
+
+
+def ask(reference: Reference, drawn: list[Drawn], mutates: tuple[int, ...] = ()) -> Asked:
+    """Work out what is right. `mutates`: positions of tensor inputs that may change."""
+    expected: list[list[Expected]] = []
+    for one in drawn:
+        own = one.copy()
+        honest, truth = reference.run(own, double=False, keep=False), reference.run(one, double=True)
+        returned = {source: _places(leaves(honest), own.tensors[source]) for source in mutates}
+        users = reference.users(one)
+        theirs = leaves(users) if users is not None else [None] * len(leaves(honest))
+        expected.append([Expected(*x) for x in zip(leaves(honest), leaves(truth), theirs, strict=True)])
+    return Asked(drawn, expected, returned, structure(honest))
+
+
 class Exam:
     """Sets of inputs of one case in an arena, in blocks of equal layout and secret order."""
 
     def __init__(
-        self, reference: Reference, drawn: list[Drawn], buffers: list[Buffer], where: arena.Layout,
+        self, asked: Asked, buffers: list[Buffer], where: arena.Layout,
         memory: torch.Tensor, mutates: tuple[int, ...] = (), noisy: bool = False, decoys: int = 0,
     ) -> None:  # fmt: skip
         """Args:
-        drawn: one a set; their tensors are copied into the arena.
-        memory: all that is mapped, uint8 (n,), at least `len(drawn) + decoys` blocks of `where.nbytes`; overwritten
-            entirely.
+        asked: its inputs are copied into the arena.
+        memory: all that is mapped, uint8 (n,), at least one block of `where.nbytes` a set and `decoys` more;
+            overwritten entirely.
+        mutates: as of `ask`.
         decoys: blocks beyond one a set; they look the same and must stay as they are.
-        mutates: positions of tensor inputs that may change.
         noisy: what scratch and outputs of the first block hold: secret random bytes, or 0xFF (NaN in every float
             format). Blocks alternate, so that no constant can be counted on.
         """
-        self.drawn, self.where, self.memory = drawn, where, memory
+        self.drawn, self.expected, self.returned, self.structure = asked
+        self.where, self.memory = where, memory
         self.inputs = {b.input: n for n, b in enumerate(buffers) if b.input is not None}
         self.kept = [n for source, n in self.inputs.items() if source not in mutates]
         self.changing = {n: source for source, n in self.inputs.items() if source in mutates}
-        self.expected: list[list[Expected]] = []
-        for one in drawn:
-            own = one.copy()
-            honest, truth = reference.run(own, double=False, keep=False), reference.run(one, double=True)
-            self.returned = {source: _places(leaves(honest), own.tensors[source]) for source in mutates}
-            users = reference.users(one)
-            self.structure = structure(honest)
-            theirs = leaves(users) if users is not None else [None] * len(leaves(honest))
-            self.expected.append([Expected(*x) for x in zip(leaves(honest), leaves(truth), theirs, strict=True)])
-        count = len(drawn) + decoys
+        count = len(self.drawn) + decoys
         self.blocks = memory[: count * where.nbytes].view(count, where.nbytes)
-        self.order = _secret.sample(range(count), len(drawn))
+        self.order = _secret.sample(range(count), len(self.drawn))
         self.decoys = sorted(set(range(count)) - set(self.order))
         noise = torch.Generator(memory.device).manual_seed(secrets.randbits(63))
         memory.random_(0, 256, generator=noise)

@@ -4,7 +4,6 @@ Inputs lie in device memory that both processes map; expected values only in the
 draws several sets, measures the baseline itself, and alternates with the replayer's samples of the candidate.
 """
 
-import os
 import socket
 import sys
 import time
@@ -18,27 +17,23 @@ import torch
 
 from sandbox import arena, baselines, cuda, isolation, timing
 from sandbox.baselines import Recorded
-from sandbox.exam import Exam, rejected, telling
+from sandbox.exam import Asked, Exam, ask, rejected, telling
 from sandbox.gpu_arena import SharedArena
-from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph, release_excess
+from sandbox.graphs import RELEASE_EVERY, EventTimer, Flush, TimedGraph
 from sandbox.judge import Question, Reply, answer, same_layout
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
-from sandbox.replayer_link import ReplayerLink, StopError
+from sandbox.replayer_link import ReplayerLink, StopError, stoppable
+from sandbox.rotation import MIN_SETS, affordable, wanted
 from sandbox.types import Baseline, Case, Tolerance
 
 REFERENCES = 64
-MIN_SETS, MAX_SETS = 4, 64
-L2_SHARE = 3
-"""Rotating sets together are at least this many times as large as the L2 cache, where `MAX_SETS` allows."""
 GUARD_SPREAD = 16
 LOAD_SECONDS = 60.0
 TUNE_SAMPLES = 5
 WALL_FACTOR, WALL_SLACK_MS = 1.5, 5.0
 """A sample may take this much longer on the judge's clock than the replayer claims: messages, restoring the caches."""
 MAX_TIMING_SECONDS = 60.0
-BASELINE_MS = 1.0
-"""Sets are fewer where one pass of the reference over all of them would take longer than this."""
 DECOYS = 1
 
 
@@ -47,11 +42,12 @@ class GpuJudge:
 
     def __init__(self) -> None:
         torch.cuda.init()  # type: ignore[no-untyped-call]  # torch types it not
-        self.flush = Flush()
+        self.flush, self.properties = Flush(), torch.cuda.get_device_properties(0)
         self.machine = cuda.machine()
         self.references: OrderedDict[tuple[str, str], Reference] = OrderedDict()
         self.replayer = ReplayerLink()
         self.arena, self.loads = SharedArena(), 0
+        self.posed: Asked | None = None
         self.exam: Exam | None = None
         self.baselines: dict[Baseline, Recorded] = {}
 
@@ -65,6 +61,7 @@ class GpuJudge:
     def trim(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Give back memory that is only kept for speed, the replayer's too."""
         self._forget()
+        self.posed = None
         self.arena.release()
         self.replayer.ask({"op": "trim"}, LOAD_SECONDS)
         torch.cuda.empty_cache()
@@ -78,6 +75,7 @@ class GpuJudge:
     def load(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Hand the cubins of one candidate to the replayer."""
         self._forget()
+        self.posed = None
         self.loads += 1
         if self.loads % RELEASE_EVERY == 0:
             torch.cuda.empty_cache()
@@ -92,12 +90,23 @@ class GpuJudge:
         found = exam.check(views, request["structure"], Tolerance.model_validate(request["tolerance"]))
         return {**reply, **found, "tells": exam.tells()}, ()
 
+    def pose(self, request: dict[str, Any], files: list[int]) -> Reply:
+        """Draw rotating sets of a case, and work out what is right for each. Nobody needs the GPU alone for that."""
+        self._forget()
+        reference, case = self._reference(request), Case.model_validate(request["case"])
+        buffers = [Buffer.model_validate(b) for b in request["plan"]["buffers"]]
+        nbytes = sum(b.nbytes for b in buffers)
+        sets = wanted(reference, case, nbytes, self.properties.L2_cache_size)
+        sets, _ = self._affordable(request, buffers, nbytes, min(sets, MIN_SETS) if request["tuning"] else sets, DECOYS)
+        self.posed = self._asked(request, sets)
+        return {"sets": sets}, ()
+
     def tune(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Check and time several plans of one case; reply `best`, the position of the fastest one."""
         times: list[float] = []
         walls: list[float] = []
         for candidate in request["variants"]:
-            exam, graph, found = self._record({**request, **candidate}, MIN_SETS)
+            exam, graph, found = self._record({**request, **candidate})
             if "rejected" in found:
                 return found, ()
             samples = []
@@ -108,9 +117,9 @@ class GpuJudge:
         return {"best": times.index(min(times)), "ms": times}, ()
 
     def prepare(self, request: dict[str, Any], files: list[int]) -> Reply:
-        """Draw rotating sets of a case, record candidate and baselines, check the candidate's outputs on every set."""
+        """Record candidate and baselines over what was posed, check the candidate's outputs on every set."""
         reference = self._reference(request)
-        exam, graph, found = self._record(request, self._sets(request))
+        exam, graph, found = self._record(request)
         if "rejected" in found:
             return found, ()
         exam.restore()  # a kernel must not find its own work there, and so that this is no sample
@@ -189,52 +198,49 @@ class GpuJudge:
         moved = {"bytes": inputs + outputs, "flops": 0, **(declared or {})}
         return timing.Cost(**moved, declared=declared is not None, output_bytes=outputs)
 
-    def _record(self, request: dict[str, Any], sets: int) -> tuple[Exam, int, dict[str, Any]]:
-        """`sets` sets of a case, the candidate's graph over them, and whether its first run was right."""
-        exam, work = self._exam(request, sets, DECOYS)
+    def _record(self, request: dict[str, Any]) -> tuple[Exam, int, dict[str, Any]]:
+        """The sets that were posed, the candidate's graph over them, and whether its first run was right."""
+        assert self.posed is not None
+        exam, work = self._exam(request, len(self.posed.drawn), DECOYS, self.posed)
         question = {"op": "record", "work": work, "blocks": exam.order}
         recorded = self.replayer.ask(question, request["seconds"])
         exam.keep(recorded["sets"])
         views = [View.model_validate(v) for v in request["outputs"]]
         return exam, recorded["graph"], exam.check(views, request["structure"], Tolerance(**request["tolerance"]))
 
-    def _exam(self, request: dict[str, Any], sets: int, decoys: int) -> tuple[Exam, dict[str, Any]]:
-        """Fresh sets of a case in the arena, and the work for the replayer."""
-        reference, case = self._reference(request), Case.model_validate(request["case"])
+    def _exam(
+        self, request: dict[str, Any], sets: int, decoys: int, posed: Asked | None = None
+    ) -> tuple[Exam, dict[str, Any]]:
+        """Sets of a case in the arena, fresh ones unless they are given, and the work for the replayer."""
         buffers = [Buffer.model_validate(b) for b in request["plan"]["buffers"]]
         where = arena.layout([b.nbytes for b in buffers], GUARD_SPREAD)
-        own = sum(b.nbytes for b in buffers if b.input is None)
-        total = torch.cuda.get_device_properties(0).total_memory
-        sets, decoys = arena.affordable(sets, decoys, where.nbytes, own, request["arena_bytes"], total)
+        sets, decoys = self._affordable(request, buffers, where.nbytes, sets, decoys)
         self._reserve((sets + decoys) * where.nbytes)
         if any(step["kind"] == "torch" for step in request["plan"]["steps"]):
             self.replayer.warm_up(LOAD_SECONDS)
         memory, mutates = self.arena.memory, tuple(request["mutates"])
 
         def put() -> Exam:
-            drawn = [reference.draw(case)]
-            drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
-            same_layout(reference.description(drawn[0]), request["described"])
-            return Exam(reference, drawn, buffers, where, memory, mutates, request["noisy"], decoys)
+            asked = posed.first(sets) if posed is not None else self._asked(request, sets)
+            return Exam(asked, buffers, where, memory, mutates, request["noisy"], decoys)
 
         exam = telling(put) if request["telling"] else put()
         torch.cuda.synchronize()
         work = {"plan": request["plan"], "outputs": request["outputs"], "kernels": request["kernels"]}
         return exam, {**work, "layout": where.model_dump()}
 
-    def _sets(self, request: dict[str, Any]) -> int:
-        """How many sets to rotate over: more than the L2 cache holds, but no longer than it takes to be sure."""
-        nbytes = sum(b["nbytes"] for b in request["plan"]["buffers"])
-        wanted = -(-L2_SHARE * torch.cuda.get_device_properties(0).L2_cache_size // max(1, nbytes))
-        reference = self._reference(request)
-        one = reference.draw(Case.model_validate(request["case"]))
-        for _ in range(2):  # the first call may load and choose kernels
-            torch.cuda.synchronize()
-            started = time.perf_counter()
-            reference.run(one, double=False)
-            torch.cuda.synchronize()
-        affordable = int(BASELINE_MS / (1e3 * (time.perf_counter() - started)))
-        return max(MIN_SETS, min(MAX_SETS, int(wanted), affordable))
+    def _asked(self, request: dict[str, Any], sets: int) -> Asked:
+        reference, case = self._reference(request), Case.model_validate(request["case"])
+        drawn = [reference.draw(case)]
+        drawn += [reference.draw(case, drawn[0].model) for _ in range(sets - 1)]
+        same_layout(reference.description(drawn[0]), request["described"])
+        return ask(reference, drawn, tuple(request["mutates"]))
+
+    def _affordable(
+        self, request: dict[str, Any], buffers: list[Buffer], nbytes: int, sets: int, decoys: int
+    ) -> tuple[int, int]:
+        own = sum(b.nbytes for b in buffers if b.input is None)
+        return affordable(sets, decoys, nbytes, own, request["arena_bytes"], self.properties.total_memory)
 
     def _reserve(self, nbytes: int) -> None:
         if not self.arena.fits(nbytes):
@@ -267,32 +273,10 @@ def main() -> None:
     baselines.set_up_compiling()
     judge = GpuJudge()
     questions: tuple[Question, ...] = (
-        judge.attach, judge.trim, judge.describe, judge.load, judge.run, judge.tune, judge.prepare, judge.time,
+        judge.attach, judge.trim, judge.describe, judge.load, judge.run, judge.pose, judge.tune, judge.prepare,
+        judge.time,
     )  # fmt: skip
-    answer(socket.socket(fileno=int(sys.argv[1])), {q.__name__: _stoppable(q) for q in questions})
-
-
-def _stoppable(question: Question) -> Question:
-    def ask(request: dict[str, Any], files: list[int]) -> Reply:
-        try:
-            return question(request, files)
-        except StopError as stop:
-            return stop.reply, ()
-        except Exception:
-            _end_if_lost()
-            raise
-        finally:
-            release_excess()
-
-    return ask
-
-
-def _end_if_lost() -> None:
-    """A reference that reads where it may not takes the CUDA context with it; the supervisor starts another judge."""
-    try:
-        torch.cuda.synchronize()
-    except RuntimeError:
-        os._exit(1)
+    answer(socket.socket(fileno=int(sys.argv[1])), {q.__name__: stoppable(q) for q in questions})
 
 
 if __name__ == "__main__":

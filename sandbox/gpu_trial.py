@@ -181,6 +181,9 @@ class GpuTrial(Trial):
             "variants": [one.work() for one in candidates.values()],
             **self._exam(number, described[number]),
         }
+        posed = {"op": "pose", "tuning": True, **request["variants"][0], **self._exam(number, described[number])}
+        with self.gpu.turns.shared():
+            self._ask(pair, posed, case)
         with self.gpu.turns.alone():
             best = list(candidates)[int(self._ask(pair, request, case)["best"])]
         self._load(pair, ready)
@@ -191,6 +194,8 @@ class GpuTrial(Trial):
         case, timing = self.job.cases[number], self.job.timing
         assert timing is not None
         request = {**ready.work(), **self._exam(number, described)}
+        with self.gpu.turns.shared():
+            self._ask(pair, {"op": "pose", "tuning": False, **request}, case)
         tunes = set(timing.baselines) != {"eager"}  # compilers and libraries choose among kernels by timing them
         with self.gpu.turns.alone() if tunes else self.gpu.turns.shared():
             prepared = self._ask(pair, {"op": "prepare", "baselines": timing.baselines, **request}, case)

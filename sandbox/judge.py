@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from sandbox import arena, isolation, triton_reference, wire
-from sandbox.exam import Exam, telling
+from sandbox.exam import Exam, ask, telling
 from sandbox.plan import Buffer, View
 from sandbox.reference import BrokenReferenceError, Reference
 from sandbox.types import Case, Tolerance
@@ -54,7 +54,7 @@ class Judge:
         def put() -> Exam:
             drawn = reference.draw(self.cases[request["case"]])
             same_layout(reference.description(drawn), request["described"])
-            return Exam(reference, [drawn], buffers, where, memory, mutates, request["noisy"])
+            return Exam(ask(reference, [drawn], mutates), buffers, where, memory, mutates, request["noisy"])
 
         self.exam = telling(put) if request["telling"] else put()
         return {"layout": where.model_dump(), "tells": self.exam.tells()}, (fd,)

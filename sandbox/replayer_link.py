@@ -1,10 +1,15 @@
 """The judge's line to its replayer: one question, one answer, and what an answer that does not come means."""
 
+import os
 import socket
 from typing import Any
 
+import torch
+
 from sandbox import wire
 from sandbox.exam import rejected
+from sandbox.graphs import release_excess
+from sandbox.judge import Question, Reply
 
 ATTACH_SECONDS = 60.0
 
@@ -73,3 +78,28 @@ class ReplayerLink:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+
+def stoppable(question: Question) -> Question:
+    """The question; a `StopError` is its answer, and a judge that has lost its CUDA context ends."""
+
+    def ask(request: dict[str, Any], files: list[int]) -> Reply:
+        try:
+            return question(request, files)
+        except StopError as stop:
+            return stop.reply, ()
+        except Exception:
+            _end_if_lost()
+            raise
+        finally:
+            release_excess()
+
+    return ask
+
+
+def _end_if_lost() -> None:
+    """A reference that reads where it may not takes the CUDA context with it; the supervisor starts another judge."""
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        os._exit(1)

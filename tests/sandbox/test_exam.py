@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sandbox import arena
-from sandbox.exam import Exam, telling
+from sandbox.exam import Exam, ask, telling
 from sandbox.plan import Buffer, View
 from sandbox.reference import Reference
 from sandbox.types import TOLERANCES, Case
@@ -40,7 +40,7 @@ def an_exam(source: str) -> Exam:
     buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
     where = arena.layout([b.nbytes for b in buffers], spread=8)
     memory = torch.empty((SETS + 1) * where.nbytes + 100, dtype=torch.uint8)
-    return Exam(reference, drawn, buffers, where, memory, decoys=1)
+    return Exam(ask(reference, drawn), buffers, where, memory, decoys=1)
 
 
 def solve(exam: Exam, factor: float = 2.0) -> None:
@@ -113,7 +113,8 @@ def test_the_output_that_is_an_input_of_the_references_is_that_input(honest: boo
     drawn = reference.draw(Case(name="one", args={"n": N}))
     buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
     where = arena.layout([b.nbytes for b in buffers])
-    exam = Exam(reference, [drawn], buffers, where, torch.empty(where.nbytes, dtype=torch.uint8), mutates=(0,))
+    memory = torch.empty(where.nbytes, dtype=torch.uint8)
+    exam = Exam(ask(reference, [drawn], (0,)), buffers, where, memory, mutates=(0,))
     views = [VIEW, VIEW.model_copy(update={"buffer": 0})]
     for view, factor in zip(views if honest else reversed(views), (3, 2), strict=True):
         exam.output(view, 0).copy_(drawn.tensors[0] * factor)

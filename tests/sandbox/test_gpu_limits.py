@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sandbox import compile_limit
-from sandbox.arena import KEPT_OUTPUTS, MEMORY_SHARE, affordable
 from sandbox.compile_limit import NotCompiledError, compiling
+from sandbox.rotation import KEPT_OUTPUTS, MEMORY_SHARE, affordable
 
 GIB = 1 << 30
 
