@@ -16,7 +16,7 @@ L2_SHARE = 3
 """Rotating sets together are at least this many times as large as the L2 cache, where `MAX_SETS` allows."""
 BASELINE_MS = 1.0
 """Sets are fewer where one pass of the reference over all of them would take longer than this."""
-SLOW_SECONDS = 0.1
+SLOW_SECONDS = 0.01
 """A definition that takes longer has one set, if that is larger than the cache."""
 KEPT_OUTPUTS = 10
 """Copies of a set's outputs that judge and replayer hold at a time: honest and exact ones, checked bits, baselines'."""
