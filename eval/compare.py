@@ -1,9 +1,9 @@
 """`python -m eval.compare FOLDER [FOLDER …] --out FOLDER`: any number of evaluations side by side.
 
 A folder is one that `python -m eval` has finished, such as `outputs/mine/eval/kernelbench/base`; models, engines and
-benchmarks may be mixed. Writes `report.html`, self-contained like a run's report, and the same tables as `report.md`.
-The first run of each benchmark is what the others are compared with, sample by sample: whether completions and verdicts
-are the same, and whether scores differ by more than sampling noise.
+benchmarks may be mixed. Writes `report.html`, self-contained like a run's report, the same tables as `report.md`, and
+what is alike as `compare.json`. The first run of each benchmark is what the others are compared with, sample by sample:
+whether completions and verdicts are the same, and whether scores differ by more than sampling noise.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from rich.console import Console
 
 from configs.errors import UsageError, folder_for
+from configs.stamp import stamp, write_json
 from eval import plots
 from eval.benchmarks.scores import BEST, speedups
 from eval.evaluated import Evaluated, likeness, read_evaluated
@@ -26,12 +27,25 @@ MARKDOWN_ROWS = 60
 
 
 def compare(folders: list[Path], out: Path) -> list[str]:
-    """Write both reports; returns the sentences on what is alike. Errors as `read_evaluated`."""
+    """Write reports and `compare.json`; returns the sentences on what is alike. Errors as `read_evaluated`."""
     runs = [read_evaluated(folder, f"R{number}") for number, folder in enumerate(folders, 1)]
     folder_for("--out", out)
     write_text(out / "report.html", render(runs))
     write_text(out / "report.md", render_markdown(runs))
-    return [sentence for group in by_benchmark(runs).values() for sentence in alike(group)]
+    pairs = [likeness(group[0], run) for group in by_benchmark(runs).values() for run in group[1:]]
+    found = {
+        "stamp": stamp(),
+        "summary": [pair.model_dump(mode="json") for pair in pairs],
+        "runs": [
+            {
+                "name": run.name, "label": run.label, "benchmark": run.benchmark, "stamp": run.stamp,
+                "scores": run.scores["all"].model_dump(mode="json", exclude_none=True),
+            }
+            for run in runs
+        ],
+    }  # fmt: skip
+    write_json(out / "compare.json", found)
+    return [pair.sentence() for pair in pairs]
 
 
 def render(runs: list[Evaluated]) -> str:
@@ -126,7 +140,7 @@ def charts(benchmark: str, group: list[Evaluated]) -> dict[str, Markup]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.compare", description="Evaluations side by side.")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="as python -m eval wrote it")
-    parser.add_argument("--out", required=True, type=Path, help="where report.html and report.md go")
+    parser.add_argument("--out", required=True, type=Path, help="where report.html, report.md and compare.json go")
     chosen = parser.parse_args()
     console = Console()
     try:

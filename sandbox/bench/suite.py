@@ -4,9 +4,9 @@ Each case is a job of its own: expert, eager PyTorch, `torch.compile` in two mod
 in one run on one of the GPUs. Without a GPU the small cases are run under the interpreter and the kernels compiled
 for every target.
 
-A row is measured once: it stays in the result, with the commit that it was measured at, until its task or its expert
-changes. So an operator can be worked on without timing the others again. A result belongs to one host and one choice of
-runs and baselines; others need another `--out`.
+A row is measured once: it stays in the result, with the commit and protocol that it was measured at, until its task or
+its expert changes. So an operator can be worked on without timing the others again. A result belongs to one host and one
+choice of runs and baselines; others need another `--out`.
 """
 
 import hashlib
@@ -103,7 +103,7 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
                 name, case = digests[judged.name]
                 row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
                 row |= {"not_compiled": uncompiled[judged.name]} if judged.name in uncompiled else {}
-                known[judged.name] = {**row, "job": judged.name, "git": marks["git"]}
+                known[judged.name] = {**row, "job": judged.name, "git": marks["git"], "protocol": marks["protocol"]}
                 written()
                 bar.advance(bar_task)
         finally:
@@ -144,6 +144,7 @@ def earlier(result: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]
         return {}
     found = json.loads(result.read_text())
     here, there = host_marks() | settings, host_marks(found["stamp"]) | found["settings"]
+    here.pop("protocol"), there.pop("protocol", None)  # decides what is right, not how long it takes
     if other := sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key)):
         raise UnfitHostError(f"{result} was measured with another {', '.join(other)}; give another --out, or move it")
     return {row["job"]: row for row in found["rows"]}

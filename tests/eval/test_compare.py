@@ -77,6 +77,9 @@ def test_page_and_tables_are_complete_and_self_contained(tmp_path: Path, items) 
     upstream = {"level1": {"right": 3, "speed": {"eager": {"fast_p": {"1.0": 0.25}}}}}
     (folders[0] / "upstream.json").write_text(json.dumps({"figures": upstream}))
     compare([*folders, heldout], tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [run["name"] for run in written["runs"]] == ["R1", "R2", "R3"], written["runs"]
+    assert written["summary"] and all(pair["first"] == "R1" for pair in written["summary"])
     html = (tmp_path / "out" / "report.html").read_text()
     page = Page(html)
     assert [i for i in page.ids if i in ("kernelbench", "heldout", "hosts")] == ["kernelbench", "heldout", "hosts"]
