@@ -5,7 +5,7 @@ in one run on one of the GPUs. Without a GPU the small cases are run under the i
 for every target.
 
 A row is measured once: it stays in the result, with the commit and protocol that it was measured at, until its task or
-its expert changes. So an operator can be worked on without timing the others again. A result belongs to one host, and to
+its expert changes. So an operator can be worked on without timing the others again. A result belongs to one host, and
 one choice of runs and baselines; others need another `--out`.
 """
 
