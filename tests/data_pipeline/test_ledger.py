@@ -1,24 +1,29 @@
 """Screening decides by order and rule; a run that is killed again and again ends in the data set of a quiet one."""
 
+import asyncio
 import json
-import os
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
+from configs.main import validate
 from configs.schema import HubConfig
+from data_pipeline import build
 from data_pipeline.contamination import Benchmarks, Item
 from data_pipeline.ledger import Ledger
+from data_pipeline.probe import Quality
 from data_pipeline.screening import allowed, screen
 from data_pipeline.sources.hub import hub
 from data_pipeline.store import load_kernels, load_pairs
 from data_pipeline.synthetic import propose
-from data_pipeline.task import Kernel, Provenance
+from data_pipeline.task import Kernel, Provenance, Task
+from sandbox.types import Job, Passed, Rejected, Verdict
 
 CODE = """@triton.jit
 def {name}(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
@@ -28,31 +33,8 @@ def {name}(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
     {body}
     tl.store(y_ptr + at, y, mask=keep)
 """
-RUN = """
-import asyncio, sys
-sys.path.insert(0, sys.argv[1])
-from hydra import compose, initialize_config_dir
-from configs.main import validate
-import data_pipeline.build as build
-from data_pipeline.probe import Quality
-from sandbox.types import Passed, Rejected
-from test_ledger import kernels
-
-class Quick:
-    async def run(self, job):
-        await asyncio.sleep(0.01)
-        return Rejected(stage="numerics", reason="odd") if len(job.candidate) % 7 == 0 else Passed(cases=())
-
-async def worthy(tasks):
-    await asyncio.sleep(0.01)
-    return [Quality(task_id=t.id, reason="dull" if t.difficulty == 3 else None) for t in tasks]
-
-build.package = lambda name, version, checks: kernels()
-with initialize_config_dir(sys.argv[2], version_base="1.3"):
-    size = f"data.synthetic_tasks={sys.argv[4]}"
-    config = validate(compose("config", ["experiment=quickstart", f"out={sys.argv[3]}", size]))
-asyncio.run(build.build(config, Quick(), probe=worthy))
-"""
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["data_pipeline.build"])  # takes longer to import than the run that is to be killed
 
 
 def kernel(name: str, body: str, licence: str = "MIT", fill: str = "0.0") -> Kernel:
@@ -156,18 +138,44 @@ def test_known_proposals_stay_as_they_are(tmp_path: Path) -> None:
     reopened.close()
 
 
-def start(out: Path, size: int = 150) -> "subprocess.Popen[bytes]":
+class Quick:
+    """In the sandbox's place."""
+
+    async def run(self, job: Job) -> Verdict:
+        await asyncio.sleep(0.01)
+        return Rejected(stage="numerics", reason="odd") if len(job.candidate) % 7 == 0 else Passed(cases=())
+
+
+async def worthy(tasks: list[Task]) -> list[Quality]:
+    await asyncio.sleep(0.01)
+    return [Quality(task_id=task.id, reason="dull" if task.difficulty == 3 else None) for task in tasks]
+
+
+def run(out: Path, size: int) -> None:
+    build.package = lambda name, version, checks: kernels()
+    with initialize_config_dir(str(Path(__file__).parents[2] / "configs"), version_base="1.3"):
+        chosen = ["experiment=quickstart", f"out={out}", f"data.synthetic_tasks={size}"]
+        config = validate(compose("config", chosen))
+    asyncio.run(build.build(config, Quick(), probe=worthy))
+
+
+def start(out: Path, size: int = 150) -> ForkServerProcess:
     """A run of `size` synthetic tasks in a process of its own."""
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", RUN, str(here), str(here.parents[1] / "configs"), str(out), str(size)]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(here.parents[1])})
+    process = PROCESSES.Process(target=run, args=(out, size))
+    process.start()
+    return process
+
+
+def succeeds(process: ForkServerProcess) -> bool:
+    process.join()
+    return process.exitcode == 0
 
 
 @pytest.mark.slow
 def test_memory_stays_flat_as_the_run_grows_tenfold(tmp_path: Path) -> None:
     peaks = []
     for size in (150, 1500):
-        assert start(tmp_path / str(size), size).wait() == 0
+        assert succeeds(start(tmp_path / str(size), size))
         ledger = Ledger(tmp_path / str(size) / "data" / "ledger.sqlite")
         judged, seconds, peak = ledger.measurements()
         ledger.close()
@@ -180,18 +188,20 @@ def test_memory_stays_flat_as_the_run_grows_tenfold(tmp_path: Path) -> None:
 def test_killed_twenty_times_ends_in_the_same_data_set(tmp_path: Path) -> None:
     """Only the sandbox and the package index are replaced; processes die by SIGKILL at random moments."""
     chance = random.Random(3)
+    assert succeeds(start(tmp_path / "quiet", 400))
     began = time.monotonic()
-    assert start(tmp_path / "quiet").wait() == 0
+    assert succeeds(start(tmp_path / "again", 400))  # everything is imported by now
     seconds, done = time.monotonic() - began, tmp_path / "killed" / "data" / "summary.json"
-    for _ in range(20):
-        process = start(tmp_path / "killed")
-        try:
-            process.wait(seconds * chance.uniform(0.5, 0.95))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    ends: list[int | None] = []
+    while ends.count(-signal.SIGKILL) < 20:
+        process = start(tmp_path / "killed", 400)
+        process.join(seconds * chance.uniform(0.05, 0.5))
+        process.kill()
+        process.join()
+        ends.append(process.exitcode)
         done.unlink(missing_ok=True)  # so that the next one does not stop at once
-    assert start(tmp_path / "killed").wait() == 0
+    assert succeeds(start(tmp_path / "killed", 400))
+    assert set(ends) <= {-signal.SIGKILL, 0}, ends
     pairs = [load_pairs(tmp_path / name / "data", None) for name in ("quiet", "killed")]
     assert pairs[0] == pairs[1] and len(pairs[0]) > 50
     texts = [load_kernels(tmp_path / name / "data") for name in ("quiet", "killed")]
