@@ -99,7 +99,7 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
             bar_task = bar.add_task("cases", total=len(todo))
-            for judged in _judged(_with_what_compiles(sandbox, uncompiled), todo, gpus * (PAIRS + SPARE)):
+            for judged in _judged(with_what_compiles(sandbox.judge, uncompiled), todo, gpus * (PAIRS + SPARE)):
                 name, case = digests[judged.name]
                 row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
                 row |= {"not_compiled": uncompiled[judged.name]} if judged.name in uncompiled else {}
@@ -157,18 +157,18 @@ def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:
     return task.job(task.expert, limits=LIMITS, timing=timing).model_copy(update={"cases": (case,)})
 
 
-def _with_what_compiles(sandbox: LocalSandbox, uncompiled: dict[str, str]) -> Callable[[Job], Verdict]:
+def with_what_compiles(judge: Callable[[Job], Verdict], uncompiled: dict[str, str]) -> Callable[[Job], Verdict]:
     """Judge a case, without compiled baselines where there are none; `uncompiled` gets the reason, by digest."""
 
-    def judge(one: Job) -> Verdict:
-        verdict = sandbox.judge(one)
+    def judged(one: Job) -> Verdict:
+        verdict = judge(one)
         if not isinstance(verdict, Broken) or not verdict.reason.startswith(NOT_COMPILED) or one.timing is None:
             return verdict
         uncompiled[digest(one)] = verdict.reason.removeprefix(NOT_COMPILED)
         left = tuple(name for name in one.timing.baselines if name not in ("compile", "max-autotune"))
-        return sandbox.judge(one.model_copy(update={"timing": one.timing.model_copy(update={"baselines": left})}))
+        return judge(one.model_copy(update={"timing": one.timing.model_copy(update={"baselines": left})}))
 
-    return judge
+    return judged
 
 
 def _judged(judge: Callable[[Job], Verdict], todo: list[tuple[str, Job]], parallel: int) -> Iterator[Judged]:

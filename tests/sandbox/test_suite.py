@@ -13,7 +13,7 @@ from sandbox.bench.report import Judged, UnfitHostError
 from sandbox.draw import Draw
 from sandbox.reference import BrokenReferenceError, Reference
 from sandbox.task_file import Headline
-from sandbox.types import Baseline, Case, Passed, Rejected, Timing
+from sandbox.types import Baseline, Broken, Case, Job, Passed, Rejected, Timing, Verdict
 
 COPY = {"copy_bytes_per_ms": 4.0, "nominal_bytes_per_ms": 5.0}
 SOURCE = """
@@ -72,6 +72,24 @@ def test_a_job_asks_for_the_baselines_that_the_task_has() -> None:
     one = suite.job(task, task.cases[0], Namespace(runs=7, baselines=["eager", "library"]))
     assert one.timing is not None and one.timing.runs == 7 and len(one.cases) == 1
     assert set(one.timing.baselines) == {"eager", "library"} & set(task.baselines)
+
+
+def test_what_does_not_compile_is_timed_without() -> None:
+    """The rest of a case is worth having; other faults are not taken for this one."""
+    reason = "torch.compile (compile) fails: KeyError: 'buf0'"
+    task, without = references.load("sparton_head", "gpu"), Passed(cases=())
+    one = suite.job(task, task.cases[0], Namespace(runs=7, baselines=[]))
+
+    def judge(asked: Job) -> Verdict:
+        assert asked.timing is not None
+        compiles = {"compile", "max-autotune"} & set(asked.timing.baselines)
+        return Broken(reason=suite.NOT_COMPILED + reason) if compiles else without
+
+    uncompiled: dict[str, str] = {}
+    assert suite.with_what_compiles(judge, uncompiled)(one) == without
+    assert uncompiled == {suite.digest(one): reason}
+    other = Broken(reason="OutOfMemoryError: CUDA out of memory")
+    assert suite.with_what_compiles(lambda asked: other, uncompiled)(one) == other
 
 
 def test_a_row_is_kept_while_its_job_is_and_never_lost_to_another_host(tmp_path: Path) -> None:
