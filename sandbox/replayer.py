@@ -53,6 +53,7 @@ def warm(device: str = "meta") -> None:
     torch.nn.functional.layer_norm(torch.softmax(x @ x.mT, -1) @ x, (16,), weight, weight).sum(-1)
     torch.nn.functional.scaled_dot_product_attention(x, x, x)
     torch.nn.functional.conv1d(x, x[:, :, :3].expand(4, 8, 3)).sort(-1)
+    torch.nn.functional.conv2d(x, x.new_empty(2, 4, 3, 3))
 
 
 def serve(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
