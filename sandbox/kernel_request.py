@@ -74,13 +74,14 @@ class Modules:
             KernelError: a kernel is not in the file, says something outside the language, or does not have the
                 parameters that the launch claims.
         """
+        lines_of(plan)
         return [self._request(plan, step, shared) for step in plan.steps if isinstance(step, Launch)]
 
     def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
         given = [*launch.arguments.values(), *kernel.constants.values()]
         called = {name: None for argument in given for name in functions_of(argument)}
-        module = shared or self.build({**called, kernel.name: kernel.line}, set(kernel.constants))
+        module = shared or self.build({**called, kernel.name: kernel.line}, set(kernel.constants), kernel.functions)
         parameters = check_arguments(launch, kernel.name, module)
         return KernelRequest(
             name=kernel.name,
@@ -96,18 +97,34 @@ class Modules:
             },
         )  # fmt: skip
 
-    def build(self, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+    def build(
+        self, launched: dict[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None
+    ) -> KernelModule:
         """`kernel_source.build` of this file.
 
         Raises:
             KernelError: as `build`, or so many different ones are asked for that all time goes into them.
         """
-        key = (*sorted(launched.items(), key=str), *sorted(constants))
+        key = (*sorted(launched.items(), key=str), *sorted(constants), *sorted((lines or {}).items()))
         if key not in self._made:
             if len(self._made) >= MAX_KERNELS:
                 raise KernelError(f"more than {MAX_KERNELS} different sets of kernel functions and constants are used")
-            self._made[key] = build(self._tree, launched, constants)
+            self._made[key] = build(self._tree, launched, constants, lines)
         return self._made[key]
+
+
+def lines_of(plan: Plan) -> dict[str, int]:
+    """Where the kernel functions of a plan begin, by name.
+
+    Raises:
+        KernelError: it uses two of one name, which no module can hold.
+    """
+    found: dict[str, int] = {}
+    for kernel in plan.kernels:
+        for name, line in (*kernel.functions.items(), (kernel.name, kernel.line)):
+            if found.setdefault(name, line) != line:
+                raise KernelError(f"two functions named {name!r} are used; give each a name of its own")
+    return found
 
 
 def check_arguments(launch: Launch, name: str, module: KernelModule) -> dict[str, str]:
@@ -184,10 +201,7 @@ def specialised(plan: Plan, keys: Iterable[str], signatures: Mapping[str, dict[s
             key = next(following)
             if key not in numbers:
                 numbers[key] = len(kernels)
-                code = plan.kernels[step.kernel]
-                kernels.append(
-                    KernelCode(name=code.name, line=code.line, ttir="", options={}, constants=code.constants)
-                )
+                kernels.append(plan.kernels[step.kernel].model_copy(update={"ttir": "", "options": {}}))
             arguments = {name: _settled(item, signatures[key][name]) for name, item in step.arguments.items()}
             step = step.model_copy(update={"kernel": numbers[key], "arguments": arguments})
         steps.append(step)

@@ -9,12 +9,12 @@ candidate does not get in at all.
 import ast
 import copy
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 
 from sandbox import kernel_waits
+from sandbox.kernel_functions import first_line, meant
 from sandbox.kernel_language import (
     BUILTINS,
     CURES,
@@ -28,11 +28,10 @@ from sandbox.kernel_language import (
     TRITON_MEMBERS,
 )
 from sandbox.kernel_scopes import bound
-from sandbox.kernel_signature import Signature, jit_options, last_name, path_of, signature
-from sandbox.kernel_text import KernelError, written
+from sandbox.kernel_signature import Signature, jit_options, path_of, signature
+from sandbox.kernel_text import Function, KernelError, written
 from sandbox.types import Record
 
-Function = ast.FunctionDef
 MODULES = (
     "triton.language", "triton.language.math", "triton.language.extra", "triton.language.extra.cuda",
     *LIBDEVICE_MODULES,
@@ -59,32 +58,6 @@ class KernelModule(Record):
     def digest(self) -> str:
         """Equal for equal modules."""
         return sha256(json.dumps(self.model_dump()).encode()).hexdigest()
-
-
-def functions(tree: ast.Module) -> dict[str, Function]:
-    """All function definitions of a candidate by name, wherever they stand; a later one wins."""
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, Function)}
-
-
-def jit_functions(tree: ast.Module) -> list[Function]:
-    """Functions decorated with something that ends in `jit`, or passed to `triton.jit(...)`."""
-    wrapped = {
-        call.args[0].id
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call)
-        and last_name(call.func) == "jit"
-        and call.args
-        and isinstance(call.args[0], ast.Name)
-    }
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, Function)
-        and (
-            node.name in wrapped
-            or any(last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list)
-        )
-    ]
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
@@ -115,18 +88,19 @@ def aliases(tree: ast.Module) -> dict[str, str]:
     return found
 
 
-def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+def build(
+    tree: ast.Module, launched: dict[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None
+) -> KernelModule:
     """The clean module for the kernels in `launched` (name → first line, where known); `constants` are module constants
-    known by value.
+    known by value, `lines` where functions begin that are called, as far as it matters.
 
     Raises:
         KernelError: a kernel is not in the file, or not where it claims to be, or says something outside the language.
     """
-    defined, known = functions(tree), aliases(tree)
+    (defined, unclear), known = meant(tree, {**(lines or {}), **launched}), aliases(tree)
     for name, line in launched.items():
-        if line is not None and name in defined and line != _first_line(defined[name]):
+        if line is not None and name in defined and name not in unclear and line != first_line(defined[name]):
             raise KernelError(f"kernel {name!r} is not the function of that name in the candidate file")
-    times = Counter(node.name for node in ast.walk(tree) if isinstance(node, Function))
     wanted, queue = {}, sorted(launched)
     while queue:
         name = queue.pop()
@@ -134,7 +108,7 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
             continue
         if name not in defined:
             raise KernelError(f"kernel {name!r} is not a function of the candidate file")
-        if times[name] > 1:
+        if name in unclear:
             raise KernelError(f"the file defines {name!r} more than once; give every kernel function a name of its own")
         wanted[name] = defined[name]
         own = bound(defined[name])
@@ -263,10 +237,6 @@ def _check_dotted(parts: list[str], where: str) -> None:
     raise KernelError(
         f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel{cure}"
     )
-
-
-def _first_line(function: Function) -> int:
-    return min([function.lineno, *(d.lineno for d in function.decorator_list)])
 
 
 def _body_nodes(function: Function) -> Iterator[ast.AST]:

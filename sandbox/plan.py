@@ -194,6 +194,8 @@ class KernelCode(Plain):
     """num_warps, num_stages, num_ctas, …"""
     constants: dict[str, Argument]
     """Module constants that the kernel reads, by name."""
+    functions: dict[str, Index] = Field(default_factory=dict)
+    """Where the kernel functions begin that it may call, by name: a file may define several of one name."""
 
 
 class Plan(Plain):

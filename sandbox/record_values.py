@@ -40,7 +40,7 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
     Raises:
         TypeError: no kernel can have that.
     """
-    value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
+    value = _plain(getattr(value, "value", value) if type(value).__name__ == "constexpr" else value)
     constexpr = kind == "constexpr"
     if isinstance(value, torch.Tensor):
         return {"kind": "pointer", "view": view(value)}
@@ -61,6 +61,13 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
         raise TypeError(f"a kernel argument of type {type(value).__name__} is not supported")
     plain = encode_number(value) if number else int(value)
     return {"kind": "scalar", "value": plain, "constexpr": constexpr, "type": "" if constexpr else str(kind)}
+
+
+def _plain(value: Any) -> Any:
+    """What numpy's float64 and members of a `str` enumeration are to Triton: an ordinary float, and their text."""
+    if isinstance(value, float):
+        return float(value)
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def module_constant(name: str, value: Any, view: ViewOf) -> Data | None:

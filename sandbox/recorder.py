@@ -12,7 +12,7 @@ from sandbox.kernel_writes import may_write
 from sandbox.plan import MAX_STEPS, encode_number
 from sandbox.record_values import kernel_argument, module_constant, torch_call
 from sandbox.recorded_steps import moved, read, useful, views_in, written
-from sandbox.triton_trace import RecordedLaunch, globals_of
+from sandbox.triton_trace import RecordedLaunch, functions_in, globals_of, lines_of
 from sandbox.unwrapped import implementation
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -71,7 +71,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         super().__init__()  # type: ignore[no-untyped-call]
         self.buffers: list[dict[str, Any]] = []
         self.steps: list[Step] = []
-        self.kernels: dict[int, tuple[RecordedLaunch, dict[str, Any]]] = {}
+        self.kernels: dict[int, tuple[RecordedLaunch, dict[str, Any], dict[str, int]]] = {}
         self.parameters: set[int] = set()
         """Buffers that are weights of the candidate's module: it may change them, in a copy of its own."""
         self.constructed = 0
@@ -109,9 +109,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
     def launch(self, launch: RecordedLaunch) -> None:
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
-            known = globals_of(launch.function)
+            known = globals_of(launch.function, *functions_in(list(launch.arguments.values())))
             constants = {name: c for name, value in known.items() if (c := module_constant(name, value, self.view))}
-            self.kernels[launch.key] = (launch, constants)
+            self.kernels[launch.key] = (launch, constants, lines_of(known.values()))
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
         }
@@ -128,7 +128,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         used = dict.fromkeys(step["kernel"] for step in steps if step["kind"] == "launch")
         order = {key: number for number, key in enumerate(used)}
         kernels = []
-        for launch, constants in (self.kernels[key] for key in used):
+        for launch, constants, lines in (self.kernels[key] for key in used):
             code = launch.function.fn.__code__
             kernels.append(
                 {
@@ -137,6 +137,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
                     "ttir": launch.ttir if ttir else "",
                     "options": launch.options,
                     "constants": constants,
+                    "functions": lines,
                 }
             )
         steps = [{**s, "kernel": order[s["kernel"]]} if s["kind"] == "launch" else s for s in steps]

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import linecache
 from collections.abc import Callable, Collection, Iterator
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,25 @@ def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iter
 
 
 class _Turns:
-    """Looks like a kernel function; leaves it to `turn` which program is run."""
+    """Looks like a kernel function; leaves it to `turn` which program is run. Triton's interpreter gives all arguments
+    by name, those of `*pointers` too.
+    """
 
     def __init__(self, function: Any, turn: Callable[[Callable[[], None]], None]) -> None:
         functools.update_wrapper(self, function)
-        self.__signature__ = inspect.signature(function)
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        self.rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), "")
+        self.leading = [p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD] if self.rest else []
+        by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) if p.name == self.rest else p for p in parameters]
+        self.__signature__ = signature.replace(parameters=by_name)
         self.__globals__ = function.__globals__
         self.function, self.turn = function, turn
 
     def __call__(self, **arguments: Any) -> None:
-        self.turn(lambda: self.function(**arguments))
+        leading = [arguments.pop(name) for name in self.leading]
+        rest = arguments.pop(self.rest, ())
+        self.turn(lambda: self.function(*leading, *rest, **arguments))
 
 
 def serve_programs() -> None:

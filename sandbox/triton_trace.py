@@ -6,7 +6,7 @@ this one, `triton_device`, `triton_interpreter`, `triton_gate` and `triton_compi
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import NoneType, SimpleNamespace
 from typing import Any
@@ -256,13 +256,26 @@ def is_jit_function(value: Any) -> bool:
     return isinstance(value, triton.runtime.jit.JITFunction)
 
 
-def globals_of(function: Any) -> dict[str, Any]:
-    """Module and closure values that a jit function's body may read, by name, callees included.
+def functions_in(value: Any) -> list[Any]:
+    """The candidate's jit functions among the arguments of a launch, in tuples too."""
+    value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
+    if isinstance(value, tuple | list):
+        return [function for item in value for function in functions_in(item)]
+    return [value] if is_jit_function(value) and not value.fn.__module__.startswith("triton.") else []
+
+
+def lines_of(values: Iterable[Any]) -> dict[str, int]:
+    """Where the candidate's jit functions among `values` begin, by name."""
+    return {f.fn.__name__: f.fn.__code__.co_firstlineno for value in values for f in functions_in(value)}
+
+
+def globals_of(*functions: Any) -> dict[str, Any]:
+    """Module and closure values that the bodies of jit functions may read, by name, callees included.
 
     Plain numbers are not among them: Triton refuses those that are no `tl.constexpr`.
     """
     found: dict[str, Any] = {}
-    queue, seen = [function], set()
+    queue, seen = list(functions), set()
     while queue:
         current = queue.pop()
         if id(current) in seen:
