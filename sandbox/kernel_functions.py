@@ -18,6 +18,11 @@ def first_line(function: Function) -> int:
     return min([function.lineno, *(d.lineno for d in function.decorator_list)])
 
 
+def at_compile_time(function: Function) -> bool:
+    """Python evaluates it, on constants, and not Triton's compiler."""
+    return any(last_name(decorator) == "constexpr_function" for decorator in function.decorator_list)
+
+
 def meant(tree: ast.Module, lines: Mapping[str, int | None]) -> tuple[dict[str, Function], set[str]]:
     """All function definitions by name, and the names of which it is not clear what they mean: of several functions of
     one name that one is meant which begins where `lines` says.

@@ -7,7 +7,7 @@ the same code are equal, and the child cannot depend on anything that is not par
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sandbox.kernel_source import KernelModule, build
@@ -80,8 +80,9 @@ class Modules:
     def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
         given = [*launch.arguments.values(), *kernel.constants.values()]
-        called = {name: None for argument in given for name in functions_of(argument)}
-        module = shared or self.build({**called, kernel.name: kernel.line}, set(kernel.constants), kernel.functions)
+        passed = {name for argument in given for name in functions_of(argument)}
+        launched = {kernel.name: kernel.line}
+        module = shared or self.build(launched, set(kernel.constants), kernel.functions, passed)
         parameters = check_arguments(launch, kernel.name, module)
         return KernelRequest(
             name=kernel.name,
@@ -98,18 +99,20 @@ class Modules:
         )  # fmt: skip
 
     def build(
-        self, launched: dict[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None
-    ) -> KernelModule:
+        self, launched: Mapping[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None,
+        passed: Collection[str] = (),
+    ) -> KernelModule:  # fmt: skip
         """`kernel_source.build` of this file.
 
         Raises:
             KernelError: as `build`, or so many different ones are asked for that all time goes into them.
         """
-        key = (*sorted(launched.items(), key=str), *sorted(constants), *sorted((lines or {}).items()))
+        named = (launched.items(), constants, (lines or {}).items(), passed)
+        key = tuple(tuple(sorted(part, key=str)) for part in named)
         if key not in self._made:
             if len(self._made) >= MAX_KERNELS:
                 raise KernelError(f"more than {MAX_KERNELS} different sets of kernel functions and constants are used")
-            self._made[key] = build(self._tree, launched, constants, lines)
+            self._made[key] = build(self._tree, launched, constants, lines, passed)
         return self._made[key]
 
 

@@ -9,12 +9,12 @@ candidate does not get in at all.
 import ast
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 
 from sandbox import kernel_waits
-from sandbox.kernel_functions import first_line, meant
+from sandbox.kernel_functions import at_compile_time, first_line, meant
 from sandbox.kernel_language import (
     BUILTINS,
     CURES,
@@ -44,6 +44,8 @@ class KernelModule(Record):
 
     source: str
     functions: tuple[str, ...]
+    compile_time: tuple[str, ...] = ()
+    """Functions that Python evaluates while a kernel compiles (`triton.constexpr_function`)."""
     aliases: dict[str, str]
     """Name in the source → dotted name of a Triton module, or `module:attribute`."""
 
@@ -89,19 +91,21 @@ def aliases(tree: ast.Module) -> dict[str, str]:
 
 
 def build(
-    tree: ast.Module, launched: dict[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None
-) -> KernelModule:
+    tree: ast.Module, launched: Mapping[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None,
+    passed: Collection[str] = (),
+) -> KernelModule:  # fmt: skip
     """The clean module for the kernels in `launched` (name → first line, where known); `constants` are module constants
-    known by value, `lines` where functions begin that are called, as far as it matters.
+    known by value, `lines` where functions begin that are called, as far as it matters, `passed` functions that
+    launches have as arguments.
 
     Raises:
         KernelError: a kernel is not in the file, or not where it claims to be, or says something outside the language.
     """
-    (defined, unclear), known = meant(tree, {**(lines or {}), **launched}), aliases(tree)
+    (defined, unclear), known = meant(tree, {**launched, **(lines or {})}), aliases(tree)
     for name, line in launched.items():
         if line is not None and name in defined and name not in unclear and line != first_line(defined[name]):
             raise KernelError(f"kernel {name!r} is not the function of that name in the candidate file")
-    wanted, queue = {}, sorted(launched)
+    wanted, queue = {}, sorted({*launched, *passed})
     while queue:
         name = queue.pop()
         if name in wanted:
@@ -123,14 +127,18 @@ def build(
         raise KernelError("the name `tl` must stand for triton.language")
     source = "\n\n\n".join(written(wanted[name]) for name in sorted(wanted))
     waits = kernel_waits.waits(wanted.values(), known)
-    options = jit_options(tree)
+    options, compile_time = jit_options(tree), [n for n in sorted(wanted) if at_compile_time(wanted[n])]
+    names = [name for name in sorted(wanted) if name not in compile_time]
+    if unfit := sorted(launched.keys() & set(compile_time)):
+        raise KernelError(f"{unfit[0]!r} is evaluated while kernels compile, and cannot be launched")
     try:
-        signatures = {name: signature(wanted[name], options.get(name, []), known) for name in sorted(wanted)}
+        signatures = {name: signature(wanted[name], options.get(name, []), known) for name in names}
     except ValueError as error:
         raise KernelError(str(error)) from error
     return KernelModule(
         source=source + "\n",
-        functions=tuple(sorted(wanted)),
+        functions=tuple(names),
+        compile_time=tuple(compile_time),
         aliases=used,
         synchronises=waits or any(kernel_waits.uses_atomic_results(function, known) for function in wanted.values()),
         waits=waits,

@@ -101,6 +101,7 @@ def load(module: KernelModule, constants: dict[str, Argument], path: Path) -> di
             do_not_specialize_on_alignment=signature.do_not_specialize_on_alignment,
             noinline=signature.noinline,
         )
+    namespace |= {name: triton.constexpr_function(namespace[name]) for name in module.compile_time}
     namespace |= {name: namespace[function] for name, function in renamed.items()}
     return namespace
 

@@ -109,9 +109,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
     def launch(self, launch: RecordedLaunch) -> None:
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
-            known = globals_of(launch.function, *functions_in(list(launch.arguments.values())))
+            passed = functions_in(list(launch.arguments.values()))
+            known = globals_of(launch.function, *passed)
             constants = {name: c for name, value in known.items() if (c := module_constant(name, value, self.view))}
-            self.kernels[launch.key] = (launch, constants, lines_of(known.values()))
+            self.kernels[launch.key] = (launch, constants, lines_of([*known.values(), *passed]))
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
         }

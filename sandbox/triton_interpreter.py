@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import linecache
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox import libdevice
+from sandbox.compile_time import on_constants
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_reductions import mend_reductions
@@ -36,7 +37,7 @@ VALUE = "__plain_value"
 
 def interpreted(
     source: str, names: tuple[str, ...], aliases: dict[str, str], constants: dict[str, Any], renamed: dict[str, str],
-    scratch: Path,
+    scratch: Path, compile_time: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; the builtins are those of `kernel_language` alone.
@@ -53,6 +54,9 @@ def interpreted(
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
     namespace.update(found, **{name: found[function] for name, function in renamed.items()})
+    plain = {**namespace, "__builtins__": {**allowed, "range": range}}
+    plain |= {name: on_constants(namespace[name], plain) for name in compile_time}
+    namespace.update({name: plain[name] for name in compile_time})
     return found
 
 

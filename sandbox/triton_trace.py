@@ -286,6 +286,6 @@ def globals_of(*functions: Any) -> dict[str, Any]:
         for name in raw.__code__.co_names + raw.__code__.co_freevars:
             if name in visible and type(visible[name]) not in (bool, int, float, str, tuple, NoneType):
                 found[name] = visible[name]
-                if is_jit_function(visible[name]):
+                if is_jit_function(visible[name]) or type(visible[name]).__name__ == "ConstexprFunction":
                     queue.append(visible[name])
     return found
