@@ -76,7 +76,7 @@ def _data_ptr(tensor: torch.Tensor) -> int:
     """Offset-aware: a slice must not look aligned when it is not. Other memory has other addresses: host code asks
     whether two tensors are one.
     """
-    place = tensor.untyped_storage()._cdata >> 5  # what describes a storage takes more than 32 bytes
+    place = int(tensor.untyped_storage()._cdata) >> 5  # what describes a storage takes more than 32 bytes
     return FIRST_ADDRESS + (place << 20) + int(tensor.storage_offset()) * tensor.element_size()
 
 

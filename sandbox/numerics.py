@@ -60,7 +60,9 @@ def _any_dtype(args: Any) -> bool:
 def to_float64(value: Any) -> Any:
     """A structure with all floating-point tensors in float64, complex ones in complex128."""
     if isinstance(value, torch.Tensor):
-        return value.double() if value.is_floating_point() else value.cdouble() if value.is_complex() else value
+        if value.is_complex():
+            return value.to(torch.complex128)
+        return value.double() if value.is_floating_point() else value
     if isinstance(value, tuple | list):
         return type(value)(to_float64(v) for v in value)
     if isinstance(value, dict):
