@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sandbox import kernel_source, plan
 from sandbox.early_verdict import EarlyVerdictError
-from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, lines_of
+from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, Tools, Trial, poison_by_noise
@@ -99,7 +99,7 @@ class CpuTrial(Trial):
         launched = {kernel.name: kernel.line for kernel in candidate_plan.kernels}
         constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
         try:
-            module = self._modules.build(launched, constants, lines_of(candidate_plan), passed)
+            module = self._modules.build(launched, constants, told(candidate_plan), passed)
             for step in launches:
                 check_arguments(step, candidate_plan.kernels[step.kernel].name, module)
             return module

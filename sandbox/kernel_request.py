@@ -74,7 +74,7 @@ class Modules:
             KernelError: a kernel is not in the file, says something outside the language, or does not have the
                 parameters that the launch claims.
         """
-        lines_of(plan)
+        told(plan)
         return [self._request(plan, step, shared) for step in plan.steps if isinstance(step, Launch)]
 
     def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
@@ -99,7 +99,7 @@ class Modules:
         )  # fmt: skip
 
     def build(
-        self, launched: Mapping[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None,
+        self, launched: Mapping[str, int | None], constants: set[str], told: Mapping[str, int | str] | None = None,
         passed: Collection[str] = (),
     ) -> KernelModule:  # fmt: skip
         """`kernel_source.build` of this file.
@@ -107,22 +107,22 @@ class Modules:
         Raises:
             KernelError: as `build`, or so many different ones are asked for that all time goes into them.
         """
-        named = (launched.items(), constants, (lines or {}).items(), passed)
+        named = (launched.items(), constants, (told or {}).items(), passed)
         key = tuple(tuple(sorted(part, key=str)) for part in named)
         if key not in self._made:
             if len(self._made) >= MAX_KERNELS:
                 raise KernelError(f"more than {MAX_KERNELS} different sets of kernel functions and constants are used")
-            self._made[key] = build(self._tree, launched, constants, lines, passed)
+            self._made[key] = build(self._tree, launched, constants, told, passed)
         return self._made[key]
 
 
-def lines_of(plan: Plan) -> dict[str, int]:
-    """Where the kernel functions of a plan begin, by name.
+def told(plan: Plan) -> dict[str, int | str]:
+    """What names stand for in the kernels of a plan, as `KernelCode.functions`.
 
     Raises:
         KernelError: it uses two of one name, which no module can hold.
     """
-    found: dict[str, int] = {}
+    found: dict[str, int | str] = {}
     for kernel in plan.kernels:
         for name, line in (*kernel.functions.items(), (kernel.name, kernel.line)):
             if found.setdefault(name, line) != line:

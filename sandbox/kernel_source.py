@@ -91,17 +91,20 @@ def aliases(tree: ast.Module) -> dict[str, str]:
 
 
 def build(
-    tree: ast.Module, launched: Mapping[str, int | None], constants: set[str], lines: Mapping[str, int] | None = None,
-    passed: Collection[str] = (),
+    tree: ast.Module, launched: Mapping[str, int | None], constants: set[str],
+    told: Mapping[str, int | str] | None = None, passed: Collection[str] = (),
 ) -> KernelModule:  # fmt: skip
     """The clean module for the kernels in `launched` (name → first line, where known); `constants` are module constants
-    known by value, `lines` where functions begin that are called, as far as it matters, `passed` functions that
+    known by value, `told` what names of functions stand for, as `KernelCode.functions`, `passed` functions that
     launches have as arguments.
 
     Raises:
         KernelError: a kernel is not in the file, or not where it claims to be, or says something outside the language.
     """
-    (defined, unclear), known = meant(tree, {**launched, **(lines or {})}), aliases(tree)
+    lines = {name: line for name, line in (told or {}).items() if isinstance(line, int)}
+    given = {name: path for name, path in (told or {}).items() if isinstance(path, str)}
+    defined, unclear = meant(tree, {**launched, **lines})
+    known = {name: path for name, path in aliases(tree).items() if name not in lines} | given
     for name, line in launched.items():
         if line is not None and name in defined and name not in unclear and line != first_line(defined[name]):
             raise KernelError(f"kernel {name!r} is not the function of that name in the candidate file")
@@ -117,7 +120,9 @@ def build(
         wanted[name] = defined[name]
         own = bound(defined[name])
         queue += [
-            n.id for n in _body_nodes(defined[name]) if isinstance(n, ast.Name) and n.id in defined and n.id not in own
+            n.id
+            for n in _body_nodes(defined[name])
+            if isinstance(n, ast.Name) and n.id in defined and n.id not in own and n.id not in given
         ]
     wanted |= {name: _without_defaults(wanted[name]) for name in launched}
     used: dict[str, str] = {"tl": "triton.language"}
@@ -185,7 +190,7 @@ def _check_nodes(
         if isinstance(node, ast.Attribute):
             _check_attribute(node, bound, known, where)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
-            if node.id in known:
+            if node.id in known and not node.id.startswith("__"):  # `__builtins__` is the executing module's own
                 _check_alias(known[node.id], node.id, where)
                 used[node.id] = known[node.id]
             elif node.id in FORBIDDEN or (node.id.startswith("_") and constants is None and node.id.startswith("__")):
@@ -198,7 +203,7 @@ def _check_nodes(
             ):
                 raise KernelError(
                     f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant "
-                    f"(a number of the module must be a tl.constexpr)"
+                    f"(write a number of the module as {node.id} = tl.constexpr(…); an annotation does not do)"
                 )
     return used
 

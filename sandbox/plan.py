@@ -194,8 +194,9 @@ class KernelCode(Plain):
     """num_warps, num_stages, num_ctas, …"""
     constants: dict[str, Argument]
     """Module constants that the kernel reads, by name."""
-    functions: dict[str, Index] = Field(default_factory=dict)
-    """Where the kernel functions begin that it may call, by name: a file may define several of one name."""
+    functions: dict[str, Index | str] = Field(default_factory=dict)
+    """What its names for functions stand for, where Python decided it: the line in which a function of the file begins
+    (there may be several of one name), or a dotted name of Triton's language, as `KernelModule.aliases`."""
 
 
 class Plan(Plain):

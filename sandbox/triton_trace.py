@@ -4,11 +4,10 @@ Everything that touches what Triton does not promise sits in modules named `trit
 this one, `triton_device`, `triton_interpreter`, `triton_gate` and `triton_compile`. Triton 3.6 to 3.9.
 """
 
-import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import NoneType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import triton
@@ -254,38 +253,3 @@ def forget_functions() -> None:
 
 def is_jit_function(value: Any) -> bool:
     return isinstance(value, triton.runtime.jit.JITFunction)
-
-
-def functions_in(value: Any) -> list[Any]:
-    """The candidate's jit functions among the arguments of a launch, in tuples too."""
-    value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
-    if isinstance(value, tuple | list):
-        return [function for item in value for function in functions_in(item)]
-    return [value] if is_jit_function(value) and not value.fn.__module__.startswith("triton.") else []
-
-
-def lines_of(values: Iterable[Any]) -> dict[str, int]:
-    """Where the candidate's jit functions among `values` begin, by name."""
-    return {f.fn.__name__: f.fn.__code__.co_firstlineno for value in values for f in functions_in(value)}
-
-
-def globals_of(*functions: Any) -> dict[str, Any]:
-    """Module and closure values that the bodies of jit functions may read, by name, callees included.
-
-    Plain numbers are not among them: Triton refuses those that are no `tl.constexpr`.
-    """
-    found: dict[str, Any] = {}
-    queue, seen = list(functions), set()
-    while queue:
-        current = queue.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        raw = current.fn
-        visible = {**raw.__globals__, **inspect.getclosurevars(raw).nonlocals}
-        for name in raw.__code__.co_names + raw.__code__.co_freevars:
-            if name in visible and type(visible[name]) not in (bool, int, float, str, tuple, NoneType):
-                found[name] = visible[name]
-                if is_jit_function(visible[name]) or type(visible[name]).__name__ == "ConstexprFunction":
-                    queue.append(visible[name])
-    return found

@@ -120,6 +120,24 @@ def test_of_several_functions_of_a_name_the_plan_says_which() -> None:
         build(ast.parse(HEAD.replace("BODY", "pass")), {"kernel": 1}, set())
 
 
+def test_what_a_name_stands_for_in_the_language_is_told() -> None:
+    tree = ast.parse(HEAD.replace("BODY", "tl.store(x, exp(1.0))") + "\n@triton.jit\ndef exp(n):\n    return n")
+    assert build(tree, {"kernel": None}, set()).functions == ("exp", "kernel")
+    module = build(tree, {"kernel": None}, set(), {"exp": "triton.language.math:exp"})
+    assert module.functions == ("kernel",) and module.aliases["exp"] == "triton.language.math:exp"
+    for path in (
+        "triton.language.core:exp",
+        "triton.runtime:jit",
+        "os:system",
+        "triton.language:inline_asm_elementwise",
+    ):
+        with pytest.raises(KernelError, match="not part of the public Triton language"):
+            build(tree, {"kernel": None}, set(), {"exp": path})
+    with pytest.raises(KernelError):
+        own = ast.parse(HEAD.replace("BODY", "tl.store(x, __builtins__)"))
+        build(own, {"kernel": None}, set(), {"__builtins__": "triton.language.math"})
+
+
 def test_functions_that_are_passed_keep_their_defaults() -> None:
     tree = ast.parse(HEAD.replace("BODY", "pass") + "\n@triton.jit\ndef act(x, low=0.5):\n    return x")
     assert "low=0.5" in build(tree, {"kernel": None}, set(), passed={"act"}).source
