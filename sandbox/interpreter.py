@@ -170,6 +170,8 @@ class _Runner:
         if isinstance(argument, Descriptor):
             view = self._view(argument.view)
             return TensorDescriptor(view, list(view.shape), list(view.stride()), argument.block_shape, argument.padding)
+        if argument.kind == "language":
+            return triton_interpreter.resolved(argument.name)
         if argument.kind == "dtype":
             return tl.dtype(argument.name)
         if module is None or argument.name not in module:

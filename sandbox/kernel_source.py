@@ -83,7 +83,8 @@ def aliases(tree: ast.Module) -> dict[str, str]:
                 found[name.asname or name.name] = _imported(node.module, name.name)
     for node in tree.body:  # `exp = tl.math.exp`
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            dotted = path_of(node.value)
+            value = node.value.body if isinstance(node.value, ast.IfExp) else node.value  # which one is told later
+            dotted = path_of(value)
             if dotted and dotted[0] in found and len(dotted) > 1:
                 base = found[dotted[0]].replace(":", ".")
                 found[node.targets[0].id] = _imported(".".join([base, *dotted[1:-1]]), dotted[-1])

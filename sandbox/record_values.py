@@ -10,6 +10,7 @@ import torch
 
 from sandbox import triton_trace
 from sandbox.plan import encode_number
+from sandbox.triton_globals import of_language
 
 Data = dict[str, Any]
 ViewOf = Callable[[torch.Tensor], Data]
@@ -48,6 +49,8 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
         kinds = kind if isinstance(kind, tuple | list) else [kind] * len(value)
         items = [kernel_argument(item, k, view) for item, k in zip(value, kinds, strict=True)]
         return {"kind": "tuple", "items": items}
+    if ":" in (path := of_language(value)):
+        return {"kind": "language", "name": path}
     if triton_trace.is_jit_function(value):
         return {"kind": "function", "name": value.fn.__name__}
     if type(value).__name__ == "dtype" and not isinstance(value, torch.dtype):

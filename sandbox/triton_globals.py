@@ -5,10 +5,10 @@ import sys
 from types import ModuleType, NoneType
 from typing import Any
 
-from sandbox.kernel_language import LIBDEVICE_MODULES
+from sandbox.kernel_language import LANGUAGE_MODULES, LIBDEVICE_MODULES
 from sandbox.triton_trace import is_jit_function
 
-LANGUAGE_MODULES = ("triton.language", "triton.language.math", *LIBDEVICE_MODULES)
+MODULES = (*LANGUAGE_MODULES, *LIBDEVICE_MODULES)
 
 
 def functions_in(value: Any) -> list[Any]:
@@ -16,23 +16,24 @@ def functions_in(value: Any) -> list[Any]:
     value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
     if isinstance(value, tuple | list):
         return [function for item in value for function in functions_in(item)]
-    return [value] if is_jit_function(value) and not value.fn.__module__.startswith("triton.") else []
+    return [value] if is_jit_function(value) and _own(value) else []
 
 
 def told(known: dict[str, Any], passed: list[Any]) -> dict[str, int | str]:
     """What names of functions stand for: a line of the file, or a dotted name of Triton's language. `known` is from
     `globals_of`; `passed` are further jit functions.
     """
-    found: dict[str, int | str] = {n: path for n, value in known.items() if (path := _of_language(value))}
+    found: dict[str, int | str] = {n: path for n, value in known.items() if (path := of_language(value))}
     own = [function for value in [*known.values(), *passed] for function in functions_in(value)]
     return found | {function.fn.__name__: function.fn.__code__.co_firstlineno for function in own}
 
 
-def _of_language(value: Any) -> str:
+def of_language(value: Any) -> str:
+    """`triton.language:exp`, or a module's name; empty for what is not of Triton's language."""
     name = getattr(value, "__name__", None)
     if isinstance(value, ModuleType):
-        return value.__name__ if value.__name__ in LANGUAGE_MODULES else ""
-    loaded = [module for module in LANGUAGE_MODULES if module in sys.modules]
+        return value.__name__ if value.__name__ in MODULES else ""
+    loaded = [module for module in MODULES if module in sys.modules]
     where = [module for module in loaded if isinstance(name, str) and vars(sys.modules[module]).get(name) is value]
     return f"{where[0]}:{name}" if where else ""
 
@@ -54,6 +55,11 @@ def globals_of(*functions: Any) -> dict[str, Any]:
         for name in raw.__code__.co_names + raw.__code__.co_freevars:
             if name in visible and type(visible[name]) not in (bool, int, float, str, tuple, NoneType):
                 found[name] = visible[name]
-                if is_jit_function(visible[name]) or type(visible[name]).__name__ == "ConstexprFunction":
+                called = is_jit_function(visible[name]) or type(visible[name]).__name__ == "ConstexprFunction"
+                if called and _own(visible[name]):  # Triton's have other names, `math` for its own
                     queue.append(visible[name])
     return found
+
+
+def _own(function: Any) -> bool:
+    return not function.fn.__module__.startswith("triton.")

@@ -46,7 +46,7 @@ def interpreted(
     allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
     for name, target in aliases.items():
-        namespace[name] = _resolve(target)
+        namespace[name] = resolved(target)
     path = scratch / FILE
     source = ast.unparse(_Values().visit(ast.parse(source)))
     path.write_text(source)
@@ -246,7 +246,8 @@ def _widen_method(name: str, widen: Any, narrow: Any) -> None:
     setattr(InterpreterBuilder, name, method)
 
 
-def _resolve(target: str) -> Any:
+def resolved(target: str) -> Any:
+    """`triton.language`, or `triton.language:exp`."""
     module, _, attribute = target.partition(":")
     found = importlib.import_module(module)
     if attribute == "libdevice":
