@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sandbox import kernel_source, plan
 from sandbox.early_verdict import EarlyVerdictError
-from sandbox.kernel_request import KernelRequest, check_arguments, functions_of
+from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, Tools, Trial, poison_by_noise
@@ -92,20 +92,16 @@ class CpuTrial(Trial):
                 raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
 
     def _kernel_module(self, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
-        launched: dict[str, int | None] = {
-            name: None
-            for step in candidate_plan.steps if isinstance(step, plan.Launch)
-            for argument in step.arguments.values() for name in functions_of(argument)
-        }  # fmt: skip
-        for kernel in candidate_plan.kernels:
-            launched |= {name: None for value in kernel.constants.values() for name in functions_of(value)}
-        launched |= {kernel.name: kernel.line for kernel in candidate_plan.kernels}
+        launches = [step for step in candidate_plan.steps if isinstance(step, plan.Launch)]
+        given = [argument for step in launches for argument in step.arguments.values()]
+        given += [constant for kernel in candidate_plan.kernels for constant in kernel.constants.values()]
+        passed = {name for argument in given for name in functions_of(argument)}
+        launched = {kernel.name: kernel.line for kernel in candidate_plan.kernels}
         constants = {name for kernel in candidate_plan.kernels for name in kernel.constants}
         try:
-            module = self._modules.build(launched, constants)
-            for step in candidate_plan.steps:
-                if isinstance(step, plan.Launch):
-                    check_arguments(step, candidate_plan.kernels[step.kernel].name, module)
+            module = self._modules.build(launched, constants, told(candidate_plan), passed)
+            for step in launches:
+                check_arguments(step, candidate_plan.kernels[step.kernel].name, module)
             return module
         except (KernelError, RecursionError) as error:
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error

@@ -73,8 +73,11 @@ def _device(tensor: FakeTensor) -> torch.device:
 
 
 def _data_ptr(tensor: torch.Tensor) -> int:
-    """Offset-aware: a slice must not look aligned when it is not."""
-    return FIRST_ADDRESS + int(tensor.storage_offset()) * tensor.element_size()
+    """Offset-aware: a slice must not look aligned when it is not. Other memory has other addresses: host code asks
+    whether two tensors are one.
+    """
+    place = int(tensor.untyped_storage()._cdata) >> 5  # what describes a storage takes more than 32 bytes
+    return FIRST_ADDRESS + (place << 20) + int(tensor.storage_offset()) * tensor.element_size()
 
 
 _MEMORY_QUESTIONS = (

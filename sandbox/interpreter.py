@@ -108,13 +108,14 @@ class _Runner:
             own = {
                 name: kernel.constants.get(name)
                 for name in known  # another kernel's too, or else the interpreter's own names would take their place
-                if name not in request["aliases"] and name not in request["functions"]
+                if name not in request["aliases"] and name not in [*request["functions"], *request["compile_time"]]
             }
             renamed = functions_among({name: constant for name, constant in own.items() if constant})
             constants = {n: self._value(c) if c and n not in renamed else None for n, c in own.items()}
             module = triton_interpreter.interpreted(
-                request["source"], tuple(request["functions"]), request["aliases"], constants, renamed, folder
-            )
+                request["source"], tuple(request["functions"]), request["aliases"], constants, renamed, folder,
+                request["compile_time"],
+            )  # fmt: skip
             self.functions.append(module)
 
     def run(self, step: Step) -> set[int]:
@@ -169,6 +170,8 @@ class _Runner:
         if isinstance(argument, Descriptor):
             view = self._view(argument.view)
             return TensorDescriptor(view, list(view.shape), list(view.stride()), argument.block_shape, argument.padding)
+        if argument.kind == "language":
+            return triton_interpreter.resolved(argument.name)
         if argument.kind == "dtype":
             return tl.dtype(argument.name)
         if module is None or argument.name not in module:

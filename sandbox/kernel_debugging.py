@@ -1,5 +1,6 @@
-"""Takes out of kernels what only serves debugging: without `debug=True`, which the tracer refuses, a device assert does
-nothing, and a static print speaks to an author who compiles. Printing from the device is work, and is refused.
+"""Takes out of kernels what says nothing to Triton: types of local variables, and what only serves debugging. Without
+`debug=True`, which the tracer refuses, a device assert does nothing, and a static print speaks to an author who
+compiles. Printing from the device is work, and is refused.
 """
 
 import ast
@@ -32,8 +33,17 @@ class _Dropper(ast.NodeTransformer):
         self.known = known
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        dotted = path_of(node.value.func) if isinstance(node.value, ast.Call) else []
-        if dotted and dotted[0] in self.known:
-            name = ".".join([self.known[dotted[0]].replace(":", "."), *dotted[1:]])
-            return ast.copy_location(ast.Pass(), node) if name in IDLE else node
-        return node
+        called = self._name(node.value.func) if isinstance(node.value, ast.Call) else ""
+        return ast.copy_location(ast.Pass(), node) if called in IDLE else node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        kind = self._name(node.annotation).split(".")[-1]
+        if node.value is None or kind in ("", "constexpr"):
+            return node
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+    def _name(self, node: ast.expr) -> str:
+        """A dotted name, in full if it is of Triton's language; empty for anything else."""
+        dotted = path_of(node)
+        root = self.known.get(dotted[0], dotted[0]).replace(":", ".") if dotted else ""
+        return ".".join([root, *dotted[1:]])

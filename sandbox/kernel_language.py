@@ -19,6 +19,9 @@ LANGUAGE = frozenset(
 """Public names of `triton.language` and `triton.language.math`. Left out: inline_asm_elementwise, map_elementwise,
 device_print, static_print, device_assert, core, extra, target_info."""
 
+LANGUAGE_MODULES = ("triton.language", "triton.language.math")
+"""Where those are."""
+
 LIBDEVICE_MODULES = (
     "triton.language.extra.libdevice",
     "triton.language.extra.cuda.libdevice",

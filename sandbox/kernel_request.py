@@ -7,7 +7,7 @@ the same code are equal, and the child cannot depend on anything that is not par
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sandbox.kernel_source import KernelModule, build
@@ -74,13 +74,15 @@ class Modules:
             KernelError: a kernel is not in the file, says something outside the language, or does not have the
                 parameters that the launch claims.
         """
+        told(plan)
         return [self._request(plan, step, shared) for step in plan.steps if isinstance(step, Launch)]
 
     def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
         given = [*launch.arguments.values(), *kernel.constants.values()]
-        called = {name: None for argument in given for name in functions_of(argument)}
-        module = shared or self.build({**called, kernel.name: kernel.line}, set(kernel.constants))
+        passed = {name for argument in given for name in functions_of(argument)}
+        launched = {kernel.name: kernel.line}
+        module = shared or self.build(launched, set(kernel.constants), kernel.functions, passed)
         parameters = check_arguments(launch, kernel.name, module)
         return KernelRequest(
             name=kernel.name,
@@ -96,18 +98,36 @@ class Modules:
             },
         )  # fmt: skip
 
-    def build(self, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+    def build(
+        self, launched: Mapping[str, int | None], constants: set[str], told: Mapping[str, int | str] | None = None,
+        passed: Collection[str] = (),
+    ) -> KernelModule:  # fmt: skip
         """`kernel_source.build` of this file.
 
         Raises:
             KernelError: as `build`, or so many different ones are asked for that all time goes into them.
         """
-        key = (*sorted(launched.items(), key=str), *sorted(constants))
+        named = (launched.items(), constants, (told or {}).items(), passed)
+        key = tuple(tuple(sorted(part, key=str)) for part in named)
         if key not in self._made:
             if len(self._made) >= MAX_KERNELS:
                 raise KernelError(f"more than {MAX_KERNELS} different sets of kernel functions and constants are used")
-            self._made[key] = build(self._tree, launched, constants)
+            self._made[key] = build(self._tree, launched, constants, told, passed)
         return self._made[key]
+
+
+def told(plan: Plan) -> dict[str, int | str]:
+    """What names stand for in the kernels of a plan, as `KernelCode.functions`.
+
+    Raises:
+        KernelError: it uses two of one name, which no module can hold.
+    """
+    found: dict[str, int | str] = {}
+    for kernel in plan.kernels:
+        for name, line in (*kernel.functions.items(), (kernel.name, kernel.line)):
+            if found.setdefault(name, line) != line:
+                raise KernelError(f"two functions named {name!r} are used; give each a name of its own")
+    return found
 
 
 def check_arguments(launch: Launch, name: str, module: KernelModule) -> dict[str, str]:
@@ -184,10 +204,7 @@ def specialised(plan: Plan, keys: Iterable[str], signatures: Mapping[str, dict[s
             key = next(following)
             if key not in numbers:
                 numbers[key] = len(kernels)
-                code = plan.kernels[step.kernel]
-                kernels.append(
-                    KernelCode(name=code.name, line=code.line, ttir="", options={}, constants=code.constants)
-                )
+                kernels.append(plan.kernels[step.kernel].model_copy(update={"ttir": "", "options": {}}))
             arguments = {name: _settled(item, signatures[key][name]) for name, item in step.arguments.items()}
             step = step.model_copy(update={"kernel": numbers[key], "arguments": arguments})
         steps.append(step)

@@ -31,7 +31,7 @@ class Signature(Record):
 
 def signature(function: ast.FunctionDef, given: list[ast.keyword], known: Mapping[str, str]) -> Signature:
     """Args:
-        given: what `jit_options` says of the function.
+        given: what `jit_options` says of functions of that name; its own decorators say more.
         known: names for Triton's language, as `kernel_source.aliases` gives them.
 
     Raises:
@@ -41,14 +41,15 @@ def signature(function: ast.FunctionDef, given: list[ast.keyword], known: Mappin
     named = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs]
     parameters = {argument.arg: _annotation(argument.annotation, known) for argument in named if argument}
     options: dict[str, tuple[int | str, ...] | bool] = {}
-    for keyword in given:
+    decorators = [d for d in function.decorator_list if isinstance(d, ast.Call) and last_name(d.func) == "jit"]
+    for keyword in [*(keyword for decorator in decorators for keyword in decorator.keywords), *given]:
         if keyword.arg not in DROPPED_OPTIONS:
             options |= _option(keyword, function.name)
     return Signature.model_validate({"parameters": parameters, **options})
 
 
 def jit_options(tree: ast.Module) -> dict[str, list[ast.keyword]]:
-    """Function name → keywords of every call of `jit` that makes a kernel of it, as decorator or elsewhere."""
+    """Function name → keywords of every call of `jit` that makes a kernel of it, other than as its decorator."""
     found: dict[str, list[ast.keyword]] = {}
 
     def note(name: str, call: ast.expr) -> None:
@@ -56,10 +57,7 @@ def jit_options(tree: ast.Module) -> dict[str, list[ast.keyword]]:
             found.setdefault(name, []).extend(call.keywords)
 
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            for decorator in node.decorator_list:
-                note(node.name, decorator)
-        elif isinstance(node, ast.Call) and len(node.args) == 1 and (name := last_name(node.args[0])):
+        if isinstance(node, ast.Call) and len(node.args) == 1 and (name := last_name(node.args[0])):
             note(name, node)
             note(name, node.func)
     return found

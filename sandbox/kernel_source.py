@@ -9,12 +9,12 @@ candidate does not get in at all.
 import ast
 import copy
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 
 from sandbox import kernel_waits
+from sandbox.kernel_functions import at_compile_time, first_line, meant
 from sandbox.kernel_language import (
     BUILTINS,
     CURES,
@@ -28,11 +28,10 @@ from sandbox.kernel_language import (
     TRITON_MEMBERS,
 )
 from sandbox.kernel_scopes import bound
-from sandbox.kernel_signature import Signature, jit_options, last_name, path_of, signature
-from sandbox.kernel_text import KernelError, written
+from sandbox.kernel_signature import Signature, jit_options, path_of, signature
+from sandbox.kernel_text import Function, KernelError, written
 from sandbox.types import Record
 
-Function = ast.FunctionDef
 MODULES = (
     "triton.language", "triton.language.math", "triton.language.extra", "triton.language.extra.cuda",
     *LIBDEVICE_MODULES,
@@ -45,6 +44,8 @@ class KernelModule(Record):
 
     source: str
     functions: tuple[str, ...]
+    compile_time: tuple[str, ...] = ()
+    """Functions that Python evaluates while a kernel compiles (`triton.constexpr_function`)."""
     aliases: dict[str, str]
     """Name in the source → dotted name of a Triton module, or `module:attribute`."""
 
@@ -59,32 +60,6 @@ class KernelModule(Record):
     def digest(self) -> str:
         """Equal for equal modules."""
         return sha256(json.dumps(self.model_dump()).encode()).hexdigest()
-
-
-def functions(tree: ast.Module) -> dict[str, Function]:
-    """All function definitions of a candidate by name, wherever they stand; a later one wins."""
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, Function)}
-
-
-def jit_functions(tree: ast.Module) -> list[Function]:
-    """Functions decorated with something that ends in `jit`, or passed to `triton.jit(...)`."""
-    wrapped = {
-        call.args[0].id
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call)
-        and last_name(call.func) == "jit"
-        and call.args
-        and isinstance(call.args[0], ast.Name)
-    }
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, Function)
-        and (
-            node.name in wrapped
-            or any(last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list)
-        )
-    ]
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
@@ -108,38 +83,47 @@ def aliases(tree: ast.Module) -> dict[str, str]:
                 found[name.asname or name.name] = _imported(node.module, name.name)
     for node in tree.body:  # `exp = tl.math.exp`
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            dotted = path_of(node.value)
+            value = node.value.body if isinstance(node.value, ast.IfExp) else node.value  # which one is told later
+            dotted = path_of(value)
             if dotted and dotted[0] in found and len(dotted) > 1:
                 base = found[dotted[0]].replace(":", ".")
                 found[node.targets[0].id] = _imported(".".join([base, *dotted[1:-1]]), dotted[-1])
     return found
 
 
-def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]) -> KernelModule:
+def build(
+    tree: ast.Module, launched: Mapping[str, int | None], constants: set[str],
+    told: Mapping[str, int | str] | None = None, passed: Collection[str] = (),
+) -> KernelModule:  # fmt: skip
     """The clean module for the kernels in `launched` (name → first line, where known); `constants` are module constants
-    known by value.
+    known by value, `told` what names of functions stand for, as `KernelCode.functions`, `passed` functions that
+    launches have as arguments.
 
     Raises:
         KernelError: a kernel is not in the file, or not where it claims to be, or says something outside the language.
     """
-    defined, known = functions(tree), aliases(tree)
+    lines = {name: line for name, line in (told or {}).items() if isinstance(line, int)}
+    given = {name: path for name, path in (told or {}).items() if isinstance(path, str)}
+    defined, unclear = meant(tree, {**launched, **lines})
+    known = {name: path for name, path in aliases(tree).items() if name not in lines} | given
     for name, line in launched.items():
-        if line is not None and name in defined and line != _first_line(defined[name]):
+        if line is not None and name in defined and name not in unclear and line != first_line(defined[name]):
             raise KernelError(f"kernel {name!r} is not the function of that name in the candidate file")
-    times = Counter(node.name for node in ast.walk(tree) if isinstance(node, Function))
-    wanted, queue = {}, sorted(launched)
+    wanted, queue = {}, sorted({*launched, *passed})
     while queue:
         name = queue.pop()
         if name in wanted:
             continue
         if name not in defined:
             raise KernelError(f"kernel {name!r} is not a function of the candidate file")
-        if times[name] > 1:
+        if name in unclear:
             raise KernelError(f"the file defines {name!r} more than once; give every kernel function a name of its own")
         wanted[name] = defined[name]
         own = bound(defined[name])
         queue += [
-            n.id for n in _body_nodes(defined[name]) if isinstance(n, ast.Name) and n.id in defined and n.id not in own
+            n.id
+            for n in _body_nodes(defined[name])
+            if isinstance(n, ast.Name) and n.id in defined and n.id not in own and n.id not in given
         ]
     wanted |= {name: _without_defaults(wanted[name]) for name in launched}
     used: dict[str, str] = {"tl": "triton.language"}
@@ -149,14 +133,18 @@ def build(tree: ast.Module, launched: dict[str, int | None], constants: set[str]
         raise KernelError("the name `tl` must stand for triton.language")
     source = "\n\n\n".join(written(wanted[name]) for name in sorted(wanted))
     waits = kernel_waits.waits(wanted.values(), known)
-    options = jit_options(tree)
+    options, compile_time = jit_options(tree), [n for n in sorted(wanted) if at_compile_time(wanted[n])]
+    names = [name for name in sorted(wanted) if name not in compile_time]
+    if unfit := sorted(launched.keys() & set(compile_time)):
+        raise KernelError(f"{unfit[0]!r} is evaluated while kernels compile, and cannot be launched")
     try:
-        signatures = {name: signature(wanted[name], options.get(name, []), known) for name in sorted(wanted)}
+        signatures = {name: signature(wanted[name], options.get(name, []), known) for name in names}
     except ValueError as error:
         raise KernelError(str(error)) from error
     return KernelModule(
         source=source + "\n",
-        functions=tuple(sorted(wanted)),
+        functions=tuple(names),
+        compile_time=tuple(compile_time),
         aliases=used,
         synchronises=waits or any(kernel_waits.uses_atomic_results(function, known) for function in wanted.values()),
         waits=waits,
@@ -203,7 +191,7 @@ def _check_nodes(
         if isinstance(node, ast.Attribute):
             _check_attribute(node, bound, known, where)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
-            if node.id in known:
+            if node.id in known and not node.id.startswith("__"):  # `__builtins__` is the executing module's own
                 _check_alias(known[node.id], node.id, where)
                 used[node.id] = known[node.id]
             elif node.id in FORBIDDEN or (node.id.startswith("_") and constants is None and node.id.startswith("__")):
@@ -216,7 +204,7 @@ def _check_nodes(
             ):
                 raise KernelError(
                     f"{where}: the name {node.id!r} is neither a parameter, a kernel function nor a constant "
-                    f"(a number of the module must be a tl.constexpr)"
+                    f"(write a number of the module as {node.id} = tl.constexpr(…); an annotation does not do)"
                 )
     return used
 
@@ -263,10 +251,6 @@ def _check_dotted(parts: list[str], where: str) -> None:
     raise KernelError(
         f"{where}: {path} is not part of the public Triton language, or not allowed in a sandboxed kernel{cure}"
     )
-
-
-def _first_line(function: Function) -> int:
-    return min([function.lineno, *(d.lineno for d in function.decorator_list)])
 
 
 def _body_nodes(function: Function) -> Iterator[ast.AST]:

@@ -101,6 +101,7 @@ def load(module: KernelModule, constants: dict[str, Argument], path: Path) -> di
             do_not_specialize_on_alignment=signature.do_not_specialize_on_alignment,
             noinline=signature.noinline,
         )
+    namespace |= {name: triton.constexpr_function(namespace[name]) for name in module.compile_time}
     namespace |= {name: namespace[function] for name, function in renamed.items()}
     return namespace
 
@@ -154,6 +155,8 @@ def _value(argument: Argument, module: dict[str, Any], constant: bool) -> Any:
         if argument.round_to_tf32:  # Triton 3.9
             given["round_f32_to_tf32"] = True
         return TensorDescriptor(_Memory(view), view.shape, view.strides, argument.block_shape, **given)
+    if argument.kind == "language":
+        return _resolve(argument.name)
     return tl.dtype(argument.name) if argument.kind == "dtype" else module[argument.name]
 
 

@@ -7,7 +7,7 @@ where the task has one, its `eager`: what users write, with the roundings that a
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -29,19 +29,22 @@ class Float64(TorchFunctionMode):
     """Evaluates a reference in float64: every request for a shorter float becomes one for float64."""
 
     _SHORT = (torch.float32, torch.float16, torch.bfloat16)
+    _LONG: ClassVar[dict[Any, torch.dtype]] = {
+        **dict.fromkeys(_SHORT, torch.float64), torch.complex64: torch.complex128,
+    }  # fmt: skip
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16):
             return args[0].double()
-        arguments = [torch.float64 if a in self._SHORT else a for a in args] if _any_dtype(args) else args
-        keywords = {
-            k: torch.float64 if isinstance(v, torch.dtype) and v in self._SHORT else v
-            for k, v in (kwargs or {}).items()
-        }
+        arguments = [self._longer(a) for a in args] if _any_dtype(args) else args
+        keywords = {k: self._longer(v) for k, v in (kwargs or {}).items()}
         result = func(*arguments, **keywords)
         if isinstance(result, torch.Tensor) and result.dtype in self._SHORT and func in _CREATORS:
             return result.double()
         return result
+
+    def _longer(self, value: Any) -> Any:
+        return self._LONG.get(value, value) if isinstance(value, torch.dtype) else value
 
 
 _CREATORS: set[Callable[..., Any]] = {
@@ -55,8 +58,10 @@ def _any_dtype(args: Any) -> bool:
 
 
 def to_float64(value: Any) -> Any:
-    """A structure with all floating-point tensors in float64."""
+    """A structure with all floating-point tensors in float64, complex ones in complex128."""
     if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            return value.to(torch.complex128)
         return value.double() if value.is_floating_point() else value
     if isinstance(value, tuple | list):
         return type(value)(to_float64(v) for v in value)
@@ -94,6 +99,9 @@ def compare(
     """
     if truth.numel() == 0:
         return Comparison(rel_l2=0.0, limit_share=0.0)
+    if truth.is_complex():
+        y, r, e, *u = (torch.view_as_real(x.resolve_conj()) for x in (candidate, truth, eager, users) if x is not None)
+        return compare(y, r, e, tolerance, *u)
     if not truth.is_floating_point():
         wrong = int(((candidate != truth) & (candidate != eager)).sum())
         reason = f"{wrong} of {truth.numel()} elements differ" if wrong else ""

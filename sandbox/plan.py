@@ -5,11 +5,12 @@ it only changes what gets replayed on inputs that its author has never seen.
 """
 
 from math import isfinite, prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sandbox.aten_names import HIDDEN_WRITES
+from sandbox.kernel_language import LANGUAGE, LANGUAGE_MODULES, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.types import Record, Rejected
 
 MAX_STEPS = 1024
@@ -81,10 +82,20 @@ class Scalar(Plain):
 
 
 class Symbol(Plain):
-    """A compile-time constant that is no number: a jit function of the candidate, or a Triton dtype by name."""
+    """No number: a jit function of the candidate, a Triton dtype, or a function of its language (`module:exp`)."""
 
-    kind: Literal["function", "dtype"]
+    kind: Literal["function", "dtype", "language"]
     name: str
+
+    @model_validator(mode="after")
+    def _is_public(self) -> Self:
+        """Whoever reads a plan resolves such names; what waits is told from the source, so no atomics."""
+        if self.kind == "language":
+            module, _, name = self.name.partition(":")
+            public = LIBDEVICE if module in LIBDEVICE_MODULES else LANGUAGE if module in LANGUAGE_MODULES else ()
+            if name not in public or name == "math" or name.startswith("atomic_"):
+                raise ValueError(f"{self.name} may not be passed to a kernel")
+        return self
 
 
 class Descriptor(Plain):
@@ -194,6 +205,8 @@ class KernelCode(Plain):
     """num_warps, num_stages, num_ctas, …"""
     constants: dict[str, Argument]
     """Module constants that the kernel reads, by name."""
+    functions: dict[str, Index | str] = Field(default_factory=dict)
+    """What its names for functions stand for: a line of the file, or a name of Triton's as `KernelModule.aliases`."""
 
 
 class Plan(Plain):

@@ -10,6 +10,7 @@ import torch
 
 from sandbox import triton_trace
 from sandbox.plan import encode_number
+from sandbox.triton_globals import of_language
 
 Data = dict[str, Any]
 ViewOf = Callable[[torch.Tensor], Data]
@@ -40,7 +41,7 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
     Raises:
         TypeError: no kernel can have that.
     """
-    value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
+    value = _plain(getattr(value, "value", value) if type(value).__name__ == "constexpr" else value)
     constexpr = kind == "constexpr"
     if isinstance(value, torch.Tensor):
         return {"kind": "pointer", "view": view(value)}
@@ -48,6 +49,8 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
         kinds = kind if isinstance(kind, tuple | list) else [kind] * len(value)
         items = [kernel_argument(item, k, view) for item, k in zip(value, kinds, strict=True)]
         return {"kind": "tuple", "items": items}
+    if ":" in (path := of_language(value)):
+        return {"kind": "language", "name": path}
     if triton_trace.is_jit_function(value):
         return {"kind": "function", "name": value.fn.__name__}
     if type(value).__name__ == "dtype" and not isinstance(value, torch.dtype):
@@ -61,6 +64,13 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
         raise TypeError(f"a kernel argument of type {type(value).__name__} is not supported")
     plain = encode_number(value) if number else int(value)
     return {"kind": "scalar", "value": plain, "constexpr": constexpr, "type": "" if constexpr else str(kind)}
+
+
+def _plain(value: Any) -> Any:
+    """What numpy's float64 and members of a `str` enumeration are to Triton: an ordinary float, and their text."""
+    if isinstance(value, float):
+        return float(value)
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def module_constant(name: str, value: Any, view: ViewOf) -> Data | None:

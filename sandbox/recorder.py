@@ -12,7 +12,8 @@ from sandbox.kernel_writes import may_write
 from sandbox.plan import MAX_STEPS, encode_number
 from sandbox.record_values import kernel_argument, module_constant, torch_call
 from sandbox.recorded_steps import moved, read, useful, views_in, written
-from sandbox.triton_trace import RecordedLaunch, globals_of
+from sandbox.triton_globals import functions_in, globals_of, told
+from sandbox.triton_trace import RecordedLaunch
 from sandbox.unwrapped import implementation
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -71,7 +72,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         super().__init__()  # type: ignore[no-untyped-call]
         self.buffers: list[dict[str, Any]] = []
         self.steps: list[Step] = []
-        self.kernels: dict[int, tuple[RecordedLaunch, dict[str, Any]]] = {}
+        self.kernels: dict[int, tuple[RecordedLaunch, dict[str, Any], dict[str, int | str]]] = {}
         self.parameters: set[int] = set()
         """Buffers that are weights of the candidate's module: it may change them, in a copy of its own."""
         self.constructed = 0
@@ -109,9 +110,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
     def launch(self, launch: RecordedLaunch) -> None:
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
-            known = globals_of(launch.function)
+            passed = functions_in(list(launch.arguments.values()))
+            known = globals_of(launch.function, *passed)
             constants = {name: c for name, value in known.items() if (c := module_constant(name, value, self.view))}
-            self.kernels[launch.key] = (launch, constants)
+            self.kernels[launch.key] = (launch, constants, told(known, passed))
         arguments = {
             name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
         }
@@ -128,7 +130,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         used = dict.fromkeys(step["kernel"] for step in steps if step["kind"] == "launch")
         order = {key: number for number, key in enumerate(used)}
         kernels = []
-        for launch, constants in (self.kernels[key] for key in used):
+        for launch, constants, functions in (self.kernels[key] for key in used):
             code = launch.function.fn.__code__
             kernels.append(
                 {
@@ -137,6 +139,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
                     "ttir": launch.ttir if ttir else "",
                     "options": launch.options,
                     "constants": constants,
+                    "functions": functions,
                 }
             )
         steps = [{**s, "kernel": order[s["kernel"]]} if s["kind"] == "launch" else s for s in steps]

@@ -7,7 +7,7 @@ kernel-body check (`kernel_source`) decides later what the interpreter may execu
 import ast
 import warnings
 
-from sandbox import kernel_source
+from sandbox import kernel_functions, kernel_source
 from sandbox.kernel_debugging import drop_debugging
 from sandbox.kernel_records import number_fields
 from sandbox.kernel_text import KernelError
@@ -17,8 +17,9 @@ from sandbox.types import Job, Rejected
 MAX_SOURCE_BYTES = 256 << 10
 ALLOWED_IMPORTS = frozenset(
     """
-    __future__ abc collections contextlib copy dataclasses einops enum functools importlib inspect itertools logging
-    math numbers numpy operator os packaging random sys time torch triton types typing typing_extensions warnings
+    __future__ abc argparse bisect collections contextlib copy dataclasses einops enum fractions functools heapq
+    importlib inspect itertools json logging math numbers numpy operator os packaging pathlib platform pprint random re
+    statistics string sys textwrap threading time torch traceback triton types typing typing_extensions warnings weakref
     """.split()
 )
 """What kernel files import for their own ends; in the tracer's jail none of it is dangerous, its clock least of all."""
@@ -53,7 +54,7 @@ def screen(job: Job) -> Rejected | ast.Module:
         tree = parse(job.candidate)
         _check_imports(tree)
         _check_entry_point(tree, job.entry_point)
-        kernels = kernel_source.jit_functions(tree)
+        kernels = kernel_functions.jit_functions(tree)
         if not kernels and job.policy == "triton_only":
             raise ValueError("there is no @triton.jit function; the work must be done in a Triton kernel")
         drop_debugging(kernels, kernel_source.aliases(tree))
@@ -67,7 +68,7 @@ def screen(job: Job) -> Rejected | ast.Module:
 
 
 def _check_kernels(tree: ast.Module, kernels: list[ast.FunctionDef]) -> None:
-    known, names = kernel_source.aliases(tree), set(kernel_source.functions(tree))
+    known, names = kernel_source.aliases(tree), set(kernel_functions.functions(tree))
     errors = []
     for kernel in kernels:
         try:

@@ -11,7 +11,8 @@ import functools
 import importlib
 import inspect
 import linecache
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox import libdevice
+from sandbox.compile_time import on_constants
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_reductions import mend_reductions
@@ -35,7 +37,7 @@ VALUE = "__plain_value"
 
 def interpreted(
     source: str, names: tuple[str, ...], aliases: dict[str, str], constants: dict[str, Any], renamed: dict[str, str],
-    scratch: Path,
+    scratch: Path, compile_time: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; the builtins are those of `kernel_language` alone.
@@ -44,7 +46,7 @@ def interpreted(
     allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
     for name, target in aliases.items():
-        namespace[name] = _resolve(target)
+        namespace[name] = resolved(target)
     path = scratch / FILE
     source = ast.unparse(_Values().visit(ast.parse(source)))
     path.write_text(source)
@@ -52,6 +54,9 @@ def interpreted(
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
     namespace.update(found, **{name: found[function] for name, function in renamed.items()})
+    plain = {**namespace, "__builtins__": {**allowed, "range": range}}
+    plain |= {name: on_constants(namespace[name], plain) for name in compile_time}
+    namespace.update({name: plain[name] for name in compile_time})
     return found
 
 
@@ -94,16 +99,25 @@ def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iter
 
 
 class _Turns:
-    """Looks like a kernel function; leaves it to `turn` which program is run."""
+    """Looks like a kernel function; leaves it to `turn` which program is run. Triton's interpreter gives all arguments
+    by name, those of `*pointers` too.
+    """
 
     def __init__(self, function: Any, turn: Callable[[Callable[[], None]], None]) -> None:
         functools.update_wrapper(self, function)
-        self.__signature__ = inspect.signature(function)
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        self.rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), "")
+        self.leading = [p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD] if self.rest else []
+        by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) if p.name == self.rest else p for p in parameters]
+        self.__signature__ = signature.replace(parameters=by_name)
         self.__globals__ = function.__globals__
         self.function, self.turn = function, turn
 
     def __call__(self, **arguments: Any) -> None:
-        self.turn(lambda: self.function(**arguments))
+        leading = [arguments.pop(name) for name in self.leading]
+        rest = arguments.pop(self.rest, ())
+        self.turn(lambda: self.function(*leading, *rest, **arguments))
 
 
 def serve_programs() -> None:
@@ -232,7 +246,8 @@ def _widen_method(name: str, widen: Any, narrow: Any) -> None:
     setattr(InterpreterBuilder, name, method)
 
 
-def _resolve(target: str) -> Any:
+def resolved(target: str) -> Any:
+    """`triton.language`, or `triton.language:exp`."""
     module, _, attribute = target.partition(":")
     found = importlib.import_module(module)
     if attribute == "libdevice":

@@ -4,11 +4,10 @@ Everything that touches what Triton does not promise sits in modules named `trit
 this one, `triton_device`, `triton_interpreter`, `triton_gate` and `triton_compile`. Triton 3.6 to 3.9.
 """
 
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import NoneType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import triton
@@ -254,25 +253,3 @@ def forget_functions() -> None:
 
 def is_jit_function(value: Any) -> bool:
     return isinstance(value, triton.runtime.jit.JITFunction)
-
-
-def globals_of(function: Any) -> dict[str, Any]:
-    """Module and closure values that a jit function's body may read, by name, callees included.
-
-    Plain numbers are not among them: Triton refuses those that are no `tl.constexpr`.
-    """
-    found: dict[str, Any] = {}
-    queue, seen = [function], set()
-    while queue:
-        current = queue.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        raw = current.fn
-        visible = {**raw.__globals__, **inspect.getclosurevars(raw).nonlocals}
-        for name in raw.__code__.co_names + raw.__code__.co_freevars:
-            if name in visible and type(visible[name]) not in (bool, int, float, str, tuple, NoneType):
-                found[name] = visible[name]
-                if is_jit_function(visible[name]):
-                    queue.append(visible[name])
-    return found

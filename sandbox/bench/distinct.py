@@ -6,7 +6,7 @@ the same work. Comments are lost. Nothing is executed.
 
 import ast
 
-from sandbox import kernel_source
+from sandbox.kernel_functions import jit_functions
 
 
 class NotRenamableError(ValueError):
@@ -21,7 +21,7 @@ def distinct(source: str, suffix: str) -> str:
         SyntaxError: `source` is no valid Python.
     """
     tree = ast.parse(source)
-    names = {function.name for function in kernel_source.jit_functions(tree)}
+    names = {function.name for function in jit_functions(tree)}
     if clashes := names & _other_uses(tree):
         raise NotRenamableError(f"{', '.join(sorted(clashes))} is used as more than a function's name")
     for node in ast.walk(tree):

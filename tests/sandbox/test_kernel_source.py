@@ -104,6 +104,58 @@ def test_programs_order_themselves_by_results_of_atomics_that_are_used(body: str
     assert module.synchronises == ORDERED[body] and not module.waits
 
 
+TWINS = "import triton\n@triton.jit\ndef kernel():\n    called(1)\n@triton.jit\ndef kernel():\n    called(2)\n"
+CALLED = "if 0:\n    @jit\n    def called(n):\n        return n\nelse:\n    @jit\n    def called(n):\n        n + n"
+
+
+def test_of_several_functions_of_a_name_the_plan_says_which() -> None:
+    tree = ast.parse(TWINS + CALLED)
+    assert "called(2)" in build(tree, {"kernel": 5}, set(), {"called": 9}).source
+    source = build(tree, {"kernel": 2}, set(), {"called": 13}).source
+    assert "called(1)" in source and "n + n" in source
+    for launched, lines in (({"kernel": None}, {"called": 9}), ({"kernel": 3}, {"called": 9}), ({"kernel": 2}, {})):
+        with pytest.raises(KernelError, match="more than once"):
+            build(tree, launched, set(), lines)
+    with pytest.raises(KernelError, match="not the function of that name"):
+        build(ast.parse(HEAD.replace("BODY", "pass")), {"kernel": 1}, set())
+
+
+def test_what_a_name_stands_for_in_the_language_is_told() -> None:
+    tree = ast.parse(HEAD.replace("BODY", "tl.store(x, exp(1.0))") + "\n@triton.jit\ndef exp(n):\n    return n")
+    assert build(tree, {"kernel": None}, set()).functions == ("exp", "kernel")
+    module = build(tree, {"kernel": None}, set(), {"exp": "triton.language.math:exp"})
+    assert module.functions == ("kernel",) and module.aliases["exp"] == "triton.language.math:exp"
+    for path in (
+        "triton.language.core:exp",
+        "triton.runtime:jit",
+        "os:system",
+        "triton.language:inline_asm_elementwise",
+    ):
+        with pytest.raises(KernelError, match="not part of the public Triton language"):
+            build(tree, {"kernel": None}, set(), {"exp": path})
+    with pytest.raises(KernelError):
+        own = ast.parse(HEAD.replace("BODY", "tl.store(x, __builtins__)"))
+        build(own, {"kernel": None}, set(), {"__builtins__": "triton.language.math"})
+
+
+def test_functions_that_are_passed_keep_their_defaults() -> None:
+    tree = ast.parse(HEAD.replace("BODY", "pass") + "\n@triton.jit\ndef act(x, low=0.5):\n    return x")
+    assert "low=0.5" in build(tree, {"kernel": None}, set(), passed={"act"}).source
+    assert "low=0.5" not in build(tree, {"kernel": None, "act": None}, set()).source
+
+
+def test_what_is_evaluated_while_compiling_is_no_kernel() -> None:
+    helper = "\n@triton.constexpr_function\ndef width(n):\n    BODY\n"
+    tree = ast.parse(HEAD.replace("BODY", "tl.arange(0, width(3))") + helper.replace("BODY", "return n"))
+    module = build(tree, {"kernel": None}, set())
+    assert (module.functions, module.compile_time, [*module.signatures]) == (("kernel",), ("width",), ["kernel"])
+    with pytest.raises(KernelError, match="cannot be launched"):
+        build(tree, {"width": None}, set())
+    with pytest.raises(KernelError):
+        host = helper.replace("BODY", "return tl.core.builtins")
+        build(ast.parse(HEAD.replace("BODY", "width(3)") + host), {"kernel": None}, set())
+
+
 def test_what_cannot_be_written_as_checked_is_refused() -> None:
     formatted = r'tl.static_assert(True, f"{1:\x7btl.core\x7d}")'
     with pytest.raises(KernelError, match="written out again"):

@@ -24,6 +24,16 @@ def test_exact_is_right() -> None:
     assert result.reason == "" and result.limit_share == 0
 
 
+def test_complex_numbers_are_compared_as_pairs() -> None:
+    x = torch.complex(noise(), noise().flip(0)).conj()
+    truth = to_float64(x)
+    assert truth.dtype == torch.complex128
+    assert compare(x * (1 + 1e-6), truth, x, T32).reason == ""
+    assert "relative L2" in compare(x.conj(), truth, x, T32).reason
+    with Float64():
+        assert torch.zeros(2, dtype=torch.complex64).dtype == torch.complex128
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6])
 def test_limits_scale_with_the_output(scale: float) -> None:
     x = noise() * scale

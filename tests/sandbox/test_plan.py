@@ -270,3 +270,21 @@ def test_wire_refuses_what_json_cannot_say(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         wire.dumps({"x": value})
     assert repr(plan.decode_number(plan.encode_number(value))) == repr(value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "triton.language.core:exp",
+        "triton.language:device_print",
+        "triton.language:math",
+        "triton.language:atomic_add",
+        "triton.language",
+        "triton.language.math:exp.__globals__",
+    ],
+)
+def test_what_is_passed_of_the_language_is_public(name: str) -> None:
+    plan.Symbol(kind="language", name="triton.language.math:exp")
+    with pytest.raises(ValueError, match="may not be passed"):
+        plan.Symbol(kind="language", name=name)

@@ -43,6 +43,8 @@ with FakeTensorMode(), FakeCuda():
     assert x.to("cuda:0").device.type == "cuda" and torch.zeros_like(x[1:, ::2]).t().contiguous().is_cuda
     assert torch.nn.functional.linear(x, torch.empty(3, 4, device=x.device)).shape == (8, 3)
     assert x.data_ptr() % 16 == 0 and x[0, 1:].data_ptr() % 16 == 4
+    y = torch.empty_like(x)
+    assert x[:].data_ptr() == x.data_ptr() != y.data_ptr() < 2**63
     assert torch.cuda.get_device_properties(x.device).multi_processor_count > 0
 print("fine")
 """
