@@ -248,6 +248,9 @@ class Trial(ABC):
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
             raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
+        given = [buffer.nbytes for buffer in candidate_plan.buffers if buffer.input is not None]
+        if given and not any(given):  # empty inputs leave nothing to do but to fill outputs
+            return None
         idle = plan_check.idle_output(candidate_plan, tree.views, [set(found) for found in changed], self.job.policy)
         reason = f"no Triton kernel changes anything in output {idle}"
         return None if idle is None else EarlyVerdictError(Rejected(stage="plan", reason=reason))
