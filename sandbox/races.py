@@ -7,7 +7,7 @@ Atomics count as writes, except among themselves. Kernels in which nobody looks 
 (`kernel_waits`) cannot order themselves: their atomics say nothing.
 
 Not covered: an access is known by its first byte, so that types of different widths over one address may hide a race;
-`atomic_cas` is left out as a write, because loops around it start from a plain load.
+`atomic_cas` is left out as a write where kernels wait, because loops around it start from a plain load.
 """
 
 from collections.abc import Callable, Iterable
@@ -85,7 +85,7 @@ class Races:
         self.writers[at] = self.me.segment
 
     def update(self, at: Array, swap: bool) -> None:
-        """An atomic, after `acquire`; `swap` for atomic_cas.
+        """An atomic, after `acquire`; `swap` for an atomic_cas that is tried again until it succeeds.
 
         Raises:
             RaceError: another program may use this at the same time, and not atomically.

@@ -26,6 +26,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox import libdevice
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
+from sandbox.triton_order import mend_order
 from sandbox.triton_reductions import mend_reductions
 
 FILE = "kernels.py"
@@ -85,7 +86,12 @@ def launch(
 def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
     """`range` and `tl.range` as a compiled kernel has them: the variable is a tensor of one number, with its methods,
     its width and its overflow. Triton's interpreter hands out Python's numbers, which have neither.
+
+    Raises:
+        ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
     """
+    if isinstance(step, tl.tensor) and int(step) <= 0:
+        raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
     bounds = (0, first) if last is None else (first, last)
     wide = any(isinstance(b, tl.tensor) and b.dtype == tl.int64 for b in (*bounds, step))
     array, dtype = (np.int64, tl.int64) if wide else (np.int32, tl.int32)
@@ -185,6 +191,7 @@ def mend_numbers() -> None:
     _mend_descriptors()
     _mend_libraries()
     mend_reductions()
+    mend_order()
 
 
 def _mend_products() -> None:
