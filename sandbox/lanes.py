@@ -36,12 +36,13 @@ class Lanes:
         """
         self.stored, self.loaded = np.zeros(nbytes, np.int64), np.zeros(nbytes, np.int64)
         self.shapes: dict[tuple[int, ...], int] = {(): 0}
-        self.now = self.exchanged = 1
+        self.times = self.now = self.exchanged = 1
+        """All that there have been, that of the last barrier, and that of the last exchange of the present program."""
 
     def meet(self) -> None:
-        """All lanes have come as far, or another program goes on."""
-        self.now += 1
-        self.exchanged += 1
+        """All lanes have come as far, or another program begins."""
+        self.times += 1
+        self.now = self.exchanged = self.times
 
     def store(self, at: Array, lanes: Array) -> None:
         """Active lanes, as booleans, store to the positions `at`.
@@ -81,7 +82,8 @@ class Lanes:
                 setattr(place, name, _told(getattr(place, name), self._exchange))
 
     def _exchange(self) -> None:
-        self.exchanged += 1
+        self.times += 1
+        self.exchanged = self.times
 
 
 def _told(method: Any, after: Callable[[], None]) -> Any:

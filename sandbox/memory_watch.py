@@ -7,9 +7,10 @@ lanes (`sandbox.lanes`). In which order programs run is `sandbox.turns`'s busine
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
 than once (barriers over the grid): such kernels run into the time limit. Nor updates in a kernel that waits that are
-lost only if another program comes between the last look and the store.
+lost only if another program comes between the last look and the store, with nothing atomic in between.
 """
 
+import ctypes
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
 from sandbox.races import RaceError, Races
-from sandbox.turns import Turns
+from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
@@ -74,6 +75,26 @@ class MemoryWatch(Turns):
         self.races = Races(self.written.size, len(order), synchronises)
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
+        if self.written.size > MAX_UNDONE:
+            self.attempts = 0
+
+    def kept(self) -> Callable[[], None]:
+        ranges = zip(self.starts, self.ends, strict=True)
+        places = [slice(int(start) - self.base, int(end) - self.base) for start, end in ranges]
+        memory = np.ctypeslib.as_array((ctypes.c_uint8 * self.written.size).from_address(self.base))
+        content = [memory[place].copy() for place in places]
+        written, signals, looks = self.written.copy(), dict(self.signals), dict(self.looks)
+        turns, races = super().kept(), self.races.kept()
+
+        def undo() -> None:
+            for place, before in zip(places, content, strict=True):
+                memory[place] = before
+            self.written[:] = written
+            self.signals, self.looks = signals, looks
+            turns()
+            races()
+
+        return undo
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)

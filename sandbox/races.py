@@ -50,6 +50,18 @@ class Races:
         self.segments = 1
         self.me = Standpoint(-1, _NOBODY, None)
 
+    def kept(self) -> Callable[[], None]:
+        """What makes all as if nothing had been done after now."""
+        writers, readers, updaters = self.writers.copy(), self.readers.copy(), self.updaters
+        updaters = None if updaters is None else updaters.copy()
+        started, published = self.started.copy(), dict(self.published)
+
+        def undo() -> None:
+            self.writers, self.readers, self.updaters = writers, readers, updaters
+            self.started, self.published = started, published
+
+        return undo
+
     def enter(self, program: int) -> None:
         """A program begins."""
         if not self.synchronises:
