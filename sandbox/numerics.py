@@ -94,6 +94,8 @@ def compare(
     """
     if truth.numel() == 0:
         return Comparison(rel_l2=0.0, limit_share=0.0)
+    if candidate.dtype == torch.bool:  # a byte may hold more, and is no truth value then: `&` goes by bits
+        candidate, truth, eager = candidate.view(torch.uint8), truth.to(torch.uint8), eager.to(torch.uint8)
     if not truth.is_floating_point():
         wrong = int(((candidate != truth) & (candidate != eager)).sum())
         reason = f"{wrong} of {truth.numel()} elements differ" if wrong else ""
