@@ -110,7 +110,7 @@ class MemoryWatch(Turns):
         if self.atomic:
             self.races.update(at, swap=True)
         elif not flag:
-            self.races.read(at)
+            self.races.read(at, dtype.itemsize)
             self.lanes.load(at, _lanes(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if stale is not None:
@@ -127,7 +127,7 @@ class MemoryWatch(Turns):
         if self.atomic:
             self.races.update(at, swap=False)
         elif not flag:
-            self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes))
+            self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
             self.lanes.store(at, _lanes(mask, pointers))
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
