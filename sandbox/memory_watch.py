@@ -6,8 +6,8 @@ and read-modify-write atomics of bytes that no step, kernel or input has set; ra
 lanes (`sandbox.lanes`). In which order programs run is `sandbox.turns`'s business.
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
-than once (barriers over the grid): such kernels run into the time limit. Nor updates in a kernel that waits that are
-lost only if another program comes between the last look and the store, with nothing atomic in between.
+than once (barriers over the grid): such kernels run into the time limit. Nor, beyond `turns.MAX_UNDONE` bytes, updates
+in a kernel that waits that are lost only if another program comes between the last look and the store.
 """
 
 import ctypes
@@ -121,6 +121,8 @@ class MemoryWatch(Turns):
     def store(self, pointers: Array, value: Array, mask: Array) -> Any:
         at = self._within(pointers, mask, value.dtype.itemsize, "writes")
         flag = self._is_flag(at, value.dtype)
+        if flag and not self.atomic:
+            self.overtake()
         if flag and not self.atomic:
             old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
             self.signals[int(at[0])] = (self.races.me.segment, old[_lanes(mask, pointers)][0])

@@ -88,8 +88,8 @@ class Races:
         self._note(self.readers, at)
 
     def write(self, at: Array, changes: Callable[[Array], bool], size: int = 1) -> None:
-        """A plain store of so many bytes; `changes(lanes)` tells whether it changes anything in these lanes: writing what
-        is there already is no race.
+        """A plain store of so many bytes; `changes(lanes)` tells whether it changes anything in these lanes: writing
+        what is there already is no race.
 
         Raises:
             RaceError: another program may use this at the same time.

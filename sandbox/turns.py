@@ -1,9 +1,9 @@
 """The order in which an interpreter runs the programs of a launch.
 
-At random; and a program that is about to do something atomic may find that others have come and gone since what it did
-before: what looks as if it were ordered by an atomic is not. One that waits, that is, reads the same again and again,
-lets others run first, from the lowest index on. In kernels that wait, who overtakes may wait for what the other one has
-not done yet; then it was not to be, and all is as if it had never begun.
+At random; and a program that is about to do something atomic, or to set a flag, may find that others have come and gone
+since what it did before: what looks as if it were ordered is not. One that waits, that is, reads the same again and
+again, lets others run first, from the lowest index on. In kernels that wait, who overtakes may wait for what the other
+one has not done yet; then it was not to be, and all is as if it had never begun.
 """
 
 import secrets
