@@ -1,7 +1,7 @@
 """One piece of memory per case, on the CPU or on a GPU: inputs, scratch and outputs, each between guard bands.
 
 The judge lays it out, fills it and checks it afterwards; the process that runs kernels only maps it. Scratch and
-outputs start poisoned (all bytes 0xFF: NaN in every float format, -1 in signed integers).
+outputs start poisoned (`sandbox.exam`), in part with 0xFF: NaN in every float format, -1 in signed integers.
 """
 
 import fcntl

@@ -3,14 +3,14 @@
 Triton hands them numbers, types and text, whose operators are Python's; so `range` is Python's here as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
 import triton.language as tl
 
 
-def on_constants(function: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
+def _on_constants(function: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
     """A function that is evaluated while the kernel compiles: plain Python, and nothing of run time gets in."""
     python = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__)
     python.__kwdefaults__ = function.__kwdefaults__
@@ -21,3 +21,10 @@ def on_constants(function: Any, namespace: dict[str, Any]) -> Callable[..., Any]
         return python(*args, **keywords)
 
     return call
+
+
+def evaluated(names: Iterable[str], namespace: dict[str, Any], allowed: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+    """Those functions of a module, each seeing the others. `allowed`: the builtins of kernels."""
+    plain = {**namespace, "__builtins__": {**allowed, "range": range}}
+    plain |= {name: _on_constants(namespace[name], plain) for name in names}
+    return {name: plain[name] for name in names}

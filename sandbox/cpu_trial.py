@@ -9,11 +9,11 @@ from sandbox.early_verdict import EarlyVerdictError
 from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
-from sandbox.trial import DEFAULT_TARGET, Tools, Trial, poison_by_noise
+from sandbox.trial import DEFAULT_TARGET, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
-ARENA_SHARE = 28
+ARENA_SHARE = 32
 """Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
 `races`, `lanes`)."""
 
@@ -125,8 +125,7 @@ class CpuTrial(Trial):
         candidate_plan, module = planned.plan, planned.module
         buffers = [buffer.model_dump() for buffer in candidate_plan.buffers]
         question = {"op": "draw", "case": number, "buffers": buffers, "described": described, "telling": telling}
-        noisy = poison_by_noise(number, len(self.job.cases))
-        drawn, fds = self._ask({**question, "mutates": self.job.mutates, "noisy": noisy})
+        drawn, fds = self._ask({**question, "mutates": self.job.mutates})
         request = {
             "plan": candidate_plan.model_dump(), "layout": drawn["layout"], **module.model_dump(mode="json"),
         }  # fmt: skip

@@ -63,7 +63,7 @@ class Exam:
 
     def __init__(
         self, asked: Asked, buffers: list[Buffer], where: arena.Layout,
-        memory: torch.Tensor, mutates: tuple[int, ...] = (), noisy: bool = False, decoys: int = 0,
+        memory: torch.Tensor, mutates: tuple[int, ...] = (), decoys: int = 0,
     ) -> None:  # fmt: skip
         """Args:
         asked: its inputs are copied into the arena.
@@ -71,8 +71,9 @@ class Exam:
             overwritten entirely.
         mutates: as of `ask`.
         decoys: blocks beyond one a set; they look the same and must stay as they are.
-        noisy: what scratch and outputs of the first block hold: secret random bytes, or 0xFF (NaN in every float
-            format). Blocks alternate, so that no constant can be counted on.
+
+        One half of each piece of scratch or output holds 0xFF (NaN in every float format), the other secret random
+        bytes, so that no constant can be counted on; which is which, nobody knows, and blocks take turns.
         """
         self.drawn, self.expected, self.returned, self.structure = asked
         self.where, self.memory = where, memory
@@ -87,7 +88,9 @@ class Exam:
         memory.random_(0, 256, generator=noise)
         for buffer in set(range(len(buffers))) - set(self.inputs.values()):
             slot = where.slots[buffer]
-            self.blocks[int(noisy) :: 2, slot.offset : slot.offset + slot.nbytes] = arena.POISON
+            half, first = slot.nbytes // 2, secrets.randbelow(2)
+            self.blocks[first::2, slot.offset : slot.offset + half] = arena.POISON
+            self.blocks[1 - first :: 2, slot.offset + slot.nbytes - half : slot.offset + slot.nbytes] = arena.POISON
         self._fill()
         self.pristine = memory.clone()
         self.verified: list[torch.Tensor] = []

@@ -222,7 +222,7 @@ class GpuJudge:
 
         def put() -> Exam:
             asked = posed.first(sets) if posed is not None else self._asked(request, sets)
-            return Exam(asked, buffers, where, memory, mutates, request["noisy"], decoys)
+            return Exam(asked, buffers, where, memory, mutates, decoys)
 
         exam = telling(put) if request["telling"] else put()
         torch.cuda.synchronize()

@@ -9,7 +9,7 @@ from sandbox.binary import Binary, BinaryCache
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, Pair
 from sandbox.kernel_request import KernelRequest
-from sandbox.trial import Tools, Trial, poison_by_noise
+from sandbox.trial import Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
 
 JUDGE_SECONDS = 300.0
@@ -224,7 +224,6 @@ class GpuTrial(Trial):
             "tolerance": self.job.tolerance.model_dump(),
             "arena_bytes": self.job.limits.gpu_arena_mib << 20,
             "seconds": self.job.limits.gpu_seconds,
-            "noisy": poison_by_noise(number, len(self.job.cases)),
         }
 
     def _ask(self, pair: Pair, request: dict[str, Any], case: Case) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Judge:
         def put() -> Exam:
             drawn = reference.draw(self.cases[request["case"]])
             same_layout(reference.description(drawn), request["described"])
-            return Exam(ask(reference, [drawn], mutates), buffers, where, memory, mutates, request["noisy"])
+            return Exam(ask(reference, [drawn], mutates), buffers, where, memory, mutates)
 
         self.exam = telling(put) if request["telling"] else put()
         return {"layout": where.model_dump(), "tells": self.exam.tells()}, (fd,)

@@ -31,6 +31,8 @@ from sandbox.plan import (
 )
 from sandbox.types import Record
 
+MAX_WRITTEN = 1 << 20
+"""Characters of all clean modules that are made of one candidate: some seconds."""
 ALIGNMENT = 16
 """Bytes of a pointer, and the divisor of an integer, that Triton specialises on."""
 FAR_BYTES = 2**31
@@ -113,6 +115,8 @@ class Modules:
             if len(self._made) >= MAX_KERNELS:
                 raise KernelError(f"more than {MAX_KERNELS} different sets of kernel functions and constants are used")
             self._made[key] = build(self._tree, launched, constants, told, passed)
+            if sum(len(module.source) for module in self._made.values()) > MAX_WRITTEN:
+                raise KernelError(f"the kernels have more than {MAX_WRITTEN} characters in all; shorten them")
         return self._made[key]
 
 

@@ -22,7 +22,7 @@ def bound(function: Function) -> set[str]:
     targets = {id(name): name for node in comprehensions for name in _variables(node)}
     named = [node for node in nodes if isinstance(node, ast.Name)]
     names |= {name.id for name in named if isinstance(name.ctx, ast.Store) and id(name) not in targets}
-    inside = targets.keys() | {id(name) for node in comprehensions for name in _inside(node)}
+    inside = targets.keys() | set(_inside(function.body))
     variables = {name.id for name in targets.values()} - names
     for name in named:
         if name.id in variables and id(name) not in inside:
@@ -37,12 +37,22 @@ def _variables(comprehension: ast.ListComp) -> list[ast.Name]:
     return [name for part in comprehension.generators for name in _names(part.target)]
 
 
-def _inside(comprehension: ast.ListComp) -> Iterator[ast.Name]:
-    """Where its variables are read: not in what it goes through, which is of the scope around it."""
-    own = {name.id for name in _variables(comprehension)}
-    conditions = [condition for part in comprehension.generators for condition in part.ifs]
-    for part in (comprehension.elt, *conditions):
-        yield from (name for name in _names(part) if name.id in own)
+def _inside(body: list[ast.stmt]) -> Iterator[int]:
+    """Identities of names that stand for a variable of a comprehension around them. What a comprehension goes through
+    is of the scope around it.
+    """
+    around: list[tuple[ast.AST, frozenset[str]]] = [(node, frozenset()) for node in body]
+    while around:
+        node, known = around.pop()
+        if isinstance(node, ast.Name) and node.id in known:
+            yield id(node)
+        if isinstance(node, ast.ListComp):
+            own = known | {name.id for name in _variables(node)}
+            around.append((node.elt, own))
+            around += [(condition, own) for part in node.generators for condition in part.ifs]
+            around += [(part.iter, known) for part in node.generators]
+        else:
+            around += [(child, known) for child in ast.iter_child_nodes(node)]
 
 
 def _names(node: ast.AST) -> Iterator[ast.Name]:

@@ -174,7 +174,10 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
         if not _is_literal(default, known):
             raise KernelError(f"{where}: default values must be literals")
         used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
-    return used | _check_nodes(_body_nodes(function), bound(function), kernels, constants, known, where)
+    own = bound(function)  # whoever executes the module has names of his own, with underscores
+    if taken := next((name for name in sorted({function.name, *own}) if name.startswith("__")), None):
+        raise KernelError(f"{where}: {taken} may not be the name of a kernel function, parameter or variable")
+    return used | _check_nodes(_body_nodes(function), own, kernels, constants, known, where)
 
 
 def _check_nodes(
@@ -191,11 +194,11 @@ def _check_nodes(
         if isinstance(node, ast.Attribute):
             _check_attribute(node, bound, known, where)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
-            if node.id in known and not node.id.startswith("__"):  # `__builtins__` is the executing module's own
+            if node.id.startswith("__") or (node.id in FORBIDDEN and node.id not in known):
+                raise KernelError(f"{where}: {node.id} may not be used inside a kernel")
+            if node.id in known:
                 _check_alias(known[node.id], node.id, where)
                 used[node.id] = known[node.id]
-            elif node.id in FORBIDDEN or (node.id.startswith("_") and constants is None and node.id.startswith("__")):
-                raise KernelError(f"{where}: {node.id} may not be used inside a kernel")
             elif (
                 node.id not in kernels
                 and node.id not in BUILTINS

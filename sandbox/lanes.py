@@ -1,10 +1,12 @@
 """Lanes of one program that touch each other's memory: lanes take turns in an interpreter, and do not on a GPU.
 
-What one lane stores, another one may load only after `tl.debug_barrier`, or after an operation in which lanes exchange
-values and therefore wait for each other. A lane is a place in the tensor of pointers. Not covered: lanes of tensors of
-other shapes that are not the same thread's, and loads that a later store of another lane may overtake.
+What one lane stores, another one may load only after `tl.debug_barrier` or an atomic of the whole program: other
+operations in which lanes exchange values are dropped where nobody uses the result, or find all that they need in one
+thread. What one lane loads, another may store over after those too, since the result cannot be had before the loads.
+A lane is a place in a tensor of pointers of one shape; the same place in another shape may be another thread's.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,50 +17,89 @@ from sandbox.races import RaceError
 
 Array = npt.NDArray[Any]
 EXCHANGES = (
-    "create_barrier", "create_dot", "create_dot_scaled", "create_trans", "create_gather", "create_histogram",
-    "create_cat", "create_join", "create_split", "create_reshape",
+    "create_dot", "create_dot_scaled", "create_trans", "create_gather", "create_histogram", "create_cat", "create_join",
+    "create_split", "create_reshape",
 )  # fmt: skip
-"""Methods of the interpreter's builder after which all lanes have come as far."""
+"""Methods of the interpreter's builder, besides reductions and scans, by which values get from lane to lane."""
+PLACE_BITS, SHAPE_BITS = 20, 10
+"""No tensor has more lanes; shapes beyond as many are taken for one."""
+SEVERAL = (1 << PLACE_BITS + SHAPE_BITS) - 1
+"""In place of a lane."""
 
 
 class Lanes:
-    """Which lane stored each byte last, and how often lanes had waited for each other by then."""
+    """Which lane stored and loaded each byte last, and how often lanes had waited for each other by then."""
 
     def __init__(self, nbytes: int) -> None:
         """Args:
         nbytes: size of the memory that all positions refer to.
         """
-        self.lanes, self.times = np.zeros(nbytes, np.int32), np.zeros(nbytes, np.int64)
-        self.now = 1
+        self.stored, self.loaded = np.zeros(nbytes, np.int64), np.zeros(nbytes, np.int64)
+        self.shapes: dict[tuple[int, ...], int] = {(): 0}
+        self.times = self.now = self.exchanged = 1
+        """All that there have been, that of the last barrier, and that of the last exchange of the present program."""
 
     def meet(self) -> None:
-        """All lanes have come as far, or another program goes on."""
-        self.now += 1
+        """All lanes have come as far, or another program begins."""
+        self.times += 1
+        self.now = self.exchanged = self.times
 
     def store(self, at: Array, lanes: Array) -> None:
-        """Active lanes, as booleans, store to the positions `at`."""
-        self.lanes[at], self.times[at] = np.flatnonzero(lanes), self.now
+        """Active lanes, as booleans, store to the positions `at`.
+
+        Raises:
+            RaceError: another lane has just loaded what is there, or has yet to do it.
+        """
+        own = self._numbers(lanes)
+        if bool(_others(self.loaded[at], own, self.exchanged).any()):
+            raise RaceError(
+                "a lane stores to what another lane of its program loads: put tl.debug_barrier() between the two"
+            )
+        self.stored[at] = _stamped(own, self.now)
 
     def load(self, at: Array, lanes: Array) -> None:
         """Raises:
         RaceError: another lane has just stored what is loaded.
         """
-        fresh = self.times[at] == self.now
-        if bool(fresh.any()) and bool((fresh & (self.lanes[at] != np.flatnonzero(lanes))).any()):
+        own = self._numbers(lanes)
+        if bool(_others(self.stored[at], own, self.now).any()):
             raise RaceError(
                 "a lane loads what another lane of its program has stored: put tl.debug_barrier() between the two"
             )
+        several = _others(self.loaded[at], own, self.exchanged)
+        self.loaded[at] = _stamped(np.where(several, SEVERAL, own), self.exchanged)
+
+    def _numbers(self, lanes: Array) -> Array:
+        shape = lanes.shape if lanes.size > 1 else ()
+        number = self.shapes.setdefault(shape, min(len(self.shapes), (1 << SHAPE_BITS) - 2))
+        return np.flatnonzero(lanes) + (number << PLACE_BITS)
 
     def listen(self) -> None:
         """Be told by this process's interpreter when lanes meet. For good."""
+        InterpreterBuilder.create_barrier = _told(InterpreterBuilder.create_barrier, self.meet)
         for place, name in [(ReduceScanOpInterface, "apply"), *((InterpreterBuilder, name) for name in EXCHANGES)]:
             if hasattr(place, name):
-                setattr(place, name, self._met_after(getattr(place, name)))
+                setattr(place, name, _told(getattr(place, name), self._exchange))
 
-    def _met_after(self, method: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            done = method(*args, **kwargs)
-            self.meet()
-            return done
+    def _exchange(self) -> None:
+        self.times += 1
+        self.exchanged = self.times
 
-        return call
+
+def _told(method: Any, after: Callable[[], None]) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        done = method(*args, **kwargs)
+        after()
+        return done
+
+    return call
+
+
+def _stamped(lanes: Array, time: int) -> Array:
+    return lanes + (time << PLACE_BITS + SHAPE_BITS)
+
+
+def _others(stamps: Array, lanes: Array, time: int) -> Array:
+    """Where a stamp is of this time, and of another lane."""
+    found: Array = (stamps >> PLACE_BITS + SHAPE_BITS == time) & (stamps != _stamped(lanes, time))
+    return found

@@ -3,14 +3,14 @@
 A sequential interpreter forgives all three: memory behind a buffer is readable, unset memory holds something, and
 programs never run at once. A GPU does not. Found here: any active lane outside the buffers of its launch; plain loads
 and read-modify-write atomics of bytes that no step, kernel or input has set; races of programs (`sandbox.races`) and of
-lanes (`sandbox.lanes`). Programs run in random order. One that waits, that is, reads the same again and again, lets
-others run first, from the lowest index on.
+lanes (`sandbox.lanes`). In which order programs run is `sandbox.turns`'s business.
 
 Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
-than once (barriers over the grid): such kernels run into the time limit. Nor updates of a single integer, by plain load
-and store in a kernel that waits, that are lost only if another program comes between the last look and the store.
+than once (barriers over the grid): such kernels run into the time limit. Nor, beyond `turns.MAX_UNDONE` bytes, updates
+in a kernel that waits that are lost only if another program comes between the last look and the store.
 """
 
+import ctypes
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -21,14 +21,9 @@ import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
 from sandbox.races import RaceError, Races
+from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
-Body = Callable[[], None]
-SPINS = 200
-"""After so many reads without anything new a program counts as waiting."""
-MAX_WAITING = 16
-"""Programs that wait at the same time; each takes a dozen or two frames of Python's stack."""
-MAX_SEEN = 4096
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
 _ATOMIC_METHODS = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
@@ -38,21 +33,15 @@ class MemoryFaultError(Exception):
     """A kernel touches memory in a way that a GPU would not forgive."""
 
 
-class MemoryWatch:
+class MemoryWatch(Turns):
     """Stands in for the interpreter's native memory module and passes on what is allowed."""
 
     def __init__(self, native: Any, base: int, nbytes: int) -> None:
+        super().__init__(Lanes(nbytes))
         self.native, self.base = native, base
         self.written = np.zeros(nbytes, np.uint8)
         """Not zero for every byte that holds something; the owner marks inputs and what other steps write."""
-        self.lanes = Lanes(nbytes)
         self.starts = self.ends = np.empty(0, np.uint64)
-        self.races = Races(0, 0, False)
-        self.waits = self.atomic = False
-        self.order, self.started = np.empty(0, np.int64), np.empty(0, bool)
-        self.next = self.lowest = self.waiting = self.repeats = 0
-        self.body: Body | None = None
-        self.seen: dict[tuple[int, int], bytes] = {}
         self.signals: dict[int, tuple[int, Any]] = {}
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
@@ -84,17 +73,28 @@ class MemoryWatch:
         self.starts = np.array([start for start, _ in ordered], np.uint64)
         self.ends = np.array([end for _, end in ordered], np.uint64)
         self.races = Races(self.written.size, len(order), synchronises)
-        self.waits, self.order, self.started = waits, order, np.zeros(len(order), bool)
-        self.next = self.lowest = 0
+        self.begin(order, waits)
         self.signals, self.looks = {}, {}
+        if self.written.size > MAX_UNDONE:
+            self.attempts = 0
 
-    def turn(self, body: Body) -> None:
-        """Run the next program, if any is left; `body` runs the one whose index the builder holds."""
-        self.body = body
-        while self.next < len(self.order) and self.started[self.order[self.next]]:
-            self.next += 1
-        if self.next < len(self.order):
-            self._run(int(self.order[self.next]), body)
+    def kept(self) -> Callable[[], None]:
+        ranges = zip(self.starts, self.ends, strict=True)
+        places = [slice(int(start) - self.base, int(end) - self.base) for start, end in ranges]
+        memory = np.ctypeslib.as_array((ctypes.c_uint8 * self.written.size).from_address(self.base))
+        content = [memory[place].copy() for place in places]
+        written, signals, looks = self.written.copy(), dict(self.signals), dict(self.looks)
+        turns, races = super().kept(), self.races.kept()
+
+        def undo() -> None:
+            for place, before in zip(places, content, strict=True):
+                memory[place] = before
+            self.written[:] = written
+            self.signals, self.looks = signals, looks
+            turns()
+            races()
+
+        return undo
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)
@@ -110,28 +110,30 @@ class MemoryWatch:
         if self.atomic:
             self.races.update(at, swap=True)
         elif not flag:
-            self.races.read(at)
+            self.races.read(at, dtype.itemsize)
             self.lanes.load(at, _lanes(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if stale is not None:
             found = np.where(_lanes(mask, pointers), stale, found)
-        self._look(at, found)
+        self.look(at, found)
         return found
 
     def store(self, pointers: Array, value: Array, mask: Array) -> Any:
         at = self._within(pointers, mask, value.dtype.itemsize, "writes")
         flag = self._is_flag(at, value.dtype)
         if flag and not self.atomic:
+            self.overtake()
+        if flag and not self.atomic:
             old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
             self.signals[int(at[0])] = (self.races.me.segment, old[_lanes(mask, pointers)][0])
         if self.atomic:
             self.races.update(at, swap=False)
         elif not flag:
-            self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes))
+            self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
             self.lanes.store(at, _lanes(mask, pointers))
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
-        self._progress()
+        self.progress()
         done = self.native.store(pointers, value, mask)
         if not self.atomic and at.size > 1:
             self._check_agreement(pointers, value, mask)
@@ -140,6 +142,7 @@ class MemoryWatch:
         return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:
+        self.overtake()
         at = self._within(pointers, mask, value.dtype.itemsize, "updates")
         if operation == self.native.RMW_OP.XCHG:  # as good as a store
             for byte in range(value.dtype.itemsize):
@@ -148,34 +151,37 @@ class MemoryWatch:
         addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
         self.races.acquire(addresses)
         self.races.update(at, swap=False)
-        self.lanes.meet()
+        if addresses and at.size == 1:
+            self.lanes.meet()
         found = self.native.atomic_rmw(operation, pointers, value, mask, semantics)
         self.races.release(addresses)
         if self.waits:
             if self._changes(pointers, found, mask, np.ones(at.shape, bool)):
-                self._progress()
-            self._look(at, found)
+                self.progress()
+            self.look(at, found)
         return found
 
     def atomic_cas(self, pointers: Array, compare: Array, value: Array, semantics: Any) -> Any:
+        self.overtake()
         at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
         self._check_written(at, "updates")
         addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
         self.races.acquire(addresses)
-        self.races.update(at, swap=True)
-        self.lanes.meet()
+        self.races.update(at, swap=self.waits)
+        if addresses and at.size == 1:
+            self.lanes.meet()
         found = self.native.atomic_cas(pointers, compare, value, semantics)
         self.races.release(addresses)
         if bool(((found == compare) & (found != value)).any()):
-            self._progress()
-        self._look(at, found)
+            self.progress()
+        self.look(at, found)
         return found
 
     def _within(self, pointers: Array, mask: Array, itemsize: int, verb: str) -> Array:
         """Positions of the active lanes relative to `base`.
 
         Raises:
-            MemoryFaultError: an active lane is outside the launch's buffers.
+            MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
         """
         active = pointers[_lanes(mask, pointers)].astype(np.uint64)
         slot = np.searchsorted(self.starts, active, side="right").astype(np.int64) - 1
@@ -189,6 +195,8 @@ class MemoryWatch:
                 f"a kernel {verb} outside its buffers ({int((~inside).sum())} lanes); is a mask missing?"
             )
         at: Array = (active - np.uint64(self.base)).astype(np.int64)
+        if bool((at % itemsize).any()):
+            raise MemoryFaultError(f"a kernel {verb} {itemsize} bytes at an address that is no multiple of {itemsize}")
         return at
 
     def _check_written(self, at: Array, verb: str) -> None:
@@ -235,6 +243,7 @@ class MemoryWatch:
         """Triton 3.9 interprets atomic loads and stores as plain ones."""
 
         def call(*args: Any) -> Any:
+            self.overtake()
             self.atomic = True
             try:
                 return method(*args)
@@ -242,48 +251,6 @@ class MemoryWatch:
                 self.atomic = False
 
         return call
-
-    def _progress(self) -> None:
-        self.seen.clear()
-        self.repeats = 0
-
-    def _look(self, at: Array, found: Array) -> None:
-        """After a read: a program that sees nothing new for long is waiting, so another one runs first."""
-        if not self.waits or not at.size:
-            return
-        key, value = (int(at[0]), at.size), found.tobytes()
-        if self.seen.get(key) == value:
-            self.repeats += 1
-        else:
-            if key in self.seen or len(self.seen) > MAX_SEEN:
-                self.seen.clear()
-            self.seen[key], self.repeats = value, 0
-        if self.repeats >= SPINS and self.waiting < MAX_WAITING:
-            self._let_another_run()
-
-    def _let_another_run(self) -> None:
-        while self.lowest < len(self.started) and self.started[self.lowest]:
-            self.lowest += 1
-        if self.lowest == len(self.started) or self.body is None:
-            return
-        builder = triton_interpreter.interpreter_builder
-        index, me, atomic = builder.grid_idx, self.races.me, self.atomic
-        self.waiting, self.atomic = self.waiting + 1, False
-        self._run(self.lowest, self.body)
-        self.waiting, self.atomic = self.waiting - 1, atomic
-        builder.grid_idx, self.races.me = index, me
-        self.lanes.meet()
-        self._progress()
-
-    def _run(self, program: int, body: Body) -> None:
-        self.started[program] = True
-        self.lanes.meet()
-        self._progress()
-        self.races.enter(program)
-        builder = triton_interpreter.interpreter_builder
-        _, height, depth = builder.grid_dim
-        builder.set_grid_idx(program // (height * depth), program // depth % height, program % depth)
-        body()
 
 
 def _lanes(mask: Any, pointers: Array) -> Array:

@@ -102,6 +102,8 @@ def compare(
     if truth.is_complex():
         y, r, e, *u = (torch.view_as_real(x.resolve_conj()) for x in (candidate, truth, eager, users) if x is not None)
         return compare(y, r, e, tolerance, *u)
+    if candidate.dtype == torch.bool:  # a byte may hold more, and is no truth value then: `&` goes by bits
+        candidate, truth, eager = candidate.view(torch.uint8), truth.to(torch.uint8), eager.to(torch.uint8)
     if not truth.is_floating_point():
         wrong = int(((candidate != truth) & (candidate != eager)).sum())
         reason = f"{wrong} of {truth.numel()} elements differ" if wrong else ""

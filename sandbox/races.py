@@ -6,8 +6,9 @@ one's before the later one's (a vector clock a program, in the manner of FastTra
 Atomics count as writes, except among themselves. Kernels in which nobody looks at what an atomic returns
 (`kernel_waits`) cannot order themselves: their atomics say nothing.
 
-Not covered: an access is known by its first byte, so that types of different widths over one address may hide a race;
-`atomic_cas` is left out as a write, because loops around it start from a plain load.
+Not covered: a load and an atomic are known by their first byte, so that one that comes before another of a different
+width may hide a race;
+`atomic_cas` is left out as a write where kernels wait, because loops around it start from a plain load.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 _NOBODY, _SEVERAL = 0, -1
+WIDEST = 8
 
 
 class RaceError(Exception):
@@ -48,7 +50,21 @@ class Races:
         self.published: dict[int, Array] = {}
         self.owners, self.counts = np.zeros(1024, np.int32), np.zeros(1024, np.int32)
         self.segments = 1
+        self.narrowest = WIDEST
+        """Bytes of the narrowest plain store so far."""
         self.me = Standpoint(-1, _NOBODY, None)
+
+    def kept(self) -> Callable[[], None]:
+        """What makes all as if nothing had been done after now."""
+        writers, readers, updaters = self.writers.copy(), self.readers.copy(), self.updaters
+        updaters = None if updaters is None else updaters.copy()
+        started, published = self.started.copy(), dict(self.published)
+
+        def undo() -> None:
+            self.writers, self.readers, self.updaters = writers, readers, updaters
+            self.started, self.published = started, published
+
+        return undo
 
     def enter(self, program: int) -> None:
         """A program begins."""
@@ -60,32 +76,37 @@ class Races:
         self.started[program] = True
         self.me = Standpoint(program, self._segment(program, 1), clock)
 
-    def read(self, at: Array) -> None:
-        """A plain load.
+    def read(self, at: Array, size: int = 1) -> None:
+        """A plain load of so many bytes.
 
         Raises:
             RaceError: another program may write this at the same time.
         """
-        if not (self._known(self.writers[at]) and self._known_updates(at)):
+        inside = range(0, size, self.narrowest)
+        if not (all(self._known(self.writers[at + byte]) for byte in inside) and self._known_updates(at)):
             raise RaceError("a program reads what another program of the same launch wrote: a race on a GPU")
         self._note(self.readers, at)
 
-    def write(self, at: Array, changes: Callable[[Array], bool]) -> None:
-        """A plain store; `changes(lanes)` tells whether it changes anything in these lanes: writing what is there
-        already is no race.
+    def write(self, at: Array, changes: Callable[[Array], bool], size: int = 1) -> None:
+        """A plain store of so many bytes; `changes(lanes)` tells whether it changes anything in these lanes: writing
+        what is there already is no race.
 
         Raises:
             RaceError: another program may use this at the same time.
         """
-        known = self._ordered(self.writers[at]) & self._ordered(self.readers[at])
+        known = self._ordered(self.readers[at])
+        for byte in range(0, size, self.narrowest):
+            known &= self._ordered(self.writers[at + byte])
         if self.updaters is not None:
             known &= self._ordered(self.updaters[at])
         if not bool(known.all()) and changes(~known):
             raise RaceError("two programs of one launch use the same element, and one writes it: a race on a GPU")
-        self.writers[at] = self.me.segment
+        for byte in range(size):
+            self.writers[at + byte] = self.me.segment
+        self.narrowest = min(self.narrowest, size)
 
     def update(self, at: Array, swap: bool) -> None:
-        """An atomic, after `acquire`; `swap` for atomic_cas.
+        """An atomic, after `acquire`; `swap` for an atomic_cas that is tried again until it succeeds.
 
         Raises:
             RaceError: another program may use this at the same time, and not atomically.

@@ -4,7 +4,6 @@ This is what all executors share; `sandbox.cpu_trial` and `sandbox.gpu_trial` sa
 """
 
 import ast
-import secrets
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -31,13 +30,6 @@ COMPILE_DEADLINES = 4
 """However many kernels a candidate has, or configurations that do not fit, they may take so often the time of one."""
 HIDDEN = "fails on a hidden case"
 UNSAID = "fails on a public case, for which it asks for something else once it has seen hidden ones"
-
-
-def poison_by_noise(number: int, cases: int) -> bool:
-    """Whether unwritten memory of case `number` holds random bytes instead of NaN: cases alternate, so that a candidate
-    can count on neither; where there is one case only, chance decides.
-    """
-    return bool(number % 2 if cases > 1 else secrets.randbelow(2))
 
 
 Ready = TypeVar("Ready")

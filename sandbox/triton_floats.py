@@ -54,15 +54,16 @@ def round_to_tf32(handle: Any) -> Any:
 
 
 def saturated(handle: Any, wide: Any) -> Any:
-    """Integers made of the numbers in `wide`: of 32 and 64 bits, the nearest where a number is too large, and 0
-    for NaN (PTX ISA, section on cvt). NumPy makes of them what the processor does.
+    """Integers made of the numbers in `wide`: the nearest where a number is too large, and 0 for NaN (PTX ISA, section
+    on cvt). Those of 8 bits are the lower half of 16, as LLVM makes them. NumPy makes of them what the processor does.
     """
     made, given = np.asarray(handle.data), np.asarray(wide.data)
-    if given.dtype.kind != "f" or made.dtype.kind not in "iu" or made.dtype.itemsize < 4:
+    if given.dtype.kind != "f" or made.dtype.kind not in "iu":
         return handle
-    limits = np.iinfo(made.dtype)
+    limits = np.iinfo(f"{made.dtype.kind}{max(2, made.dtype.itemsize)}")
+    least, most = np.array([limits.min, limits.max], limits.dtype).astype(made.dtype)
     data = made.copy()
-    data[given >= float(limits.max)] = limits.max
-    data[given < float(limits.min)] = limits.min
+    data[given >= float(limits.max)] = most
+    data[given < float(limits.min)] = least
     data[np.isnan(given)] = 0
     return TensorHandle(data, handle.dtype)

@@ -25,9 +25,10 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 from sandbox import libdevice
-from sandbox.compile_time import on_constants
+from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
+from sandbox.triton_order import mend_order
 from sandbox.triton_reductions import mend_reductions
 
 FILE = "kernels.py"
@@ -40,8 +41,7 @@ def interpreted(
     scratch: Path, compile_time: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
-    before Triton was imported; the builtins are those of `kernel_language` alone.
-    `renamed`: further names of functions.
+    before Triton was imported; builtins are those of `kernel_language` alone. `renamed`: further names of functions.
     """
     allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
     namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
@@ -54,9 +54,7 @@ def interpreted(
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
     namespace.update(found, **{name: found[function] for name, function in renamed.items()})
-    plain = {**namespace, "__builtins__": {**allowed, "range": range}}
-    plain |= {name: on_constants(namespace[name], plain) for name in compile_time}
-    namespace.update({name: plain[name] for name in compile_time})
+    namespace.update(evaluated(compile_time, namespace, allowed))
     return found
 
 
@@ -90,7 +88,12 @@ def launch(
 def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
     """`range` and `tl.range` as a compiled kernel has them: the variable is a tensor of one number, with its methods,
     its width and its overflow. Triton's interpreter hands out Python's numbers, which have neither.
+
+    Raises:
+        ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
     """
+    if isinstance(step, tl.tensor) and int(step) <= 0:
+        raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
     bounds = (0, first) if last is None else (first, last)
     wide = any(isinstance(b, tl.tensor) and b.dtype == tl.int64 for b in (*bounds, step))
     array, dtype = (np.int64, tl.int64) if wide else (np.int32, tl.int32)
@@ -199,6 +202,7 @@ def mend_numbers() -> None:
     _mend_descriptors()
     _mend_libraries()
     mend_reductions()
+    mend_order()
 
 
 def _mend_products() -> None:

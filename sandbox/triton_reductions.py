@@ -2,12 +2,14 @@
 
 Triton's interpreter applies the function from first to last, so that it computes recurrences that are none. A GPU joins
 partial results: a scan's function must be associative, a reduction's commutative too (warps exchange distant halves).
-So partial results are joined here as well; a function that is neither comes out wrong, as it should.
+So partial results are joined here as well; a function that is neither comes out wrong, as it should. And where a kernel
+leaves it open which of several extrema is meant (`tie_break_left=False`), any of them is.
 """
 
 from typing import Any
 
 import numpy as np
+import triton.language as tl
 from triton.runtime.interpreter import ReduceOps, ScanOps
 
 Tensors = tuple[Any, ...]
@@ -15,7 +17,16 @@ Tensors = tuple[Any, ...]
 
 def mend_reductions() -> None:
     """For good, in this process. An axis may be counted from the last one too, as in compiled kernels."""
-    reduce, scan = ReduceOps.generic_reduce, ScanOps.generic_scan
+    reduce, scan, apply = ReduceOps.generic_reduce, ScanOps.generic_scan, ReduceOps.apply_impl
+    standard: Any = tl.standard  # names of Triton's own
+
+    def apply_impl(self: Any, given: Tensors) -> Any:
+        for function, best in (
+            (standard._argmin_combine_tie_break_fast, np.nanmin), (standard._argmax_combine_tie_break_fast, np.nanmax),
+        ):  # fmt: skip
+            if self.combine_fn is function:
+                return self.min_max(given[0], val_reduce_op=best, idx_reduce_op=_any_place_of(best))
+        return apply(self, given)
 
     def generic_reduce(self: Any, given: Tensors) -> list[Any]:
         """Elements at odd places, then those at even ones, then both results."""
@@ -49,6 +60,15 @@ def mend_reductions() -> None:
         return list(_joined(self, first, [self.to_tensor(x.handle.data[..., 1], x.dtype) for x in after], axis))
 
     ReduceOps.generic_reduce, ScanOps.generic_scan = generic_reduce, generic_scan
+    ReduceOps.apply_impl = apply_impl
+
+
+def _any_place_of(best: Any) -> Any:
+    def place(data: Any, axis: Any, keepdims: bool) -> Any:
+        ties = data == best(data, axis=axis, keepdims=True)
+        return np.argmax(ties * (1 + np.random.default_rng().random(data.shape)), axis=axis, keepdims=keepdims)
+
+    return place
 
 
 def _sliced(operation: Any, tensors: Any, axis: int, part: slice) -> Tensors:

@@ -101,6 +101,14 @@ RACES = {
     "flag that is not looked at": NEIGHBOUR.replace("WAIT", "old = tl.atomic_add(flag, 1)"),
     "relaxed counter": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='relaxed')"),
     "neighbours without a barrier": SIMPLE + LANES.replace("MEET", "pass"),
+    "a reduction as a barrier": SIMPLE + LANES.replace("MEET", "tl.sum(tl.load(x + at), 0)"),
+    "an atomic of single lanes as a barrier": SIMPLE + LANES.replace("MEET", "tl.atomic_add(flag + at, 1)"),
+    "the first lane for all": SIMPLE + LANES.replace("MEET", "first = tl.load(out)"),
+    "a store overtakes a load": SIMPLE
+    + LANES.replace(
+        "MEET", "tl.debug_barrier()\n        turned = tl.load(out + 3 - at)\n        tl.store(out + at, turned)"
+    ),
+    "a swap that is tried once": SIMPLE + "    old = tl.load(flag)\n    tl.atomic_cas(flag, old, old + 1)\n",
     "lanes of one store": SIMPLE + "    at = tl.arange(0, 4)\n    tl.store(out + me + 0 * at, tl.load(x + me) + at)\n",
     "sum read too early": SIMPLE + "    tl.atomic_add(out, tl.load(x + me))\n    if me == 1:\n"
     "        tl.store(out + 1, tl.load(out))\n",
@@ -111,8 +119,6 @@ RACES = {
 }
 MEETINGS = {
     "barrier": "tl.debug_barrier()",
-    "reduction": "tl.store(out + 8, tl.sum(tl.load(x + at), 0))",
-    "scan": "tl.cumsum(at, 0)",
     "atomic": "tl.atomic_add(flag + me, 1)",
     "the same lanes": "at = 3 - at",
 }

@@ -163,3 +163,10 @@ def test_float64_whose_squares_overflow() -> None:
     x[7] = torch.inf
     assert compare(2 * x, x, x, TOLERANCES["T32"]).reason
     assert not compare(x * (1 + 1e-9), x, x, TOLERANCES["T32"]).reason
+
+
+@pytest.mark.parametrize(("byte", "right"), [(1, True), (2, False)])
+def test_truth_values_are_zero_and_one(byte: int, right: bool) -> None:
+    truth = torch.tensor([True, False, True])
+    candidate = (truth.to(torch.uint8) * byte).view(torch.bool)
+    assert right == (not compare(candidate, truth, truth, TOLERANCES["T32"]).reason)
