@@ -23,7 +23,9 @@ def _on_constants(function: Any, namespace: dict[str, Any]) -> Callable[..., Any
     return call
 
 
-def evaluated(names: Iterable[str], namespace: dict[str, Any], allowed: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+def evaluated(
+    names: Iterable[str], namespace: dict[str, Any], allowed: dict[str, Any]
+) -> dict[str, Callable[..., Any]]:
     """Those functions of a module, each seeing the others. `allowed`: the builtins of kernels."""
     plain = {**namespace, "__builtins__": {**allowed, "range": range}}
     plain |= {name: _on_constants(namespace[name], plain) for name in names}
