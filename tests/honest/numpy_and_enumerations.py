@@ -51,6 +51,6 @@ def attention(q, k, v, causal):
     out = torch.empty_like(q)
     mask = Mask.CAUSAL if causal else Mask.NONE
     attention_kernel[(triton.cdiv(length, 16),)](
-        q, k, v, out, length, 1 / np.sqrt(width), MASK=mask, WIDTH=width, BLOCK=np.int64(16)
+        q, k, v, out, length, 1 / np.sqrt(width), MASK=mask, WIDTH=width, BLOCK=16
     )
     return out
