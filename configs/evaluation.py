@@ -4,9 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.group import Group, NonNegative, Positive
-
-Share = Annotated[float, Field(gt=0, le=1)]
+from configs.group import Group, NonNegative, Positive, Share
 
 
 class EndpointConfig(Group):
@@ -85,7 +83,7 @@ class ServeConfig(Group):
     port: Annotated[int, Field(gt=0, lt=65536)]
     temperature: Annotated[float, Field(ge=0, le=2)]
     """Of requests that name none; likewise `top_p`."""
-    top_p: Annotated[float, Field(gt=0, le=1)]
+    top_p: Share
     max_completion_tokens: Positive
     """Of requests that name no limit, and the most that any request gets."""
     tensor_parallel: Positive

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sandbox import compile_limit
+from sandbox.bench import suite
 from sandbox.compile_limit import NotCompiledError, compiling
 from sandbox.rotation import KEPT_OUTPUTS, MEMORY_SHARE, affordable
 
@@ -50,6 +51,7 @@ def test_a_compiler_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_compiler_that_fails_is_told_from_memory_that_lacks() -> None:
+    assert f"{NotCompiledError.__name__}: " == suite.NOT_COMPILED, "as a judge's fault begins"
     failed = pytest.raises(NotCompiledError, match=r"torch.compile \(compile\) fails: KeyError: 'buf0'")
     with failed, compiling("compile"):
         raise KeyError("buf0")
