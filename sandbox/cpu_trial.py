@@ -113,7 +113,7 @@ class CpuTrial(Trial):
         """The judge's numbers of a case that is right."""
         for telling in (False, True):
             tells, reply = self._run(number, case, described, planned, telling)
-            idle = self.idle(planned.plan, planned.tree, reply)
+            idle = self.idle(planned.plan, planned.tree, reply, described)
             if idle is not None and (tells or telling):
                 raise idle
             compared = self._judged(case, planned.tree)

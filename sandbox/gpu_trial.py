@@ -146,7 +146,7 @@ class GpuTrial(Trial):
                 exam = {**self._exam(number, described[number]), "telling": telling}
                 with self.gpu.turns.shared():
                     reply = self._ask(pair, {**request, **exam}, case)
-                idle = self.idle(ready[number].plan, ready[number].tree, reply)
+                idle = self.idle(ready[number].plan, ready[number].tree, reply, described[number])
                 if idle is not None and (reply["tells"] or telling):
                     raise idle
                 if reply["tells"]:

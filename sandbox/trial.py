@@ -232,7 +232,9 @@ class Trial(ABC):
             limit_share=compared["limit_share"], launches=launches,
         )  # fmt: skip
 
-    def idle(self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any]) -> EarlyVerdictError | None:
+    def idle(
+        self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any], described: Any
+    ) -> EarlyVerdictError | None:
         """What to raise where an output came about without a kernel's work: decoys do nothing. Nor do honest kernels
         where inputs ask for nothing. Such inputs must come out right too, so they are not drawn again but followed by
         others, drawn until they tell who worked (`exam.telling`).
@@ -240,7 +242,7 @@ class Trial(ABC):
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
             raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
-        given = [buffer.nbytes for buffer in candidate_plan.buffers if buffer.input is not None]
+        given = [tensor["nbytes"] for tensor in described["tensors"]]
         if given and not any(given):  # empty inputs leave nothing to do but to fill outputs
             return None
         idle = plan_check.idle_output(candidate_plan, tree.views, [set(found) for found in changed], self.job.policy)
