@@ -9,7 +9,7 @@ from sandbox.early_verdict import EarlyVerdictError
 from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernel_text import KernelError
 from sandbox.pool import Helper, run_untrusted
-from sandbox.trial import DEFAULT_TARGET, Tools, Trial
+from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
@@ -111,14 +111,17 @@ class CpuTrial(Trial):
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
         """The judge's numbers of a case that is right."""
-        for telling in (False, True):
-            tells, reply = self._run(number, case, described, planned, telling)
+        for attempt in range(1, TRIES + 1):
+            tells, reply = self._run(number, case, described, planned, telling=attempt > 1)
             idle = self.idle(planned.plan, planned.tree, reply, described)
-            if idle is not None and (tells or telling):
-                raise idle
-            compared = self._judged(case, planned.tree)
-            if tells:
+            try:
+                compared = self._judged(case, planned.tree)
+            except EarlyVerdictError as wrong:
+                raise (idle or wrong) from None
+            if idle is None and (tells or attempt > 1):
                 break
+            if idle is not None and attempt == TRIES:
+                raise idle
         return compared
 
     def _run(

@@ -158,6 +158,7 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     FakeTensor.data_ptr = _data_ptr  # type: ignore[assignment,method-assign]
     FakeTensor.record_stream = lambda self, stream: None  # type: ignore[assignment,method-assign]
     FakeTensor.device = property(_device)  # type: ignore[assignment]
+    torch.nn.RNNBase.flatten_parameters = lambda self: None  # type: ignore[method-assign]  # would ask cuDNN
     stream = _Stream()
     properties = SimpleNamespace(**device)
     answers: dict[str, Callable[..., Any]] = {

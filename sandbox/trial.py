@@ -28,6 +28,8 @@ MAX_SOURCES = 32 << 20
 """Half of what a message may have."""
 COMPILE_DEADLINES = 4
 """However many kernels a candidate has, or configurations that do not fit, they may take so often the time of one."""
+TRIES = 3
+"""How often a case is put whose outputs no kernel changes: by chance a byte may hold the answer beforehand."""
 HIDDEN = "fails on a hidden case"
 UNSAID = "fails on a public case, for which it asks for something else once it has seen hidden ones"
 

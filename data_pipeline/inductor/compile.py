@@ -70,7 +70,7 @@ def _once(
 
     drawn = cases[name]
     function = torch.compile(_function(reference, drawn), backend=backend, fullgraph=True, dynamic=dynamic)
-    with torch.no_grad(), torch._inductor.config.patch(settings):
+    with torch.no_grad(), reference.device, torch._inductor.config.patch(settings):  # as the judge runs it
         result, codes = run_and_get_code(function, *drawn.arguments(drawn.tensors))
         covered = tuple(other for other, its in cases.items() if other == name or _serves(function, its))
     kind: Literal["tensor", "tuple", "list"] = "tuple" if isinstance(result, tuple) else "list"

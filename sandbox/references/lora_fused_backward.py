@@ -57,7 +57,7 @@ CASES = (
     {
         "name": "tiny_hidden_one",
         "tier": "cpu",
-        "args": {"m": 1, "k": 67, "n": 35, "r": 1, "alpha": -1.5, "p": 0.1, "dtype": "float32"},
+        "args": {"m": 3, "k": 67, "n": 35, "r": 1, "alpha": -1.5, "p": 0.1, "dtype": "float32"},
         "hidden": True,
     },
     {

