@@ -81,13 +81,18 @@ class ReplayerLink:
 
 
 def stoppable(question: Question) -> Question:
-    """The question; a `StopError` is its answer, and a judge that has lost its CUDA context ends."""
+    """The question; a `StopError` is its answer, and a judge that has lost its CUDA context ends. With the answer the
+    GPU is done too: what a judge leaves running would slow down those who are being timed.
+    """
 
     def ask(request: dict[str, Any], files: list[int]) -> Reply:
         try:
-            return question(request, files)
-        except StopError as stop:
-            return stop.reply, ()
+            try:
+                reply = question(request, files)
+            except StopError as stop:
+                reply = stop.reply, ()
+            torch.cuda.synchronize()
+            return reply
         except Exception:
             _end_if_lost()
             raise

@@ -170,3 +170,22 @@ def test_memory_for_spilled_registers_is_given_back(gpu_sandbox: LocalSandbox) -
     assert spilling != code
     before = used(code)
     assert used(spilling) < before + 64
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_gpu_is_done_when_a_judge_answers(stops: bool) -> None:
+    import torch
+
+    from sandbox.replayer_link import StopError, stoppable  # needs the driver
+
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def question(request: dict[str, object], files: list[int]) -> tuple[dict[str, object], tuple[int, ...]]:
+        torch.cuda._sleep(1_000_000_000)
+        done.record()
+        if stops:
+            raise StopError({"rejected": {}})
+        return {}, ()
+
+    stoppable(question)({}, [])
+    assert done.query()
