@@ -175,7 +175,10 @@ def _judged(judge: Callable[[Job], Verdict], todo: list[tuple[str, Job]], parall
     again = []
     for judged in judge_many(judge, todo, parallel):
         if isinstance(judged.verdict, Broken):
+            one = next(job for key, job in todo if key == judged.name)
             again.append(judged.name)
+            said = f"{one.entry_point} {one.cases[0].name} again at the end, alone: {judged.verdict.reason}"
+            Console(stderr=True).print(said, markup=False, highlight=False)
         else:
             yield judged
     yield from judge_many(judge, [(key, one) for key, one in todo if key in again], 1)
