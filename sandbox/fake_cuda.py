@@ -149,6 +149,10 @@ class _Device(contextlib.nullcontext[None]):
         self.idx = 0
 
 
+def _empty_strided(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty_strided(size, stride, dtype=dtype)
+
+
 def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     """Replace what honest candidates ask of `torch.cuda`. For good, in this process.
 
@@ -186,4 +190,9 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
+    for module, name, answer in (  # what Inductor's host code calls
+        (torch._C, "_cuda_getCurrentRawStream", lambda device: 0),
+        (torch._C._dynamo.guards, "_empty_strided_cuda", _empty_strided),
+    ):
+        setattr(module, name, answer)
     setattr(torch.cuda.nvtx, "_nvtx", _Marks())  # noqa: B010  # a module to mypy
