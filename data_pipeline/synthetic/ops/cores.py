@@ -40,7 +40,7 @@ SCAN: dict[str, Op] = {
     "cummax": Op("torch.cummax({0}, dim=-1).values", "", "row_cummax({0})", lambda a: a),
     "cummin": Op("torch.cummin({0}, dim=-1).values", "", "row_cummin({0})", lambda a: a),
     "running_mean": Op(
-        "torch.cumsum({0}, dim=-1) / torch.arange(1, {0}.shape[-1] + 1, dtype={0}.dtype)", "",
+        "torch.cumsum({0}, dim=-1) / torch.arange(1, {0}.shape[-1] + 1, dtype={0}.dtype, device={0}.device)", "",
         "row_cumsum({0}) / (position + 1)", lambda a: a,
     ),
     "column_cumsum": Op("torch.cumsum({0}, dim=0)", "", "column_cumsum({0})", _partial_sums),
@@ -59,11 +59,11 @@ MATMUL: dict[str, Op] = {
 ATTENTION: dict[str, Op] = {
     "scores": Op("{0} @ {1}.transpose(-1, -2)", "", "({0} @ {1}^T)", lambda a, b: (-40, 40), 2),
     "causal": Op(
-        '{0}.masked_fill(torch.ones({0}.shape[-2:], dtype=torch.bool).triu(1), float("-inf"))', "",
+        '{0}.masked_fill(torch.ones({0}.shape[-2:], dtype=torch.bool, device={0}.device).triu(1), float("-inf"))', "",
         "causal_mask({0})", lambda a: a,
     ),
     "window": Op(
-        '{0}.masked_fill(torch.ones({0}.shape[-2:], dtype=torch.bool).tril(-8), float("-inf"))', "",
+        '{0}.masked_fill(torch.ones({0}.shape[-2:], dtype=torch.bool, device={0}.device).tril(-8), float("-inf"))', "",
         "mask({0}, keys more than 7 before the query left out)", lambda a: a,
     ),
     "attend": Op("torch.softmax({0}, dim=-1) @ {1}", "", "(row_softmax({0}) @ {1})", lambda a, b: (-6, 6), 2),
