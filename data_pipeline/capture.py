@@ -12,6 +12,7 @@ was killed goes on where it was. `data_pipeline.sources.inductor` turns the file
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from configs.errors import UsageError
 from configs.stamp import stamp, write_json
-from data_pipeline.sources.inductor import Captured, reasons
+from data_pipeline.sources.inductor import Captured, account, reasons
 from data_pipeline.synthetic import propose
 from data_pipeline.task import Provenance, Task
 from sandbox import task_file
@@ -74,6 +75,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("".join(f"{count:6} {reason}\n" for reason, count in counts.most_common()))
+    sys.stdout.write(f"{account(chosen.folder)['seconds']} seconds of compiling\n")
     return 0
 
 
@@ -125,7 +127,7 @@ def capture(task: Task, made_on: dict[str, str]) -> Captured:
         )
     from data_pipeline.inductor.compile import REFUSALS, compiled
 
-    case = _widest(task)
+    case, started = _widest(task), time.monotonic()
     error, found = "", None
     try:
         found = compiled(task, case, SETTINGS, ROW)
@@ -140,6 +142,7 @@ def capture(task: Task, made_on: dict[str, str]) -> Captured:
         code=found.code if found else "",
         error=error,
         stamp=made_on,
+        seconds=round(time.monotonic() - started, 3),
     )
 
 

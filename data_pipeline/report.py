@@ -11,6 +11,7 @@ from typing import Any
 
 from configs.stamp import read_json, write_json
 from data_pipeline.ledger import Ledger
+from data_pipeline.sources.inductor import account
 
 NEAREST = 200
 """Dropped items that are listed with the benchmark item they are like."""
@@ -34,8 +35,11 @@ def write_report(out: Path, to: Path) -> dict[str, Any]:
         }
     finally:
         ledger.close()
-    for clone in ("kernelbench", "tritonbench"):  # a path of one machine tells nobody anything
-        report["settings"][clone] = report["settings"][clone] is not None
+    settings = report["settings"]
+    if settings["inductor"] and Path(settings["inductor"]).is_dir():
+        report["captured"] = account(Path(settings["inductor"]))
+    for path in ("kernelbench", "tritonbench", "inductor"):  # a path of one machine tells nobody anything
+        settings[path] = settings[path] is not None
     write_json(to, report)
     summary: dict[str, Any] = report["summary"]
     return summary

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 
+from data_pipeline.inductor.names import Names, inline
 from data_pipeline.inductor.rewrite import (
     Public,
     Substitute,
@@ -74,8 +75,32 @@ def name_scans(scans: list[ast.FunctionDef], body: list[ast.stmt], public: Publi
         else:
             map_blocks(function.body, lambda s: public.visit(s))
             function.decorator_list = [expression("triton.jit")]
-            found[function.name] = ast.unparse(function) + "\n"
+            name = _combine_name(function.name)
+            for statement in body:
+                Substitute({function.name: ast.Name(name, ast.Load())}).visit(statement)
+            function.name = name
+            _name_arguments(function)
+            found[name] = ast.unparse(function) + "\n"
     return found
+
+
+def _combine_name(name: str) -> str:
+    """`_triton_helper_fn_gt_eq_ne_gt_where0` → `combine_gt_eq_ne_where`: equal functions keep equal names."""
+    words = re.sub(r"^_triton_helper_fn_|\d+$", "", name).split("_")
+    return "_".join(["combine", *dict.fromkeys(words)])
+
+
+def _name_arguments(function: ast.FunctionDef) -> None:
+    """`arg0_0, arg0_1, arg1_0, arg1_1` → `a, a1, b, b1`; temporaries that are used once become part of their users."""
+    new: dict[str, ast.expr] = {}
+    for argument in function.args.args:
+        side, _, number = argument.arg.removeprefix("arg").partition("_")
+        short = "ab"[int(side)] + number.replace("0", "")
+        new[argument.arg] = ast.Name(short, ast.Load())
+        argument.arg = short
+    for statement in function.body:
+        Substitute(new).visit(statement)
+    inline(function.body, Names({argument.arg for argument in function.args.args}))
 
 
 def _as_cumulative(body: list[ast.stmt], combine: str, name: str) -> None:

@@ -109,7 +109,7 @@ class Public(ast.NodeTransformer):
                 return expression(f"(({a}) % ({b}) + ({b})) % ({b})")
             case "select_one":
                 x, mask = (ast.unparse(arg) for arg in args[:2])
-                return expression(f"tl.sum(tl.where({mask}, {x}, 0.0), 1, keep_dims=True)")
+                return expression(f"tl.sum(tl.where({mask}, {x}, 0), 1, keep_dims=True)")
             case "promote_to_tensor":
                 return args[0]
         raise NotCleanError(f"private function: triton_helpers.{name}")

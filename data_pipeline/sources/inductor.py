@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from configs.errors import UsageError
 from data_pipeline.inductor.rewrite import NotCleanError
@@ -34,6 +34,8 @@ class Captured(Record):
     """The generated module; empty: `error` says why."""
     error: str
     stamp: dict[str, str]
+    seconds: float | None = None
+    """That drawing inputs and compiling took; None in files from before it was kept."""
 
 
 def inductor(folder: Path) -> Iterator[tuple[Task, str]]:
@@ -49,6 +51,19 @@ def inductor(folder: Path) -> Iterator[tuple[Task, str]]:
 def reasons(folder: Path) -> Counter[str]:
     """How many became pairs (`clean`), and what the others lack."""
     return Counter(reason.split(":")[0] or "clean" for _, _, reason in _cleaned(folder))
+
+
+def account(folder: Path) -> dict[str, Any]:
+    """How many references a folder holds, how many of them the compiler took, in how many seconds, and on what."""
+    found = [Captured.model_validate_json(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    times = [one.seconds for one in found if one.seconds is not None]
+    stamps = [dict(stamp) for stamp in sorted({tuple(sorted(one.stamp.items())) for one in found})]
+    return {
+        "references": len(found),
+        "compiled": sum(not one.error for one in found),
+        "seconds": round(sum(times), 1) if len(times) == len(found) else None,
+        "stamps": stamps,
+    }
 
 
 def candidate(captured: Captured) -> tuple[Task, str]:
