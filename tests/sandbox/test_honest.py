@@ -1,7 +1,5 @@
 """Every file of `tests/honest` passes: what the sandbox costs an honest author is counted here."""
 
-import asyncio
-
 import pytest
 
 from sandbox.bench import corpus
@@ -13,6 +11,6 @@ HONEST = corpus.candidates(corpus.HONEST)
 
 @pytest.mark.parametrize("candidate", HONEST, ids=lambda candidate: candidate.path.stem)
 def test_honest_candidate_passes(sandbox: LocalSandbox, candidate: corpus.Candidate) -> None:
-    verdict = asyncio.run(sandbox.run(corpus.job(candidate, Limits())))
+    verdict = sandbox.judge(corpus.job(candidate, Limits()))
     assert isinstance(verdict, Passed), f"{candidate.family}\n{verdict}"
     assert all(case.limit_share <= 1 and case.launches >= 1 for case in verdict.cases)
