@@ -89,6 +89,12 @@ _REQUESTS = (
     "seed_all", "set_per_process_memory_fraction",
 )  # fmt: skip
 """What has no effect on fake memory."""
+_ANY_ACCELERATOR = {
+    "current_device_index": "current_device", "current_device_idx": "current_device", "set_device_index": "set_device",
+    "set_device_idx": "set_device", "device_index": "device",
+    **{name: name for name in ("is_available", "device_count", "current_stream", "set_stream", "synchronize")},
+}  # fmt: skip
+"""Names of `torch.accelerator` → what `torch.cuda` calls the same."""
 
 
 class _Stream:
@@ -190,8 +196,12 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
-    for module, name, answer in (  # what Inductor's host code calls
-        (torch._C, "_cuda_getCurrentRawStream", lambda device: 0),
+    for name in _ANY_ACCELERATOR:
+        setattr(torch.accelerator, name, answers[_ANY_ACCELERATOR[name]])
+    for module, name, answer in (
+        (torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("cuda")),
+        (torch._C, "_get_accelerator", lambda check=None: torch.device("cuda")),
+        (torch._C, "_cuda_getCurrentRawStream", lambda device: 0),  # this and the next: Inductor's host code
         (torch._C._dynamo.guards, "_empty_strided_cuda", _empty_strided),
     ):
         setattr(module, name, answer)

@@ -37,6 +37,8 @@ MODULES = (
     *LIBDEVICE_MODULES,
 )  # fmt: skip
 """Of Triton's language; all else that is imported is an attribute of one."""
+PARTS = frozenset(f"triton.language.{name}" for name in ("core", "standard", "random"))
+"""Where the names of `triton.language` are defined: an import from there is one from it."""
 
 
 class KernelModule(Record):
@@ -72,7 +74,8 @@ def aliases(tree: ast.Module) -> dict[str, str]:
             for name in node.names:
                 package = name.name.split(".")[0]
                 if name.name == "math" or package == "triton":
-                    found[name.asname or package] = name.name if name.asname else package
+                    named = "triton.language" if name.name in PARTS else name.name
+                    found[name.asname or package] = named if name.asname else package
         elif (
             isinstance(node, ast.ImportFrom)
             and node.module
@@ -273,4 +276,7 @@ def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:
 def _imported(module: str, name: str) -> str:
     """`from triton import language` names a module, `from triton.language import exp` an attribute of one."""
     path = f"{module}.{name}"
-    return path if path in MODULES else f"{module}:{name}"
+    if path in PARTS:
+        return "triton.language"
+    whole = "triton.language" if module in PARTS else module
+    return path if path in MODULES else f"{whole}:{name}"

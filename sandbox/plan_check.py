@@ -62,6 +62,8 @@ def check(
         own = {n for n, buffer in enumerate(plan.buffers) if buffer.input is None or buffer.input in mutates}
         for kernel in plan.kernels:
             for name, constant in kernel.constants.items():
+                if name.startswith("__"):  # whoever executes the kernel has names of his own
+                    raise ValueError(f"no constant of a kernel may have a name like {name!r}")
                 if views_of(constant):
                     raise ValueError(f"constant {name!r} of kernel {kernel.name} is a tensor; pass it as an argument")
         for step in plan.steps:

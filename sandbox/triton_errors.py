@@ -21,6 +21,7 @@ def describe(error: CompilationError) -> str:
     said = root.error_message if isinstance(root, CompilationError) else f"{type(root).__name__}: {root}"
     said = said or type(error).__name__
     line = getattr(error.node, "lineno", None)
-    if error.src is None or line is None:
+    lines = (error.src or "").splitlines()
+    if line is None or line > len(lines):  # the line may be a caller's, and the source that of what it calls
         return said
-    return f"{said}, in line {line} of its function: {error.src.splitlines()[line - 1].strip()}"
+    return f"{said}, in line {line} of its function: {lines[line - 1].strip()}"

@@ -20,6 +20,12 @@ NARROW = {
 """Formats that numpy lacks, and their bits."""
 CONVERTED = {*NARROW, tl.float16, tl.float32, tl.float64}
 _NAN_BITS = 0x7F
+PART_PRODUCTS = {
+    "BF16X3": ((1, 0), (0, 1)),
+    "BF16X6": ((2, 0), (0, 2), (1, 1), (1, 0), (0, 1)),
+}
+"""Products of float32 matrices on bfloat16 tensor cores: which parts of the two are multiplied besides the largest, the
+smallest first."""
 
 
 def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
@@ -51,6 +57,17 @@ def round_to_tf32(handle: Any) -> Any:
     """float32 with the 10 bits of mantissa that tensor cores keep, to nearest."""
     bits = np.array(handle.data, np.float32).view(np.uint32)
     return TensorHandle(((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32), tl.float32)
+
+
+def bfloat16_parts(handle: Any) -> list[Any]:
+    """float32 as a sum of three numbers that bfloat16 has, the largest first."""
+    rest, found = np.array(handle.data, np.float32), []
+    for _ in range(3):
+        part = widened(rounded(TensorHandle(rest, tl.float32), tl.bfloat16))
+        found.append(part)
+        with np.errstate(invalid="ignore"):
+            rest = rest - part.data
+    return found
 
 
 def saturated(handle: Any, wide: Any) -> Any:

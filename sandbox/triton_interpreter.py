@@ -5,13 +5,13 @@ as integers), conversion to and from bfloat16 and float8 as on an NVIDIA GPU (Tr
 infinities and NaN), TF32 matrix products (Triton's are float32), and libdevice functions (Triton's has none).
 """
 
-import ast
 import builtins
 import functools
 import importlib
 import inspect
 import linecache
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,24 @@ from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
-from sandbox import libdevice
+from sandbox import libdevice, triton_syntax
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
+from sandbox.triton_floats import (
+    CONVERTED,
+    NARROW,
+    PART_PRODUCTS,
+    bfloat16_parts,
+    round_to_tf32,
+    rounded,
+    saturated,
+    widened,
+)
 from sandbox.triton_order import mend_order
 from sandbox.triton_reductions import mend_reductions
+from sandbox.triton_syntax import OPERATIONS, counted, rewritten
 
 FILE = "kernels.py"
-VALUE = "__plain_value"
-"""A name that no candidate can give."""
 
 
 def interpreted(
@@ -43,12 +51,12 @@ def interpreted(
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; builtins are those of `kernel_language` alone. `renamed`: further names of functions.
     """
-    allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
-    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
+    allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, **triton_syntax.BUILTINS}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, **OPERATIONS}
     for name, target in aliases.items():
         namespace[name] = resolved(target)
     path = scratch / FILE
-    source = ast.unparse(_Values().visit(ast.parse(source)))
+    source = rewritten(source, compile_time)
     path.write_text(source)
     linecache.checkcache(str(path))
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
@@ -56,18 +64,6 @@ def interpreted(
     namespace.update(found, **{name: found[function] for name, function in renamed.items()})
     namespace.update(evaluated(compile_time, namespace, allowed))
     return found
-
-
-class _Values(ast.NodeTransformer):
-    """`BLOCK.value` of a constexpr, which the interpreter hands over as a plain number."""
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        node.value = self.visit(node.value)
-        return ast.Call(ast.Name(VALUE, ast.Load()), [node.value], []) if node.attr == "value" else node
-
-
-def _plain(constant: Any) -> Any:
-    return getattr(constant, "value", constant)
 
 
 def launch(
@@ -83,22 +79,6 @@ def launch(
     executor = GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)
     executor.constexprs = [*executor.constexprs, *fixed]
     executor(**arguments)
-
-
-def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
-    """`range` and `tl.range` as a compiled kernel has them: the variable is a tensor of one number, with its methods,
-    its width and its overflow. Triton's interpreter hands out Python's numbers, which have neither.
-
-    Raises:
-        ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
-    """
-    if isinstance(step, tl.tensor) and int(step) <= 0:
-        raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
-    bounds = (0, first) if last is None else (first, last)
-    wide = any(isinstance(b, tl.tensor) and b.dtype == tl.int64 for b in (*bounds, step))
-    array, dtype = (np.int64, tl.int64) if wide else (np.int32, tl.int32)
-    for number in range(*(int(_plain(b)) for b in (*bounds, 1 if step is None else step))):
-        yield tl.tensor(TensorHandle(np.array([number], array), dtype), dtype)
 
 
 class _Turns:
@@ -206,14 +186,26 @@ def mend_numbers() -> None:
 
 
 def _mend_products() -> None:
-    """Matrix products of narrow formats and in TF32, and masks made of scalars. For good."""
+    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, and masks made of scalars. For good."""
     dot, splat = InterpreterBuilder.create_dot, InterpreterBuilder.create_splat
+    options = interpreter.interpreter_builder.options
+    precisions = dict.fromkeys([*options.allowed_dot_input_precisions, *(name.lower() for name in PART_PRODUCTS)])
+    interpreter.interpreter_builder.options = replace(options, allowed_dot_input_precisions=tuple(precisions))
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
         a, b = (widened(handle) if handle.dtype.scalar in NARROW else handle for handle in (a, b))
-        if str(precision).split(".")[-1].upper() == "TF32" and a.dtype.scalar == tl.float32:
+        name = str(precision).split(".")[-1].upper()
+        if name == "TF32" and a.dtype.scalar == tl.float32:
             a, b = round_to_tf32(a), round_to_tf32(b)
-        return dot(self, a, b, d, precision, *rest)
+        if name not in PART_PRODUCTS or a.dtype.scalar != tl.float32:
+            return dot(self, a, b, d, precision, *rest)
+        left, right = bfloat16_parts(a), bfloat16_parts(b)
+        small = TensorHandle(np.zeros_like(d.data), d.dtype)
+        for i, j in PART_PRODUCTS[name]:
+            small = dot(self, left[i], right[j], small, precision, *rest)
+        small = TensorHandle(np.where(np.isnan(small.data), 0, small.data), d.dtype)  # parts of infinity are none
+        whole = dot(self, left[0], right[0], small, precision, *rest)
+        return TensorHandle(whole.data + d.data, d.dtype)
 
     def create_splat(self: Any, kind: Any, arg: Any) -> Any:
         made = splat(self, kind, arg)  # a comparison keeps its operands' dtype, so its splat would be no mask

@@ -192,6 +192,35 @@ def test_library_functions_and_values_of_constexprs(sandbox: LocalSandbox) -> No
     torch.testing.assert_close(y, torch.special.bessel_j0((x + x.floor()) ** 2 + 1))
 
 
+WORDS = {
+    "and": ("x > 1 and x < 4", [0, 0, 1, 1, 0]),
+    "or": ("x < 1 or x > 3", [1, 0, 0, 0, 1]),
+    "not": ("not (x == 2)", [1, 1, 0, 1, 1]),
+    "three": ("x > 0 and x < 4 and not (x == 2)", [0, 1, 0, 1, 0]),
+    "a constant that decides": ("N < 0 and tl.load(x) or N > 0 and x > 2", [0, 0, 0, 1, 1]),
+    "constants that do not": ("N > 0 and x > 2 or N < 0", [0, 0, 0, 1, 1]),
+    "min and max": ("min(max(x, 2), 3, 9) - N + 5", [2, 2, 2, 3, 3]),
+    "a chosen number": ("x * (1 if tl.sum(x) > 0 else 0).to(tl.int32)", [0, 1, 2, 3, 4]),
+    "numbers unpacked": ("x * two.to(tl.int32) + one.to(tl.int32)", [1, 3, 5, 7, 9]),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_words_of_python_mean_what_they_mean_to_triton(sandbox: LocalSandbox, name: str) -> None:
+    expression, expected = WORDS[name]
+    body = "def kernel(out, N: tl.constexpr):\n    at = tl.arange(0, 8)\n    x = at\n    one, two = 1, 2\n"
+    body += f"    found = ({expression}).to(tl.int32)\n    tl.store(out + at, found, mask=at < N)\n"
+    reply, (out, *_) = interpret(sandbox.interpreter, body, 1, [torch.zeros(5, dtype=torch.int32)], N=5)
+    assert "changed" in reply and out.tolist() == expected, reply
+
+
+def test_both_sides_of_a_word_are_evaluated_as_by_a_gpu(sandbox: LocalSandbox) -> None:
+    body = "def kernel(x, out):\n    me = tl.program_id(0)\n    if me < 4 and tl.load(x + me) > 0:\n"
+    body += "        tl.store(out + me, 1.0)\n"
+    reply, _ = interpret(sandbox.interpreter, body, 5, [torch.ones(4), torch.zeros(4)])
+    assert "outside its buffers" in reply["rejected"]["reason"], reply
+
+
 def test_every_conversion_works_in_isolation(sandbox: LocalSandbox) -> None:
     """Torch asks the system about the processor at the first conversion of some; in there it gets no answer."""
     dtypes = [getattr(torch, name) for name in DTYPES]

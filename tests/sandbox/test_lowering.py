@@ -150,6 +150,17 @@ def test_invalid_kernels_are_rejected_in_tritons_words(sandbox: LocalSandbox) ->
     assert "arange" in caught.value.verdict.log
 
 
+def test_a_call_that_triton_refuses_is_rejected_in_its_words(sandbox: LocalSandbox) -> None:
+    """Its error names the caller's line and has the source of what is called."""
+    helper = "@triton.jit(noinline=True)\ndef one_more(x):\n    return x + 1\n@triton.jit\ndef kernel"
+    refused = ADD.replace("@triton.jit\ndef kernel", helper).replace(
+        "tl.load(x + at, mask=at < n) + 1", "one_more(tl.load(x + at, mask=at < n))"
+    )
+    padded = refused.replace("    at = tl", "    n = n\n    n = n\n    at = tl")
+    with pytest.raises(EarlyVerdictError, match="noinline, but was called with non-scalar argument"):
+        planned(trial(sandbox, padded), torch.randn(1000))
+
+
 def test_a_hidden_case_that_does_not_compile_says_nothing(sandbox: LocalSandbox) -> None:
     one = trial(sandbox, ADD.replace("B=256", "B=max(256, x.numel())"), False, True)
     described = [request("", torch.randn(n))["cases"][0] for n in (256, 1001)]
