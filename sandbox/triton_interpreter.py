@@ -5,7 +5,6 @@ as integers), conversion to and from bfloat16 and float8 as on an NVIDIA GPU (Tr
 infinities and NaN), TF32 matrix products (Triton's are float32), and libdevice functions (Triton's has none).
 """
 
-import ast
 import builtins
 import functools
 import importlib
@@ -29,11 +28,11 @@ from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_order import mend_order
+from sandbox.triton_python import helpers, largest, least, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
+from sandbox.triton_undefined import mend_undefined
 
 FILE = "kernels.py"
-VALUE = "__plain_value"
-"""A name that no candidate can give."""
 
 
 def interpreted(
@@ -43,27 +42,20 @@ def interpreted(
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; builtins are those of `kernel_language` alone. `renamed`: further names of functions.
     """
-    allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, "range": counted}
-    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, VALUE: _plain}
+    plain = {name: getattr(builtins, name) for name in BUILTINS}
+    allowed = {**plain, "range": counted, "min": least, "max": largest}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, **helpers()}
     for name, target in aliases.items():
         namespace[name] = resolved(target)
     path = scratch / FILE
-    source = ast.unparse(_Values().visit(ast.parse(source)))
+    source = rewritten(source, compile_time)
     path.write_text(source)
     linecache.checkcache(str(path))
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
     namespace.update(found, **{name: found[function] for name, function in renamed.items()})
-    namespace.update(evaluated(compile_time, namespace, allowed))
+    namespace.update(evaluated(compile_time, namespace, plain))
     return found
-
-
-class _Values(ast.NodeTransformer):
-    """`BLOCK.value` of a constexpr, which the interpreter hands over as a plain number."""
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        node.value = self.visit(node.value)
-        return ast.Call(ast.Name(VALUE, ast.Load()), [node.value], []) if node.attr == "value" else node
 
 
 def _plain(constant: Any) -> Any:
@@ -78,11 +70,17 @@ def launch(
     one whose index the interpreter's builder holds at that time.
 
     Args:
-        fixed: arguments that are compile-time constants, declared so or not: an integer that is 1 is a tensor nowhere.
+        fixed: arguments that are compile-time constants, declared so or not (an integer that is 1 is a tensor nowhere),
+            and tuples, whose items are `converted` already where they are none.
     """
     executor = GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)
     executor.constexprs = [*executor.constexprs, *fixed]
     executor(**arguments)
+
+
+def converted(value: Any) -> Any:
+    """An argument as kernels get it: numbers and pointers are tensors."""
+    return interpreter._implicit_cvt(value)
 
 
 def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
@@ -203,6 +201,8 @@ def mend_numbers() -> None:
     _mend_libraries()
     mend_reductions()
     mend_order()
+    mend_rewriter()
+    mend_undefined()
 
 
 def _mend_products() -> None:
