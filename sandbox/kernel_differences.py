@@ -9,29 +9,31 @@ from types import NoneType
 from sandbox.kernel_signature import path_of
 from sandbox.kernel_text import Function, KernelError
 
-_SOMETIMES = (ast.BoolOp, ast.IfExp, ast.ListComp)
-"""What is inside may be evaluated or not, or is of a scope of its own."""
-
 
 def check_understood(function: Function) -> None:
     """Raises:
     KernelError: the kernel asks whether two things are one object, declares a variable without a value or as what is no
         name of a type, or assigns by `:=` where that may not come to pass.
     """
-    for node in _nodes(function):
+    for node, sometimes in _nodes(function):
         where = f"kernel {function.name}, line {getattr(node, 'lineno', '?')}"
         if isinstance(node, ast.Compare) and not all(_is_plain(*pair) for pair in _compared(node)):
             raise KernelError(f"{where}: `is` may only ask for None, True or False; compare by ==")
         if isinstance(node, ast.AnnAssign) and (node.value is None or not path_of(node.annotation)):
             raise KernelError(f"{where}: a variable's annotation must be the name of a type, and come with a value")
-        sometimes = isinstance(node, _SOMETIMES) or (isinstance(node, ast.Compare) and len(node.ops) > 1)
-        if sometimes and any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(node)):
+        if isinstance(node, ast.NamedExpr) and sometimes:
             raise KernelError(f"{where}: := may only stand where it is always evaluated; assign before")
 
 
-def _nodes(function: Function) -> Iterator[ast.AST]:
-    for statement in function.body:
-        yield from ast.walk(statement)
+def _nodes(function: Function) -> Iterator[tuple[ast.AST, bool]]:
+    """All of the body, each with whether it may be evaluated or not, or is of a scope of its own."""
+    queue: list[tuple[ast.AST, bool]] = [(statement, False) for statement in function.body]
+    while queue:
+        node, sometimes = queue.pop()
+        yield node, sometimes
+        chained = isinstance(node, ast.Compare) and len(node.ops) > 1
+        sometimes = sometimes or chained or isinstance(node, ast.BoolOp | ast.IfExp | ast.ListComp)
+        queue += [(child, sometimes) for child in ast.iter_child_nodes(node)]
 
 
 def _compared(node: ast.Compare) -> Iterator[tuple[ast.cmpop, ast.expr, ast.expr]]:
