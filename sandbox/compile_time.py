@@ -29,4 +29,13 @@ def evaluated(
     """Those functions of a module, each seeing the others. `allowed`: the builtins of kernels, as Python has them."""
     plain = {**namespace, "__builtins__": allowed}
     plain |= {name: _on_constants(namespace[name], plain) for name in names}
-    return {name: plain[name] for name in names}
+    return {name: _for_kernels(plain[name]) for name in names}
+
+
+def _for_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **keywords: _tuples(function(*args, **keywords))
+
+
+def _tuples(value: Any) -> Any:
+    """Kernels have no lists."""
+    return tuple(_tuples(item) for item in value) if type(value) in (list, tuple) else value

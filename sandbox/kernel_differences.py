@@ -6,21 +6,20 @@ import ast
 from collections.abc import Iterator
 from types import NoneType
 
-from sandbox.kernel_signature import path_of
 from sandbox.kernel_text import Function, KernelError
 
 
 def check_understood(function: Function) -> None:
     """Raises:
-    KernelError: the kernel asks whether two things are one object, declares a variable without a value or as what is no
-        name of a type, or assigns by `:=` where that may not come to pass.
+    KernelError: the kernel asks whether two things are one object, declares a variable without a value, or assigns by
+        `:=` where that may not come to pass.
     """
     for node, sometimes in _nodes(function):
         where = f"kernel {function.name}, line {getattr(node, 'lineno', '?')}"
         if isinstance(node, ast.Compare) and not all(_is_plain(*pair) for pair in _compared(node)):
             raise KernelError(f"{where}: `is` may only ask for None, True or False; compare by ==")
-        if isinstance(node, ast.AnnAssign) and (node.value is None or not path_of(node.annotation)):
-            raise KernelError(f"{where}: a variable's annotation must be the name of a type, and come with a value")
+        if isinstance(node, ast.AnnAssign) and node.value is None:
+            raise KernelError(f"{where}: a variable may not be declared without a value")
         if isinstance(node, ast.NamedExpr) and sometimes:
             raise KernelError(f"{where}: := may only stand where it is always evaluated; assign before")
 

@@ -38,7 +38,7 @@ def rewritten(source: str, as_python: Collection[str]) -> str:
 
 def helpers() -> dict[str, Any]:
     """What the text calls."""
-    found = (_value, _plain, _bound, _every, _some, _not, _chosen, _noted, _returned, tuple)
+    found = (_value, _plain, _bound, _annotated, _every, _some, _not, _chosen, _noted, _returned, tuple)
     return {_PREFIX + function.__name__: function for function in found}
 
 
@@ -106,6 +106,13 @@ class _AsCompiled(_Values):
         node.value = _call(_bound, node.value)
         return node
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """A constant stays what it is, if that is what the annotation stands for."""
+        self.generic_visit(node)
+        if node.value:
+            node.value = _call(_annotated, node.annotation, node.value)
+        return node
+
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
         old = ast.parse(ast.unparse(node.target), mode="eval").body
@@ -152,6 +159,10 @@ def _bound(value: Any) -> Any:
     if isinstance(value, tl.tuple):
         return tl.tuple([_bound(item) for item in value])
     return interpreter.interpreter_semantic.to_tensor(value, False)
+
+
+def _annotated(kind: Any, value: Any) -> Any:
+    return _plain(value) if kind is tl.constexpr else _bound(value)
 
 
 def _every(*operands: Operand) -> Any:
