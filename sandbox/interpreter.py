@@ -16,7 +16,7 @@ import torch
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from sandbox import arena, aten, triton_interpreter, triton_trace
+from sandbox import arena, aten, triton_interpreter, triton_python, triton_trace
 from sandbox.kernel_request import functions_among
 from sandbox.memory_watch import MemoryWatch
 from sandbox.plan import (
@@ -210,6 +210,7 @@ def _describe(error: Exception) -> dict[str, Any]:
     said = f"{type(root).__name__}: {root}"
     places = [f for f in traceback.extract_tb(root.__traceback__) if Path(f.filename).name == triton_interpreter.FILE]
     if places:  # line numbers are of the cleaned source, which nobody has
-        said = f"{said} (kernel {places[-1].name} at `{(places[-1].line or '')[:MAX_LINE]}`)"
+        line = triton_python.readable(places[-1].line or "")
+        said = f"{said} (kernel {places[-1].name} at `{line[:MAX_LINE]}`)"
     log = "".join(traceback.format_exception(error, limit=-6))[-MAX_LOG:] if not places else ""
     return {"rejected": {"reason": said[:MAX_REASON], "log": log}}

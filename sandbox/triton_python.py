@@ -11,6 +11,7 @@ Not covered: a function that returns equal numbers, differently written, in both
 import ast
 import builtins
 import functools
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -40,6 +41,11 @@ def helpers() -> dict[str, Any]:
     """What the text calls."""
     found = (_value, _plain, _bound, _annotated, _every, _some, _not, _chosen, _noted, _returned, tuple)
     return {_PREFIX + function.__name__: function for function in found}
+
+
+def readable(line: str) -> str:
+    """A line of that text, without what it calls."""
+    return re.sub(rf"{_PREFIX}\w+", "", line)
 
 
 def mend_rewriter() -> None:
