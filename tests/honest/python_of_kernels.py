@@ -1,4 +1,4 @@
-"""Python's own constructs in a kernel, each of which Triton has in a way of its own: and, or, not, choices, min, :=.
+"""Python's own constructs in a kernel, each of which Triton has in a way of its own: and, or, not, choices, min.
 
 family: syntax
 task: row_sum
@@ -28,10 +28,9 @@ def row_sum_kernel(x_ptr, out_ptr, bias_ptr, rows, cols, BLOCK: tl.constexpr, TW
     has_bias = bias_ptr is not None and cols > 0
     inside = row >= 0 and row < rows and not (cols < 0)
     total, start = 0.0, 0
-    rest = (left := cols) + 0
     while start < cols:
         at = start + tl.arange(0, BLOCK)
-        limit = min(start + BLOCK, left) if rest > 0 or has_bias else 0
+        limit = min(start + BLOCK, cols) if start >= 0 or has_bias else 0
         x = tl.load(x_ptr + row * cols + at, mask=at < limit, other=0.0)
         total += tl.sum(x, 0)
         start += max(1, larger_step(cols, BLOCK))
