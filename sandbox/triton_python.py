@@ -52,7 +52,11 @@ def mend_rewriter() -> None:
     """Triton's interpreter takes the last line that begins with `def` for a function's first, be it in a text. For
     good.
     """
-    FunctionRewriter._find_def = lambda self, lines: 1
+
+    def first(self: Any, lines: list[str]) -> int:
+        return next(number for number, line in enumerate(lines, 1) if line.lstrip().startswith("def "))
+
+    FunctionRewriter._find_def = first
 
 
 class _Values(ast.NodeTransformer):
