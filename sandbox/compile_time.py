@@ -1,6 +1,6 @@
 """Functions that Python evaluates while a kernel compiles (`triton.constexpr_function`), for the interpreter.
 
-Triton hands them numbers, types and text, whose operators are Python's; so `range` is Python's here as well.
+Triton hands them numbers, types and text, whose operators are Python's; so `range` and `min` are Python's here as well.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,16 @@ def _on_constants(function: Any, namespace: dict[str, Any]) -> Callable[..., Any
 def evaluated(
     names: Iterable[str], namespace: dict[str, Any], allowed: dict[str, Any]
 ) -> dict[str, Callable[..., Any]]:
-    """Those functions of a module, each seeing the others. `allowed`: the builtins of kernels."""
-    plain = {**namespace, "__builtins__": {**allowed, "range": range}}
+    """Those functions of a module, each seeing the others. `allowed`: the builtins of kernels, as Python has them."""
+    plain = {**namespace, "__builtins__": allowed}
     plain |= {name: _on_constants(namespace[name], plain) for name in names}
-    return {name: plain[name] for name in names}
+    return {name: _for_kernels(plain[name]) for name in names}
+
+
+def _for_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **keywords: _tuples(function(*args, **keywords))
+
+
+def _tuples(value: Any) -> Any:
+    """Kernels have no lists."""
+    return tuple(_tuples(item) for item in value) if type(value) in (list, tuple) else value

@@ -13,7 +13,7 @@ from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
-ARENA_SHARE = 32
+ARENA_SHARE = 40
 """Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
 `races`, `lanes`)."""
 ORDERS = 4

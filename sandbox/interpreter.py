@@ -16,7 +16,7 @@ import torch
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from sandbox import arena, aten, triton_interpreter, triton_trace
+from sandbox import arena, aten, triton_interpreter, triton_python, triton_trace
 from sandbox.kernel_request import functions_among
 from sandbox.memory_watch import MemoryWatch
 from sandbox.plan import (
@@ -151,8 +151,9 @@ class _Runner:
         order = np.random.default_rng(secrets.randbits(64)).permutation(prod(step.grid))
         self.watch.start(buffers, order, self.synchronises, self.waits)
         fixed = [
-            name for name, argument in step.arguments.items() if isinstance(argument, Scalar) and argument.constexpr
-        ]
+            name for name, argument in step.arguments.items()
+            if isinstance(argument, Group) or (isinstance(argument, Scalar) and argument.constexpr)
+        ]  # fmt: skip
         triton_interpreter.launch(module[kernel.name], tuple(step.grid), arguments, fixed, self.watch.turn)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:
@@ -166,7 +167,7 @@ class _Runner:
                 return triton_interpreter.runtime_float(float(value), argument.type)
             return value  # a module's tl.constexpr too: `HALF * x` must be a tensor, not a constexpr of one
         if isinstance(argument, Group):
-            return tuple(self._value(item, module) for item in argument.items)
+            return tuple(self._item(item, module) for item in argument.items)
         if isinstance(argument, Descriptor):
             view = self._view(argument.view)
             return TensorDescriptor(view, list(view.shape), list(view.stride()), argument.block_shape, argument.padding)
@@ -177,6 +178,12 @@ class _Runner:
         if module is None or argument.name not in module:
             raise KeyError(f"function {argument.name!r} is not a kernel function of the candidate")
         return module[argument.name]
+
+    def _item(self, item: Argument, module: dict[str, Any] | None) -> Any:
+        """Of a tuple, which may hold constants beside others: as the kernel finds it."""
+        value = self._value(item, module)
+        constant = isinstance(item, Group) or (isinstance(item, Scalar) and item.constexpr)
+        return value if constant else triton_interpreter.converted(value)
 
     def _view(self, view: View) -> torch.Tensor:
         slot = self.where.slots[view.buffer]
@@ -203,6 +210,7 @@ def _describe(error: Exception) -> dict[str, Any]:
     said = f"{type(root).__name__}: {root}"
     places = [f for f in traceback.extract_tb(root.__traceback__) if Path(f.filename).name == triton_interpreter.FILE]
     if places:  # line numbers are of the cleaned source, which nobody has
-        said = f"{said} (kernel {places[-1].name} at `{(places[-1].line or '')[:MAX_LINE]}`)"
+        line = triton_python.readable(places[-1].line or "")
+        said = f"{said} (kernel {places[-1].name} at `{line[:MAX_LINE]}`)"
     log = "".join(traceback.format_exception(error, limit=-6))[-MAX_LOG:] if not places else ""
     return {"rejected": {"reason": said[:MAX_REASON], "log": log}}

@@ -14,6 +14,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from sandbox import kernel_waits
+from sandbox.kernel_differences import check_understood
 from sandbox.kernel_functions import at_compile_time, first_line, meant
 from sandbox.kernel_language import (
     BUILTINS,
@@ -177,6 +178,8 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
         if not _is_literal(default, known):
             raise KernelError(f"{where}: default values must be literals")
         used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
+    if not at_compile_time(function):
+        check_understood(function)
     own = bound(function)  # whoever executes the module has names of his own, with underscores
     if taken := next((name for name in sorted({function.name, *own}) if name.startswith("__")), None):
         raise KernelError(f"{where}: {taken} may not be the name of a kernel function, parameter or variable")

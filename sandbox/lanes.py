@@ -35,6 +35,8 @@ class Lanes:
         nbytes: size of the memory that all positions refer to.
         """
         self.stored, self.loaded = np.zeros(nbytes, np.int64), np.zeros(nbytes, np.int64)
+        self.updated: Array | None = None
+        """By atomics of many lanes."""
         self.shapes: dict[tuple[int, ...], int] = {(): 0}
         self.times = self.now = self.exchanged = 1
         """All that there have been, that of the last barrier, and that of the last exchange of the present program."""
@@ -55,6 +57,7 @@ class Lanes:
             raise RaceError(
                 "a lane stores to what another lane of its program loads: put tl.debug_barrier() between the two"
             )
+        self._check_updated(at, own)
         self.stored[at] = _stamped(own, self.now)
 
     def load(self, at: Array, lanes: Array) -> None:
@@ -66,8 +69,35 @@ class Lanes:
             raise RaceError(
                 "a lane loads what another lane of its program has stored: put tl.debug_barrier() between the two"
             )
+        self._check_updated(at, own)
         several = _others(self.loaded[at], own, self.exchanged)
         self.loaded[at] = _stamped(np.where(several, SEVERAL, own), self.exchanged)
+
+    def update(self, at: Array, lanes: Array) -> None:
+        """An atomic of many lanes, which are served in any order.
+
+        Raises:
+            RaceError: another lane uses this plainly.
+        """
+        own = self._numbers(lanes)
+        plainly = _others(self.stored[at], own, self.now) | _others(self.loaded[at], own, self.exchanged)
+        if bool(plainly.any()):
+            raise RaceError(
+                "a lane updates atomically what another lane of its program uses plainly: put tl.debug_barrier() "
+                "between the two"
+            )
+        if self.updated is None:
+            self.updated = np.zeros(self.stored.size, np.int64)
+        _, places, times = np.unique(at, return_inverse=True, return_counts=True)
+        several = (times[places] > 1) | _others(self.updated[at], own, self.now)
+        self.updated[at] = _stamped(np.where(several, SEVERAL, own), self.now)
+
+    def _check_updated(self, at: Array, own: Array) -> None:
+        if self.updated is not None and bool(_others(self.updated[at], own, self.now).any()):
+            raise RaceError(
+                "a lane uses plainly what another lane of its program has updated atomically: put tl.debug_barrier() "
+                "between the two"
+            )
 
     def _numbers(self, lanes: Array) -> Array:
         shape = lanes.shape if lanes.size > 1 else ()

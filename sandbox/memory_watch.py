@@ -135,7 +135,7 @@ class MemoryWatch(Turns):
             self.written[at + byte] = 1
         self.progress()
         done = self.native.store(pointers, value, mask)
-        if not self.atomic and at.size > 1:
+        if at.size > 1:
             self._check_agreement(pointers, value, mask)
         if self.atomic or flag:
             self.races.release(at.tolist())
@@ -153,7 +153,10 @@ class MemoryWatch(Turns):
         self.races.update(at, swap=False)
         if addresses and at.size == 1:
             self.lanes.meet()
-        found = self.native.atomic_rmw(operation, pointers, value, mask, semantics)
+        lanes = _lanes(mask, pointers)
+        if lanes.size > 1:
+            self.lanes.update(at, lanes)
+        found = _in_any_order(lambda *of: self.native.atomic_rmw(operation, *of, semantics), pointers, value, lanes)
         self.races.release(addresses)
         if self.waits:
             if self._changes(pointers, found, mask, np.ones(at.shape, bool)):
@@ -170,7 +173,9 @@ class MemoryWatch(Turns):
         self.races.update(at, swap=self.waits)
         if addresses and at.size == 1:
             self.lanes.meet()
-        found = self.native.atomic_cas(pointers, compare, value, semantics)
+        if pointers.size > 1:
+            self.lanes.update(at, np.ones(pointers.shape, bool))
+        found = _in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), pointers, compare, value)
         self.races.release(addresses)
         if bool(((found == compare) & (found != value)).any()):
             self.progress()
@@ -251,6 +256,18 @@ class MemoryWatch(Turns):
                 self.atomic = False
 
         return call
+
+
+def _in_any_order(atomic: Callable[..., Array], *operands: Array) -> Array:
+    """What an atomic of many lanes finds: nobody knows which lane comes first."""
+    shape = operands[0].shape
+    if operands[0].size < 2:
+        return atomic(*operands)
+    order = np.random.default_rng().permutation(operands[0].size)
+    served = atomic(*(np.broadcast_to(operand, shape).ravel()[order] for operand in operands))
+    found = np.empty_like(served)
+    found[order] = served
+    return found.reshape(shape)
 
 
 def _lanes(mask: Any, pointers: Array) -> Array:

@@ -81,15 +81,18 @@ def idle_output(plan: Plan, views: list[View], changed: list[set[int]], policy: 
 
     Work is what a launch changed, or a copy of that; under `mixed` whatever any step changed.
     """
-    worked: set[int] = set()
+    worked: dict[int, int] = {}
+    """Buffer → how many bytes of it have been overwritten since, and not by a kernel."""
     largest = {view.buffer: view.nbytes for view in views}
     for step, buffers in zip(plan.steps, changed, strict=True):
         if isinstance(step, Launch) or policy == "mixed":
-            worked |= buffers
+            worked |= dict.fromkeys(buffers, 0)
         elif isinstance(step, Copy) and step.source.buffer in worked:
-            worked.add(step.target.buffer)
-        elif not isinstance(step, TorchCall) and step.target.nbytes >= largest.get(step.target.buffer, 1):
-            worked.discard(step.target.buffer)  # all of it overwritten, and not by a kernel
+            worked[step.target.buffer] = 0
+        elif not isinstance(step, TorchCall) and step.target.buffer in worked:
+            worked[step.target.buffer] += step.target.nbytes
+            if worked[step.target.buffer] >= largest.get(step.target.buffer, plan.buffers[step.target.buffer].nbytes):
+                del worked[step.target.buffer]
     return next((n for n, view in enumerate(views) if view.buffer not in worked and view.nbytes), None)
 
 

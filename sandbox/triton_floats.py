@@ -59,7 +59,7 @@ def round_to_tf32(handle: Any) -> Any:
     return TensorHandle(((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32), tl.float32)
 
 
-def bfloat16_parts(handle: Any) -> list[Any]:
+def in_parts(handle: Any) -> list[Any]:
     """float32 as a sum of three numbers that bfloat16 has, the largest first."""
     rest, found = np.array(handle.data, np.float32), []
     for _ in range(3):

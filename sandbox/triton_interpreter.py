@@ -24,22 +24,14 @@ from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
-from sandbox import libdevice, triton_syntax
+from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.triton_floats import (
-    CONVERTED,
-    NARROW,
-    PART_PRODUCTS,
-    bfloat16_parts,
-    round_to_tf32,
-    rounded,
-    saturated,
-    widened,
-)
+from sandbox.triton_floats import CONVERTED, NARROW, PART_PRODUCTS, in_parts, round_to_tf32, rounded, saturated, widened
 from sandbox.triton_order import mend_order
+from sandbox.triton_python import OWN, counted, helpers, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
-from sandbox.triton_syntax import OPERATIONS, counted, rewritten
+from sandbox.triton_undefined import mend_undefined
 
 FILE = "kernels.py"
 
@@ -51,8 +43,9 @@ def interpreted(
     """Clean kernel source → launchable functions under Triton's interpreter. `TRITON_INTERPRET=1` must have been set
     before Triton was imported; builtins are those of `kernel_language` alone. `renamed`: further names of functions.
     """
-    allowed = {**{name: getattr(builtins, name) for name in BUILTINS}, **triton_syntax.BUILTINS}
-    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, **OPERATIONS}
+    plain = {name: getattr(builtins, name) for name in BUILTINS}
+    allowed = {**plain, **OWN}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, **helpers()}
     for name, target in aliases.items():
         namespace[name] = resolved(target)
     path = scratch / FILE
@@ -62,7 +55,7 @@ def interpreted(
     exec(compile(source, str(path), "exec"), namespace)  # clean source: see kernel_source
     found = {name: triton.jit(namespace[name]) for name in names}
     namespace.update(found, **{name: found[function] for name, function in renamed.items()})
-    namespace.update(evaluated(compile_time, namespace, allowed))
+    namespace.update(evaluated(compile_time, namespace, plain))
     return found
 
 
@@ -74,11 +67,17 @@ def launch(
     one whose index the interpreter's builder holds at that time.
 
     Args:
-        fixed: arguments that are compile-time constants, declared so or not: an integer that is 1 is a tensor nowhere.
+        fixed: arguments that are compile-time constants, declared so or not (an integer that is 1 is a tensor nowhere),
+            and tuples, whose items are `converted` already where they are none.
     """
     executor = GridExecutor(_Turns(function.rewrite(), turn), function.arg_names, grid)
     executor.constexprs = [*executor.constexprs, *fixed]
     executor(**arguments)
+
+
+def converted(value: Any) -> Any:
+    """An argument as kernels get it: numbers and pointers are tensors."""
+    return interpreter._implicit_cvt(value)
 
 
 class _Turns:
@@ -183,6 +182,8 @@ def mend_numbers() -> None:
     _mend_libraries()
     mend_reductions()
     mend_order()
+    mend_rewriter()
+    mend_undefined()
 
 
 def _mend_products() -> None:
@@ -199,7 +200,7 @@ def _mend_products() -> None:
             a, b = round_to_tf32(a), round_to_tf32(b)
         if name not in PART_PRODUCTS or a.dtype.scalar != tl.float32:
             return dot(self, a, b, d, precision, *rest)
-        left, right = bfloat16_parts(a), bfloat16_parts(b)
+        left, right = in_parts(a), in_parts(b)
         small = TensorHandle(np.zeros_like(d.data), d.dtype)
         for i, j in PART_PRODUCTS[name]:
             small = dot(self, left[i], right[j], small, precision, *rest)

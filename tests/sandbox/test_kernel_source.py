@@ -215,3 +215,32 @@ def test_all_of_libdevice_is_known() -> None:
         source = ast.parse(Path(importlib.import_module(module).__file__ or "").read_text())
         defined = {n.name for n in source.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")}
         assert defined and defined <= LIBDEVICE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if n is 3:\n        tl.store(x, 1)",
+        "if n is not x:\n        tl.store(x, 1)",
+        "v: tl.constexpr\n    v = 3",
+        "v = (n > 0) and (w := 3) > 0",
+        "v = (w := 3) if n > 0 else 3",
+        "v = 0 < n < (w := 3)",
+        "v = [(w := one) for one in (1, 2)]",
+    ],
+)
+def test_what_python_understands_otherwise_is_refused(body: str) -> None:
+    with pytest.raises(KernelError, match=r"`is`|without a value|:="):
+        build(ast.parse(HEAD.replace("BODY", body)), {"kernel": None}, set())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if n is None or x is not None:\n        tl.store(x, 1)",
+        "v: tl.constexpr = 3\n    tl.store(x, v)",
+        "if (v := n + 1) > 0:\n        tl.store(x, v)",
+    ],
+)
+def test_what_python_understands_as_well_is_not(body: str) -> None:
+    assert build(ast.parse(HEAD.replace("BODY", body)), {"kernel": None}, set()).functions == ("kernel",)

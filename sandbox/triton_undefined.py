@@ -1,0 +1,40 @@
+"""Triton's private interfaces: integers that nobody promises, interpreted.
+
+NumPy has an answer to a division by zero and to a shift by more bits than there are. A compiler may take any, and a GPU
+has others. So any comes out here: who uses it is wrong, and who masks it out is not.
+"""
+
+from typing import Any
+
+import numpy as np
+from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+
+def mend_undefined() -> None:
+    """For good, in this process."""
+    for name in ("create_sdiv", "create_udiv", "create_srem", "create_urem"):
+        setattr(InterpreterBuilder, name, _open(getattr(InterpreterBuilder, name), _by_zero))
+    for name in ("create_shl", "create_lshr", "create_ashr"):
+        setattr(InterpreterBuilder, name, _open(getattr(InterpreterBuilder, name), _too_far))
+
+
+def _open(method: Any, where: Any) -> Any:
+    def call(self: Any, one: Any, other: Any) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            made = method(self, one, other)
+        undefined = where(np.asarray(other.data))
+        if not undefined.any():
+            return made
+        data = np.array(made.data)
+        noise = np.frombuffer(np.random.default_rng().bytes(data.nbytes), data.dtype).reshape(data.shape)
+        return TensorHandle(np.where(undefined, noise, data), made.dtype)
+
+    return call
+
+
+def _by_zero(divisor: Any) -> Any:
+    return divisor == 0
+
+
+def _too_far(distance: Any) -> Any:
+    return (distance < 0) | (distance >= 8 * distance.itemsize)
