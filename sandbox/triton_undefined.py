@@ -1,4 +1,4 @@
-"""Triton's private interfaces: integers that nobody promises, interpreted.
+"""Triton's private interfaces: integers that nobody promises, interpreted, and numbers that are none.
 
 NumPy has an answer to a division by zero and to a shift by more bits than there are. A compiler may take any, and a GPU
 has others. So any comes out here: who uses it is wrong, and who masks it out is not.
@@ -16,6 +16,8 @@ def mend_undefined() -> None:
         setattr(InterpreterBuilder, name, _open(getattr(InterpreterBuilder, name), _by_zero))
     for name in ("create_shl", "create_lshr", "create_ashr"):
         setattr(InterpreterBuilder, name, _open(getattr(InterpreterBuilder, name), _too_far))
+    for name, function in (("create_minnumf", np.fmin), ("create_maxnumf", np.fmax)):
+        setattr(InterpreterBuilder, name, _the_number(function))  # Triton 3.6 has NaN here
 
 
 def _open(method: Any, where: Any) -> Any:
@@ -28,6 +30,13 @@ def _open(method: Any, where: Any) -> Any:
         data = np.array(made.data)
         noise = np.frombuffer(np.random.default_rng().bytes(data.nbytes), data.dtype).reshape(data.shape)
         return TensorHandle(np.where(undefined, noise, data), made.dtype)
+
+    return call
+
+
+def _the_number(function: Any) -> Any:
+    def call(self: Any, one: Any, other: Any) -> Any:
+        return self.binary_op(one, other, function)
 
     return call
 
