@@ -7,6 +7,7 @@ has others. So any comes out here: who uses it is wrong, and who masks it out is
 from typing import Any
 
 import numpy as np
+import triton.language as tl
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 
@@ -17,7 +18,15 @@ def mend_undefined() -> None:
     for name in ("create_shl", "create_lshr", "create_ashr"):
         setattr(InterpreterBuilder, name, _open(getattr(InterpreterBuilder, name), _too_far))
     for name, function in (("create_minnumf", np.fmin), ("create_maxnumf", np.fmax)):
-        setattr(InterpreterBuilder, name, _the_number(function))  # Triton 3.6 has NaN here
+        setattr(InterpreterBuilder, name, _the_number(function))  # Triton 3.6 has NaN here, and in clamp
+    clamp = InterpreterBuilder.create_clampf
+
+    def create_clampf(self: Any, one: Any, low: Any, high: Any, propagate: Any) -> Any:
+        if propagate != tl.PropagateNan.NONE:
+            return clamp(self, one, low, high, propagate)
+        return self.create_minnumf(self.create_maxnumf(one, low), high)
+
+    InterpreterBuilder.create_clampf = create_clampf
 
 
 def _open(method: Any, where: Any) -> Any:
