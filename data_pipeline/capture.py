@@ -75,7 +75,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("".join(f"{count:6} {reason}\n" for reason, count in counts.most_common()))
-    sys.stdout.write(f"{account(chosen.folder)['seconds']} seconds of compiling\n")
+    seconds = account(chosen.folder)["seconds"]
+    sys.stdout.write("" if seconds is None else f"{seconds:.0f} seconds of compiling\n")
     return 0
 
 
