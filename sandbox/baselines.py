@@ -4,13 +4,13 @@ A task may define `eager(*inputs)`, what a PyTorch user would write, where its d
 exact; and `library(*inputs)`, the best call that a library has.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from sandbox.compile_limit import compiling
 from sandbox.exam import Exam
-from sandbox.graphs import EventTimer, Flush, TimedGraph, recordable, recording_stream
+from sandbox.graphs import EventTimer, Flush, TimedGraph, recordable, recording_stream, release_excess
 from sandbox.reference import Reference
 from sandbox.types import Baseline
 
@@ -32,8 +32,9 @@ def set_up_compiling() -> None:
     torch._inductor.config.compile_threads = 1  # what its worker processes compile, this one would compile again
 
 
-def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline) -> Recorded:
-    """The baseline over all sets, reading the candidate's very inputs and weights.
+def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline, pool: Any) -> Recorded:
+    """The baseline over all sets, reading the candidate's very inputs and weights; in a pool that all baselines of one
+    exam share, as those of attention on long sequences take half a GPU each.
 
     All outputs are kept until the end, as the candidate's are: one that is written again and again stays in the L2
     cache, and a small kernel looks faster than it is.
@@ -57,4 +58,7 @@ def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline) -> Re
             function, arguments = calls[0]
             function(*arguments)
         peak = (torch.cuda.max_memory_allocated() - before) / 2**20
-        return Recorded(TimedGraph(flush, work) if recordable(work) else EventTimer(flush, work), peak)
+        if not recordable(work):
+            return Recorded(EventTimer(flush, work), peak)
+        release_excess()  # a recording has no use for it, and cannot ask for it
+        return Recorded(TimedGraph(flush, work, pool=pool), peak)

@@ -127,8 +127,9 @@ class GpuJudge:
         share = self.replayer.ask({"op": "share", "graph": graph}, request["seconds"])["share"]
         exam.restore()
         torch.cuda.synchronize()
+        pool = torch.cuda.graph_pool_handle()
         for name in request["baselines"]:
-            self.baselines[name] = baselines.record(reference, exam, self.flush, name)
+            self.baselines[name] = baselines.record(reference, exam, self.flush, name, pool)
         self.exam = exam
         peaks = {name: recorded.peak_mib for name, recorded in self.baselines.items()}
         return {"graph": graph, "share": share, "sets": len(exam.drawn), "peaks": peaks}, ()

@@ -8,6 +8,7 @@ by the judge for baselines, so that both are timed alike.
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -69,8 +70,15 @@ class TimedGraph:
 
     clock = "CUDA graph over rotating inputs, events inside"
 
-    def __init__(self, flush: Flush, work: Callable[[], None], after: Callable[[], None] = lambda: None) -> None:
-        """Raises:
+    def __init__(
+        self, flush: Flush, work: Callable[[], None],
+        after: Callable[[], None] = lambda: None, pool: Any = None,
+    ) -> None:  # fmt: skip
+        """Args:
+        pool: a `torch.cuda.graph_pool_handle()`, whose memory this graph uses; graphs of one pool must not run at the
+            same time, and none may count on what it left there. None: one of its own.
+
+        Raises:
         RuntimeError: `work` does something that cannot be recorded, such as waiting for the device.
         """
         self.graph = torch.cuda.CUDAGraph()
@@ -78,7 +86,7 @@ class TimedGraph:
         torch.cuda.synchronize()
         stream = recording_stream()
         with torch.cuda.stream(stream):  # by hand: torch.cuda.graph() would empty the allocator's cache every time
-            self.graph.capture_begin()
+            self.graph.capture_begin(pool)
             try:
                 flush()
                 self.start.record(stream)

@@ -189,3 +189,17 @@ def test_the_gpu_is_done_when_a_judge_answers(stops: bool) -> None:
 
     stoppable(question)({}, [])
     assert done.query()
+
+
+def test_graphs_of_one_pool_share_its_memory() -> None:
+    import torch
+
+    from sandbox.graphs import Flush, TimedGraph
+
+    def work() -> None:
+        torch.zeros(1 << 30, dtype=torch.uint8, device="cuda")
+
+    flush, pool, before = Flush(), torch.cuda.graph_pool_handle(), torch.cuda.memory_reserved()
+    graphs = [TimedGraph(flush, work, pool=pool) for _ in range(3)]
+    assert all(graph.sample() > 0 for graph in graphs)
+    assert torch.cuda.memory_reserved() - before < 2 << 30

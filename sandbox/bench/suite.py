@@ -99,7 +99,8 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
         sandbox = LocalSandbox(workers=arguments.workers, gpus=gpus, cache=arguments.cache, verdicts=False)
         try:
             bar_task = bar.add_task("cases", total=len(todo))
-            for judged in _judged(with_what_compiles(sandbox.judge, uncompiled), todo, gpus * (PAIRS + SPARE)):
+            judge, parallel = with_what_compiles(sandbox.judge, uncompiled), gpus * (PAIRS + SPARE)
+            for judged in _judged(judge, todo, parallel, sandbox.trim):
                 name, case = digests[judged.name]
                 row = row_of(next(t for t in tasks if t.name == name), case, judged, copy)
                 row |= {"not_compiled": uncompiled[judged.name]} if judged.name in uncompiled else {}
@@ -171,7 +172,10 @@ def with_what_compiles(judge: Callable[[Job], Verdict], uncompiled: dict[str, st
     return judged
 
 
-def _judged(judge: Callable[[Job], Verdict], todo: list[tuple[str, Job]], parallel: int) -> Iterator[Judged]:
+def _judged(
+    judge: Callable[[Job], Verdict], todo: list[tuple[str, Job]], parallel: int, trim: Callable[[], None]
+) -> Iterator[Judged]:
+    """`trim` makes room before a case that was broken beside others is tried again."""
     again = []
     for judged in judge_many(judge, todo, parallel):
         if isinstance(judged.verdict, Broken):
@@ -181,7 +185,10 @@ def _judged(judge: Callable[[Job], Verdict], todo: list[tuple[str, Job]], parall
             Console(stderr=True).print(said, markup=False, highlight=False)
         else:
             yield judged
-    yield from judge_many(judge, [(key, one) for key, one in todo if key in again], 1)
+    for key, one in todo:
+        if key in again:
+            trim()
+            yield from judge_many(judge, [(key, one)], 1)
 
 
 def _copy_rate() -> dict[str, float]:

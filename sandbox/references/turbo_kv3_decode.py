@@ -99,6 +99,8 @@ LUT3 = (-2.1520, -1.3439, -0.7560, -0.2451, 0.2451, 0.7560, 1.3439, 2.1520)
 """Lloyd-Max levels of a unit normal."""
 SLICE_ELEMENTS = 2**28
 """Cache elements held unpacked at a time: 2 GiB in float64. Small cases are one slice."""
+EAGER_ELEMENTS = 2**30
+"""Cache elements that `eager` holds unpacked at a time: as fp32, once for each query head, more would not fit a GPU."""
 
 
 def kv3_quantise(x, rotation, sketch, lut):
@@ -188,18 +190,22 @@ def turbo_kv3_decode(
 
 def eager(q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, rotation_k, rotation_v, sketch, lut_k, lut_v):
     """Unpack all keys and values to fp32 tensors, the sketch's part of the keys included, then attention."""
-    d, hk = q.shape[-1], k_norm.shape[1]
+    d, hk, t = q.shape[-1], k_norm.shape[1], k_norm.shape[2]
+    rotated = (q.float().unflatten(1, (hk, -1)) @ rotation_k).flatten(1, 2)[:, :, None]
 
     def levels(planes, lut):
         return lut[sum(unpack_bits(planes[:, :, p]) << p for p in range(3))]
 
-    signs = 2.0 * unpack_bits(k_signs) - 1.0
-    keys = k_norm[..., None].float() * levels(k_codes, lut_k) / d**0.5
-    keys = keys + (math.pi / 2) ** 0.5 / d * k_residual[..., None].float() * (signs @ sketch)
-    values = v_norm[..., None].float() * levels(v_codes, lut_v) / d**0.5
-    rotated = (q.float().unflatten(1, (hk, -1)) @ rotation_k).flatten(1, 2)
-    out = torch.nn.functional.scaled_dot_product_attention(rotated[:, :, None], keys, values, enable_gqa=True)
-    out = out[:, :, 0].unflatten(1, (hk, -1)) @ rotation_v.transpose(-1, -2)
+    def attend(q_, k_codes_, k_signs_, k_norm_, k_residual_, v_codes_, v_norm_):
+        signs = 2.0 * unpack_bits(k_signs_) - 1.0
+        keys = k_norm_[..., None].float() * levels(k_codes_, lut_k) / d**0.5
+        keys = keys + (math.pi / 2) ** 0.5 / d * k_residual_[..., None].float() * (signs @ sketch)
+        values = v_norm_[..., None].float() * levels(v_codes_, lut_v) / d**0.5
+        return torch.nn.functional.scaled_dot_product_attention(q_, keys, values, enable_gqa=True)
+
+    each = max(1, EAGER_ELEMENTS // (hk * t * d))
+    parts = zip(*(x.split(each) for x in (rotated, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm)), strict=True)
+    out = torch.cat([attend(*part) for part in parts])[:, :, 0].unflatten(1, (hk, -1)) @ rotation_v.transpose(-1, -2)
     return out.flatten(1, 2).to(q.dtype)
 
 
