@@ -80,6 +80,13 @@ def _planes(code_ptr, token, word, tokens, WORDS: tl.constexpr):
 
 
 @triton.jit
+def _to_half(x):
+    """Columns divided by their largest element, as fp16, and those."""
+    largest = tl.maximum(tl.max(tl.abs(x), axis=0), 1e-30)
+    return (x / largest[None, :]).to(tl.float16), largest
+
+
+@triton.jit
 def _decode_split(
     rotated_ptr, sketched_ptr, k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr,
     lut_k_ptr, lut_v_ptr, acc_ptr, top_ptr, total_ptr, rep, tokens, split_tokens, splits,
@@ -100,12 +107,8 @@ def _decode_split(
     col = (c & -32) | (c & 16) | (c >> 3 & 1) << 2 | (c >> 2 & 1) << 3 | (c >> 1 & 1) | (c & 1) << 1
     query = (group * rep + head)[None, :] * D + col[:, None]
     inside = (head[None, :] < rep) & (col[:, None] < D)
-    rotated = tl.load(rotated_ptr + query, mask=inside, other=0.0)
-    sketched = tl.load(sketched_ptr + query, mask=inside, other=0.0)
-    rotated_scale = tl.maximum(tl.max(tl.abs(rotated), axis=0), 1e-30)
-    sketched_scale = tl.maximum(tl.max(tl.abs(sketched), axis=0), 1e-30)
-    rotated = (rotated / rotated_scale[None, :]).to(tl.float16)
-    sketched = (sketched / sketched_scale[None, :]).to(tl.float16)
+    rotated, rotated_scale = _to_half(tl.load(rotated_ptr + query, mask=inside, other=0.0))
+    sketched, sketched_scale = _to_half(tl.load(sketched_ptr + query, mask=inside, other=0.0))
     lut_k = tl.load(lut_k_ptr + tl.arange(0, 8)).to(tl.float16)
     lut_v = tl.load(lut_v_ptr + tl.arange(0, 8)).to(tl.float16)
 
