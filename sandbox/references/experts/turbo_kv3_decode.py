@@ -273,17 +273,14 @@ def turbo_kv3_decode(
     rotation_k, rotation_v, sketch = rotation_k.contiguous(), rotation_v.contiguous(), sketch.contiguous()
     batch, heads, d = q.shape
     kv_heads, tokens = k_norm.shape[1:]
-    rep, planes = heads // kv_heads, batch * heads
-    block_d = triton.next_power_of_2(d)
+    rep, planes, block_d = heads // kv_heads, batch * heads, triton.next_power_of_2(d)
     rep_block, block_t, warps = 1, max(16, 4096 // block_d), 4  # 32 elements a thread: no spills
     if rep > 1:
         rep_block, block_t, warps = max(8, triton.next_power_of_2(rep)), GROUP_TOKENS, GROUP_WARPS
     split_tokens, splits = _split(batch * kv_heads, tokens, block_t)
-    rotated = torch.empty((batch, heads, d), dtype=torch.float32, device=q.device)
-    sketched = torch.empty_like(rotated)
+    rotated, sketched = (torch.empty((batch, heads, d), dtype=torch.float32, device=q.device) for _ in range(2))
     acc = torch.empty((planes, splits, d), dtype=torch.float32, device=q.device)
-    top = torch.empty((planes, splits), dtype=torch.float32, device=q.device)
-    total = torch.empty_like(top)
+    top, total = (torch.empty((planes, splits), dtype=torch.float32, device=q.device) for _ in range(2))
     out = torch.empty_like(q)
     scale2 = d**-0.5 * 1.4426950408889634  # scores in base 2
     _rotate_query[(planes,)](
