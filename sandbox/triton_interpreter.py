@@ -28,6 +28,7 @@ from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, PART_PRODUCTS, in_parts, round_to_tf32, rounded, saturated, widened
+from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
 from sandbox.triton_python import OWN, counted, helpers, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
@@ -180,6 +181,7 @@ def mend_numbers() -> None:
     _mend_language()
     _mend_descriptors()
     _mend_libraries()
+    mend_older()
     mend_reductions()
     mend_order()
     mend_rewriter()

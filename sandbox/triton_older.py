@@ -1,0 +1,29 @@
+"""Triton's private interfaces: what compiled kernels have and the interpreter of Triton 3.6 lacks."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import triton.language as tl
+from triton.language import core
+from triton.runtime import interpreter
+from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+
+def mend_older() -> None:
+    """Arguments that are `True` or `False`, `~` of unsigned integers, `x.exp()`. For good, and idle in later versions."""
+    convert = interpreter._implicit_cvt
+
+    def converted(argument: Any) -> Any:
+        if isinstance(argument, bool):
+            return tl.tensor(TensorHandle(np.array([argument]), tl.int1), tl.int1)
+        return convert(argument)
+
+    def get_all_ones_value(self: Any, kind: Any) -> Any:
+        return TensorHandle(np.invert(np.zeros(1, interpreter._get_np_dtype(kind))), kind.scalar)
+
+    interpreter._implicit_cvt = converted
+    InterpreterBuilder.get_all_ones_value = get_all_ones_value
+    for method in filter(inspect.isfunction, vars(tl.tensor).values()):
+        if "_semantic" in inspect.signature(method).parameters:
+            setattr(method, core.TRITON_BUILTIN, True)
