@@ -94,6 +94,13 @@ def test_a_candidate_exception_comes_with_its_traceback(sandbox: LocalSandbox) -
     assert "NameError: name 'missing' is not defined" in verdict.reason and "in double" in verdict.log
 
 
+def test_who_wants_gradients_is_told_that_nobody_records_them(sandbox: LocalSandbox) -> None:
+    backward = CANDIDATE.replace("    return y\n", "    y.backward(y)\n    return y\n")
+    verdict = sandbox.judge(job(backward))
+    assert isinstance(verdict, Rejected) and verdict.stage == "trace"
+    assert "torch.enable_grad()" in verdict.reason
+
+
 def test_a_kernel_that_reads_outside_is_told_where(sandbox: LocalSandbox) -> None:
     ragged = (Case(name="ragged", args={"n": 77}),)
     verdict = sandbox.judge(job(CANDIDATE.replace("at, mask=at < n)", "at)"), cases=ragged))
