@@ -15,7 +15,7 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 
 def mend_older() -> None:
-    """Arguments that are `True` or `False`, `~` of unsigned integers, `x.exp()`. For good, and idle in later versions."""
+    """Arguments `True` and `False`, `~` of unsigned integers, `x.exp()`. For good, and idle in later versions."""
     convert = interpreter._implicit_cvt
 
     def converted(argument: Any) -> Any:
