@@ -260,7 +260,8 @@ class Trial(ABC):
         if outcome.overflow:
             raise self.rejection("plan", "the candidate's plan is far too large", outcome.log, cases[0])
         if report["timed_out"]:
-            reason = f"still running after {seconds:g} s in stage {stage}"
+            cure = "; programs are interpreted one by one, so let fewer of them do more" if stage == "launch" else ""
+            reason = f"still running after {seconds:g} s in stage {stage}{cure}"
             raise self.rejection("timeout", reason, outcome.log, cases[0])
         if not outcome.reply:
             if code == -signal.SIGKILL:

@@ -15,7 +15,9 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 
 def mend_older() -> None:
-    """Arguments `True` and `False`, `~` of unsigned integers, `x.exp()`. For good, and idle in later versions."""
+    """Arguments `True` and `False`, numbers beside bfloat16, `~` of unsigned integers, `x.exp()`. For good, and idle in
+    later versions.
+    """
     convert = interpreter._implicit_cvt
 
     def converted(argument: Any) -> Any:
@@ -26,11 +28,14 @@ def mend_older() -> None:
     def get_all_ones_value(self: Any, kind: Any) -> Any:
         return TensorHandle(np.invert(np.zeros(1, interpreter._get_np_dtype(kind))), kind.scalar)
 
+    def get_bf16(self: Any, value: Any) -> Any:
+        return self.cast_impl(self.get_fp32(value), tl.bfloat16)
+
     def dot_scaled(self: Any, *operands: Any) -> Any:
         raise NotImplementedError("Triton 3.6 interprets no tl.dot_scaled; use a later version or a GPU")
 
     interpreter._implicit_cvt = converted
-    InterpreterBuilder.get_all_ones_value = get_all_ones_value
+    InterpreterBuilder.get_all_ones_value, InterpreterBuilder.get_bf16 = get_all_ones_value, get_bf16
     for method in filter(inspect.isfunction, vars(tl.tensor).values()):
         if "_semantic" in inspect.signature(method).parameters:
             setattr(method, core.TRITON_BUILTIN, True)

@@ -112,6 +112,7 @@ def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
     slow = CANDIDATE.replace("tl.store(", "for i in range(100000000):\n        x += 1.0\n    tl.store(")
     verdict = sandbox.judge(job(slow, limits=Limits(run_seconds=1.0)))
     assert isinstance(verdict, Rejected) and verdict.stage == "timeout"
+    assert verdict.reason.endswith("let fewer of them do more")
 
 
 def test_plans_may_be_as_long_however_many_cases_there_are(sandbox: LocalSandbox) -> None:
