@@ -21,6 +21,9 @@ from sandbox.plan import (
 )
 from sandbox.types import Policy
 
+MAX_COUNTED = 1 << 16
+"""Numbers that a plan may have, written down or counted, for another range to be put into it."""
+
 
 def plainly(plan: Plan, policy: Policy) -> Plan:
     """Under `triton_only`, the plan without `torch.cat`, `torch.stack` and short `torch.arange`; `mixed` replays them
@@ -28,18 +31,23 @@ def plainly(plan: Plan, policy: Policy) -> Plan:
     """
     if policy == "mixed":
         return plan
-    steps = [plain for step in plan.steps for plain in (_plain(step) if isinstance(step, TorchCall) else [step])]
+    steps: list[Step] = []
+    room = MAX_COUNTED
+    for step in plan.steps:
+        plain = _plain(step, room) if isinstance(step, TorchCall) else [step]
+        room -= sum(len(one.values) for one in plain if isinstance(one, Constant))
+        steps += plain
     return plan.model_copy(update={"steps": steps}) if len(steps) <= MAX_STEPS else plan
 
 
-def _plain(call: TorchCall) -> Sequence[Step]:
+def _plain(call: TorchCall, room: int) -> Sequence[Step]:
     found: Sequence[Step] = []
     if len(call.results) == 1 and call.arguments:
         (result,) = call.results
         if call.name in ("aten::cat", "aten::stack") and not call.overload:
             found = _joined(call, result, stacked=call.name == "aten::stack")
         elif call.name == "aten::arange" and call.overload in ("", "start", "start_step"):
-            found = _counted(call.arguments, result)
+            found = _counted(call.arguments, result, min(room, MAX_CONSTANT))
     return found or [call]
 
 
@@ -71,11 +79,11 @@ def _unsqueezed(view: View, dim: int) -> View:
     return view.model_copy(update={"shape": shape, "strides": [*view.strides[:dim], 1, *view.strides[dim:]]})
 
 
-def _counted(arguments: list[TorchArgument], result: View) -> list[Constant]:
-    """The numbers of a range that is no longer than what a candidate may write down; none of other ranges."""
+def _counted(arguments: list[TorchArgument], result: View, room: int) -> list[Constant]:
+    """The numbers of a range, if there are no more than `room`."""
     given = [a.value for a in arguments if isinstance(a, ValueArgument)]
     numbers = [value for value in given if isinstance(value, int | float)]
-    fits = len(numbers) == len(arguments) <= 3 and len(result.shape) == 1 and result.shape[0] <= MAX_CONSTANT
+    fits = len(numbers) == len(arguments) <= 3 and len(result.shape) == 1 and result.shape[0] <= room
     if not fits or not (all(isinstance(number, int) for number in numbers) or "float" in result.dtype):
         return []
     first, step = (numbers[0] if len(numbers) > 1 else 0), (numbers[2] if len(numbers) > 2 else 1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from sandbox.plain_steps import plainly
+from sandbox.plain_steps import MAX_COUNTED, plainly
 from sandbox.plan import Constant, Copy, Plan, TorchCall
 
 
@@ -100,3 +100,6 @@ def test_mixed_replays_them() -> None:
 def test_no_plan_becomes_longer_than_it_may_be() -> None:
     many = [joined("aten::cat", PIECES, torch.empty(6, 3), 0)] * 600
     assert len(plainly(plan(*many), "triton_only").steps) == 600
+    ranges = [counted("", [4096], torch.empty(4096))] * 20
+    kinds = [type(step) for step in plainly(plan(*ranges), "triton_only").steps]
+    assert kinds == [Constant] * (MAX_COUNTED // 4096) + [TorchCall] * (20 - MAX_COUNTED // 4096)
