@@ -34,7 +34,12 @@ _NEWUSER, _NEWPID, _NEWNET, _NEWIPC, _NEWUTS, _NEWCGROUP, _NEWNS = (
     0x10000000, 0x20000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x00020000,
 )  # fmt: skip
 _NAMESPACES = {"net": _NEWNET, "ipc": _NEWIPC, "uts": _NEWUTS, "cgroup": _NEWCGROUP, "pid": _NEWPID, "mount": _NEWNS}
-_WITHOUT_FORK = frozenset({"net namespace", "ipc namespace", "uts namespace", "landlock", "seccomp", "other uid"})
+_WITHOUT_FORK = frozenset(
+    {
+        "net namespace", "ipc namespace", "uts namespace", "mount namespace", "private root", "landlock", "seccomp",
+        "other uid",
+    }
+)  # fmt: skip
 LAYERS = (*(f"{name} namespace" for name in _NAMESPACES), "private root", "landlock", "seccomp", "other uid")
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 1, 2, 4, 4096, 32, 16384, 1 << 18
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
@@ -268,9 +273,10 @@ def _works(attempt: Callable[[], None]) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
-def lock_down_judge(folder: Path) -> None:
-    """For a judge, before it runs a task's code: no network, no file but what Python needs and an empty `folder`, no
-    new processes. Of the layers, those that a process can enter without a fork; the supervisor keeps its descriptor.
+def lock_down_judge(folder: Path) -> Path:
+    """For a judge, before it runs a task's code: no network, no file but what Python needs and an empty folder, which
+    is returned, no new processes. Of the layers, those that a process can enter without a fork; the supervisor keeps
+    its descriptor. Its own root lets another uid read a Python that lies in somebody's home.
 
     Raises:
         OSError: a layer that this host seemed to give is refused after all.
@@ -280,6 +286,7 @@ def lock_down_judge(folder: Path) -> None:
         os.chown(folder, jail.uid, NOBODY)
     jail.prepare()
     jail.enter(memory_mib=0, cpu_seconds=0)
+    return jail.scratch
 
 
 def die_with_parent() -> None:

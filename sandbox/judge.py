@@ -99,9 +99,9 @@ def main() -> None:
     warnings.simplefilter("ignore")  # a task's own, to whoever judges
     torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3))  # reads about the processor, once
     triton_reference.prepare()
-    folder = Path(tempfile.mkdtemp())
-    isolation.lock_down_judge(folder)
+    folder = isolation.lock_down_judge(Path(tempfile.mkdtemp()))
     os.environ.update(HOME=str(folder), TMPDIR=str(folder))
+    tempfile.tempdir = str(folder)
     judge = Judge()
     questions: tuple[Question, ...] = (judge.describe, judge.draw, judge.compare)
     answer(socket.socket(fileno=int(sys.argv[1])), {question.__name__: question for question in questions})

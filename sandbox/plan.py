@@ -16,6 +16,7 @@ from sandbox.types import Record, Rejected
 MAX_STEPS = 1024
 MAX_BUFFERS = 4096
 MAX_KERNELS = 64
+MAX_CONSTANT = 4096
 MAX_RANK = 16
 FIRST_ADDRESS = 1 << 40
 """Where memory begins, as host code is told; aligned as the CUDA allocator aligns."""
@@ -145,7 +146,7 @@ class Constant(Plain):
 
     kind: Literal["constant"] = "constant"
     target: View
-    values: Annotated[list[Number], Field(max_length=4096)]
+    values: Annotated[list[Number], Field(max_length=MAX_CONSTANT)]
 
 
 class TensorArgument(Plain):

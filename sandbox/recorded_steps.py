@@ -1,6 +1,6 @@
 """Questions about recorded steps, while they still are plain data: what they read, what they write, which are needed.
 
-A view is a dictionary with `buffer` and `strides`, wherever it stands in a step.
+A view is a dictionary with `buffer` and a list of `strides`, wherever it stands in a step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ Step = dict[str, Any]
 def views_in(tree: Any) -> Iterator[dict[str, Any]]:
     """All views inside a piece of a step."""
     if isinstance(tree, dict):
-        if "strides" in tree:
+        if _is_view(tree):
             yield tree
         else:
             for item in tree.values():
@@ -22,6 +22,11 @@ def views_in(tree: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(tree, list):
         for item in tree:
             yield from views_in(item)
+
+
+def _is_view(tree: dict[str, Any]) -> bool:
+    """A launch's arguments are a dictionary too, whose keys are the kernel's parameters."""
+    return isinstance(tree.get("strides"), list)
 
 
 def read(step: Step) -> set[int]:
@@ -51,7 +56,7 @@ def moved(step: Step, numbers: Mapping[int, int]) -> Step:
 
     def move(tree: Any) -> Any:
         if isinstance(tree, dict):
-            if "strides" in tree:
+            if _is_view(tree):
                 return {**tree, "buffer": numbers.get(tree["buffer"], tree["buffer"])}
             return {key: move(item) for key, item in tree.items()}
         return [move(item) for item in tree] if isinstance(tree, list) else tree

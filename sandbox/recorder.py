@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sandbox.fake_cuda import FakeCuda
 from sandbox.kernel_writes import may_write
-from sandbox.plan import MAX_STEPS, encode_number
+from sandbox.plan import MAX_CONSTANT, MAX_STEPS, encode_number
 from sandbox.record_values import kernel_argument, module_constant, torch_call
 from sandbox.recorded_steps import moved, read, useful, views_in, written
 from sandbox.triton_globals import functions_in, globals_of, told
@@ -51,7 +51,6 @@ _FILLS: dict[str, Any] = {
 _COPIES = frozenset(["aten::clone", "aten::_to_copy", "aten::contiguous", "aten::_reshape_copy", "aten::view_copy"])
 _QUESTIONS = frozenset(["prim::device", "aten::is_pinned", "aten::sym_size", "aten::sym_stride", "aten::sym_numel"])
 _OTHER_MEMORY = frozenset(["aten::resize_", "aten::resize_as_", "aten::set_"])
-MAX_CONSTANT = 4096
 MAX_FIRST_STEPS = 16
 Step = dict[str, Any]
 

@@ -38,6 +38,7 @@ WARM = (
 )  # fmt: skip
 MAX_REASON = 400
 MAX_LOG = 4000
+NO_GRAPH = "; candidates are called under torch.no_grad(), so put torch.enable_grad() around what needs gradients"
 
 
 class TraceError(Exception):
@@ -179,6 +180,7 @@ def _describe(error: BaseException) -> dict[str, str]:
         reason = triton_errors.describe(error)
     else:
         reason = f"{type(error).__name__}: {_text(error)}"
+        reason += NO_GRAPH if "does not require grad and does not have a grad_fn" in reason else ""
     try:
         log = "".join(traceback.format_exception(error, limit=-8))
     except BaseException:  # hostile __str__ or __cause__: no log then

@@ -16,6 +16,7 @@ from sandbox.early_verdict import EarlyVerdictError, first_fit
 from sandbox.kernel_request import KernelRequest, Modules, specialised
 from sandbox.kernel_source import KernelModule
 from sandbox.kernel_text import KernelError
+from sandbox.plain_steps import plainly
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
 from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
@@ -100,7 +101,7 @@ class Trial(ABC):
             if isinstance(item, Rejected):
                 raise EarlyVerdictError(item)
         self.variants = max(self.variants, min(variants, plan.MAX_VARIANTS))
-        return [item for item in parsed if isinstance(item, plan.Plan)]
+        return [plainly(item, self.job.policy) for item in parsed if isinstance(item, plan.Plan)]
 
     def fitting(
         self, described: Sequence[Any], cases: Sequence[Case], planned: Callable[..., list[Ready]], variant: int
@@ -262,7 +263,8 @@ class Trial(ABC):
         if outcome.overflow:
             raise self.rejection("plan", "the candidate's plan is far too large", outcome.log, cases[0])
         if report["timed_out"]:
-            reason = f"still running after {seconds:g} s in stage {stage}"
+            cure = "; programs are interpreted one by one, so let fewer of them do more" if stage == "launch" else ""
+            reason = f"still running after {seconds:g} s in stage {stage}{cure}"
             raise self.rejection("timeout", reason, outcome.log, cases[0])
         if not outcome.reply:
             if code == -signal.SIGKILL:

@@ -28,6 +28,7 @@ from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
 from sandbox.triton_floats import CONVERTED, NARROW, PART_PRODUCTS, in_parts, round_to_tf32, rounded, saturated, widened
+from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
 from sandbox.triton_python import OWN, counted, helpers, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
@@ -180,6 +181,7 @@ def mend_numbers() -> None:
     _mend_language()
     _mend_descriptors()
     _mend_libraries()
+    mend_older()
     mend_reductions()
     mend_order()
     mend_rewriter()
@@ -187,11 +189,16 @@ def mend_numbers() -> None:
 
 
 def _mend_products() -> None:
-    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, and masks made of scalars. For good."""
+    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, and masks made of scalars. For good.
+
+    Nor does arithmetic find out whether it overflows: nobody is told without `debug`, and it takes most of the time.
+    """
     dot, splat = InterpreterBuilder.create_dot, InterpreterBuilder.create_splat
     options = interpreter.interpreter_builder.options
     precisions = dict.fromkeys([*options.allowed_dot_input_precisions, *(name.lower() for name in PART_PRODUCTS)])
-    interpreter.interpreter_builder.options = replace(options, allowed_dot_input_precisions=tuple(precisions))
+    interpreter.interpreter_builder.options = replace(
+        options, allowed_dot_input_precisions=tuple(precisions), sanitize_overflow=False
+    )
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
         a, b = (widened(handle) if handle.dtype.scalar in NARROW else handle for handle in (a, b))

@@ -28,7 +28,7 @@ NARROW = {
 NO_TORCH = """
     types protocol trial cpu_trial gpu_trial gpu_pool screen kernel_source kernel_language kernel_waits kernel_request
     kernel_debugging kernel_differences kernel_scopes kernel_records kernel_signature
-    plan plan_check aten_names launch_parameters binary verdict_cache wire pool local task_file
+    plan plan_check plain_steps aten_names launch_parameters binary verdict_cache wire pool local task_file
 """.split()
 """The supervisor's half of the sandbox stays light."""
 

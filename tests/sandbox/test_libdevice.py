@@ -1,5 +1,6 @@
 """libdevice on a CPU: every function that Triton knows is there, and right on values that can be known."""
 
+import inspect
 import math
 from typing import Any
 
@@ -104,7 +105,8 @@ def test_every_function_of_triton_is_there(monkeypatch: pytest.MonkeyPatch) -> N
     assert LIBDEVICE - known <= {"fast_tanhf"}  # AMD's alone
     for name in known:
         function = getattr(cuda_libdevice, name)
-        function(*[None] * (function.__wrapped__.__code__.co_argcount - 1), _semantic=object())
+        given = inspect.signature(function).parameters.keys() - {"_semantic"}
+        function(*[None] * len(given), _semantic=object())
     assert len(tables) == len(known)
     for table in tables:
         for types, (symbol, result) in table.items():

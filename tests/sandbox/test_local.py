@@ -94,6 +94,13 @@ def test_a_candidate_exception_comes_with_its_traceback(sandbox: LocalSandbox) -
     assert "NameError: name 'missing' is not defined" in verdict.reason and "in double" in verdict.log
 
 
+def test_who_wants_gradients_is_told_that_nobody_records_them(sandbox: LocalSandbox) -> None:
+    backward = CANDIDATE.replace("    return y\n", "    y.backward(y)\n    return y\n")
+    verdict = sandbox.judge(job(backward))
+    assert isinstance(verdict, Rejected) and verdict.stage == "trace"
+    assert "torch.enable_grad()" in verdict.reason
+
+
 def test_a_kernel_that_reads_outside_is_told_where(sandbox: LocalSandbox) -> None:
     ragged = (Case(name="ragged", args={"n": 77}),)
     verdict = sandbox.judge(job(CANDIDATE.replace("at, mask=at < n)", "at)"), cases=ragged))
@@ -105,6 +112,7 @@ def test_a_slow_kernel_times_out(sandbox: LocalSandbox) -> None:
     slow = CANDIDATE.replace("tl.store(", "for i in range(100000000):\n        x += 1.0\n    tl.store(")
     verdict = sandbox.judge(job(slow, limits=Limits(run_seconds=1.0)))
     assert isinstance(verdict, Rejected) and verdict.stage == "timeout"
+    assert verdict.reason.endswith("let fewer of them do more")
 
 
 def test_plans_may_be_as_long_however_many_cases_there_are(sandbox: LocalSandbox) -> None:

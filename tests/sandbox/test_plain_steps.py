@@ -1,0 +1,105 @@
+"""What `triton_only` makes of torch operators that only put data together: what they do, or nothing."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from sandbox.plain_steps import MAX_COUNTED, plainly
+from sandbox.plan import Constant, Copy, Plan, TorchCall
+
+
+def view(x: torch.Tensor, number: int) -> dict[str, Any]:
+    """Tensor `x` as what is in buffer `number`."""
+    dtype = str(x.dtype).removeprefix("torch.")
+    return {
+        "buffer": number, "dtype": dtype, "shape": list(x.shape), "strides": list(x.stride()),
+        "offset": x.storage_offset(),
+    }  # fmt: skip
+
+
+def plan(*steps: dict[str, Any], buffers: int = 8) -> Plan:
+    made = {"buffers": [{"nbytes": 1024}] * buffers, "kernels": [], "steps": list(steps), "output": None}
+    return Plan.model_validate(made)
+
+
+def joined(name: str, pieces: list[torch.Tensor], result: torch.Tensor, dim: int) -> dict[str, Any]:
+    items = [{"kind": "tensor", "view": view(piece, n + 1)} for n, piece in enumerate(pieces)]
+    arguments = [{"kind": "list", "items": items}, {"kind": "value", "value": dim}]
+    return {"kind": "torch", "name": name, "arguments": arguments, "results": [view(result, 0)]}
+
+
+def counted(overload: str, numbers: list[Any], result: torch.Tensor) -> dict[str, Any]:
+    arguments = [{"kind": "value", "value": number} for number in numbers]
+    call = {"kind": "torch", "name": "aten::arange", "overload": overload, "arguments": arguments}
+    return {**call, "results": [view(result, 0)]}
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("operator", [torch.cat, torch.stack])
+def test_joining_is_copying(operator: Any, dim: int) -> None:
+    pieces = [torch.randn(3, 4), torch.randn(4, 3).t(), torch.randn(6, 4)[::2]]
+    expected = operator(pieces, dim)
+    result = torch.full_like(expected, float("nan"))
+    steps = plainly(plan(joined(f"aten::{operator.__name__}", pieces, result, dim)), "triton_only").steps
+    random.shuffle(steps)
+    memory = [result, *pieces]
+    for step in steps:
+        assert isinstance(step, Copy)
+        target, source = (memory[v.buffer].as_strided(v.shape, v.strides, v.offset) for v in (step.target, step.source))
+        target.copy_(source)
+    assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("overload", "numbers", "expected"),
+    [
+        ("", [5], torch.arange(5)),
+        ("start", [-2, 3], torch.arange(-2, 3)),
+        ("start_step", [9, 0, -2], torch.arange(9, 0, -2, dtype=torch.int32)),
+        ("start_step", [0.5, 2, 0.25], torch.arange(0.5, 2, 0.25)),
+        ("", [3], torch.arange(3, dtype=torch.float16)),
+    ],
+)
+def test_counting_is_writing_down(overload: str, numbers: list[Any], expected: torch.Tensor) -> None:
+    (step,) = plainly(plan(counted(overload, numbers, expected)), "triton_only").steps
+    assert isinstance(step, Constant)
+    assert step.values == expected.tolist()
+
+
+PIECES = [torch.empty(2, 3), torch.empty(4, 3)]
+FORGED = {
+    "too short": joined("aten::cat", PIECES, torch.empty(7, 3), 0),
+    "too long": joined("aten::cat", PIECES, torch.empty(5, 3), 0),
+    "other width": joined("aten::cat", PIECES, torch.empty(6, 4), 0),
+    "other rank": joined("aten::cat", PIECES, torch.empty(6), 0),
+    "no such dimension": joined("aten::cat", PIECES, torch.empty(6, 3), 2),
+    "no dimension": joined("aten::stack", [torch.empty(())], torch.empty(()), 0),
+    "no pieces": joined("aten::cat", [], torch.empty(6, 3), 0),
+    "pieces differ": joined("aten::stack", PIECES, torch.empty(2, 2, 3), 0),
+    "other operator": joined("aten::hstack", PIECES, torch.empty(6, 3), 0),
+    "long range": counted("", [5000], torch.empty(5000)),
+    "matrix of a range": counted("", [4], torch.empty(2, 2)),
+    "no numbers": counted("", [None], torch.empty(3)),
+    "fractions of integers": counted("start_step", [0, 3, 0.5], torch.empty(6, dtype=torch.int64)),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_makes_no_sense_stays_and_is_refused(name: str) -> None:
+    (step,) = plainly(plan(FORGED[name]), "triton_only").steps
+    assert isinstance(step, TorchCall)
+
+
+def test_mixed_replays_them() -> None:
+    (step,) = plainly(plan(joined("aten::cat", PIECES, torch.empty(6, 3), 0)), "mixed").steps
+    assert isinstance(step, TorchCall)
+
+
+def test_no_plan_becomes_longer_than_it_may_be() -> None:
+    many = [joined("aten::cat", PIECES, torch.empty(6, 3), 0)] * 600
+    assert len(plainly(plan(*many), "triton_only").steps) == 600
+    ranges = [counted("", [4096], torch.empty(4096))] * 20
+    kinds = [type(step) for step in plainly(plan(*ranges), "triton_only").steps]
+    assert kinds == [Constant] * (MAX_COUNTED // 4096) + [TorchCall] * (20 - MAX_COUNTED // 4096)
