@@ -9,6 +9,7 @@ from typing import Any
 
 import triton.compiler.code_generator as frontend
 from triton.language.core import base_value
+from triton.language.core import tuple as Tuple
 
 
 class _Lost:
@@ -21,6 +22,7 @@ def mend_frontend() -> None:
         return
     _mend_names()
     _mend_branches()
+    _mend_tuples()
     _mend_mangling()
 
 
@@ -62,6 +64,9 @@ def _mend_branches() -> None:
         before = _taken(self)
         found = branches(self, node, liveins, *blocks)
         then_defs, else_defs, *_, names = found
+        for name, value in liveins.items():
+            for made in (defs[name] for defs in (then_defs, else_defs) if name in defs):
+                _check_alike(name, value, made)
         lose(self, (self.lost | then_defs.keys() | else_defs.keys()) - set(names), liveins, before)
         return found
 
@@ -74,6 +79,42 @@ def _mend_branches() -> None:
 
     frontend.CodeGenerator.visit_then_else_blocks = visit_then_else_blocks
     frontend.CodeGenerator._find_carries = _find_carries
+
+
+def _mend_tuples() -> None:
+    """Triton sees no difference between tuples that hold the same values, one of them in a tuple of its own or beside
+    constants, and leaves out what one result of a function has more than the other.
+    """
+    verify = frontend.CodeGenerator._verify_loop_carried_variable
+    decide = getattr(frontend.CodeGenerator, "decide_return_type", None)  # Triton 3.6 compares them
+
+    def _verify_loop_carried_variable(self: Any, name: str, made: Any, value: Any) -> None:
+        verify(self, name, made, value)
+        _check_alike(name, value, made)
+
+    def decide_return_type(self: Any) -> Any:
+        assert decide is not None
+        found = decide(self)
+        for value in self.return_vals:
+            if _lengths(value) != _lengths(self.return_vals[0]):
+                raise TypeError("a function returns tuples of different lengths")
+        return found
+
+    frontend.CodeGenerator._verify_loop_carried_variable = _verify_loop_carried_variable
+    if decide is not None:
+        frontend.CodeGenerator.decide_return_type = decide_return_type
+
+
+def _check_alike(name: str, value: Any, made: Any) -> None:
+    """Raises:
+    TypeError: a tuple becomes one of another form.
+    """
+    if isinstance(value, Tuple) and (not isinstance(made, Tuple) or made.type.mangle() != value.type.mangle()):
+        raise TypeError(f"the tuple {name} changes its form or types in a loop or a branch; give the new one a name")
+
+
+def _lengths(value: Any) -> Any:
+    return [_lengths(item) for item in value.values] if isinstance(value, Tuple) else None
 
 
 def _taken(generator: Any) -> set[str]:

@@ -112,18 +112,16 @@ def serve_programs() -> None:
     Autotuner._bench = lambda self, *args, config, **meta: [1.0, 1.0, 1.0]
 
 
-def runtime_float(value: float, kind: str) -> Any:
-    """A floating-point argument as kernels get it: rounded to `fp16`, `bf16`, `fp32` or `fp64`, and a tensor.
+def runtime_number(value: int | float, kind: str) -> Any:
+    """A number as kernels get it: a tensor of the type that Triton takes it for (`i64`, `u1`, `bf16`).
 
-    Triton's interpreter hands over a Python float, which has neither a dtype nor methods.
+    Triton's interpreter hands over a Python float, which has neither a dtype nor methods, and integers by their size.
     """
     if kind == "bf16":
-        handle = rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16)
-        return tl.tensor(handle, tl.bfloat16)
-    kinds = {"fp16": (np.float16, tl.float16), "fp64": (np.float64, tl.float64)}
-    array, dtype = kinds.get(kind, (np.float32, tl.float32))
+        return tl.tensor(rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16), tl.bfloat16)
+    dtype = tl.str_to_ty("fp32" if kind == "f32" else kind, None)
     with np.errstate(over="ignore"):
-        return tl.tensor(TensorHandle(np.array([value], array), dtype), dtype)
+        return tl.tensor(TensorHandle(np.array([value], interpreter._get_np_dtype(dtype)), dtype), dtype)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
+from triton.compiler.code_generator import CodeGenerator
 from triton.runtime.interpreter import FunctionRewriter
 
 from sandbox import triton_values as values
@@ -24,6 +25,8 @@ from sandbox.triton_values import largest, least
 _PREFIX = "__as_compiled_"
 """No candidate can give a name that begins so."""
 _SEEN = f"{_PREFIX}seen"
+RETURNS_TENSORS = not hasattr(CodeGenerator, "decide_return_type")
+"""Triton 3.6: what a function returns is no constant."""
 
 
 def rewritten(source: str, as_python: Collection[str]) -> str:
@@ -43,7 +46,8 @@ def helpers() -> dict[str, Any]:
     """What the text calls."""
     found = (
         values.value_of, values.plain, values.bound, values.annotated, values.every, values.some, values.opposite,
-        values.chosen, values.noted, values.returned, values.early, values.ended, values.called, bounded, gone, tuple,
+        values.chosen, values.noted, values.returned, values.early, values.ended, values.constant,
+        values.called, bounded, gone, tuple,
     )  # fmt: skip
     return {_PREFIX + function.__name__: function for function in found}
 
@@ -146,6 +150,8 @@ class _AsCompiled(_Values):
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
+        for part in node.generators:
+            part.ifs = [_call(values.constant, condition) for condition in part.ifs]
         return _call(tuple, node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
@@ -197,7 +203,9 @@ class _AsCompiled(_Values):
         self.generic_visit(node)
         if not node.value:
             return node
-        if self.decides:
+        if RETURNS_TENSORS:
+            node.value = _call(values.bound, node.value)
+        elif self.decides:
             node.value = _call(values.returned, ast.Name(_SEEN, ast.Load()), node.value)
         if (certain := self.followed.get(node)) is not None:
             node.value = _call(values.bound if certain else values.early, node.value)

@@ -94,6 +94,15 @@ def ended(seen: set[int]) -> None:
         raise ValueError("a function returns something, or ends without, by a condition on tensors: end it by a return")
 
 
+def constant(value: Any) -> Any:
+    """Raises:
+    TypeError: this is no constant, but a tensor, which is true to Triton's frontend.
+    """
+    if isinstance(value, tl.tensor):
+        raise TypeError("the condition of a comprehension must be known at compile time")
+    return value
+
+
 def called(function: Any, positional: Operand, /, **named: Any) -> Any:
     return function(*positional(), **named)
 
@@ -119,6 +128,17 @@ def mend_constants() -> None:
         own = vars(tl.constexpr).get(name)
         if inspect.isfunction(own) and len(inspect.signature(own).parameters) == 2:
             setattr(tl.constexpr, name, _of_constants(own))
+    make = tl.constexpr.__init__
+
+    def initialise(self: Any, value: Any) -> None:
+        """Raises:
+        TypeError: this is no constant, but a tensor; Triton's frontend takes whatever it holds for true.
+        """
+        if isinstance(value, tl.tensor):
+            raise TypeError("a tl.constexpr cannot be made of a tensor")
+        make(self, value)
+
+    tl.constexpr.__init__ = initialise
 
 
 def _of_constants(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
