@@ -4,7 +4,7 @@ make one of the other.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType
 
 from sandbox.kernel_scopes import assigned, variables
@@ -28,7 +28,7 @@ def check_understood(function: Function, known: Mapping[str, str]) -> None:
     if function.args.posonlyargs:
         raise KernelError(f"{where} {function.lineno}: Triton does not count parameters before `/`; leave it out")
     own = assigned(function)
-    for node, sometimes in _nodes(function, known):
+    for node, sometimes in _nodes(function):
         line = getattr(node, "lineno", "?")
         if isinstance(node, ast.Compare) and not all(_is_plain(*pair) for pair in _compared(node)):
             raise KernelError(f"{where} {line}: `is` may only ask for None, True, False or a dtype; compare by ==")
@@ -45,18 +45,30 @@ def check_understood(function: Function, known: Mapping[str, str]) -> None:
             raise KernelError(f"{where} {call.lineno}: the message of a static_assert may hold no calls; write a text")
 
 
-def _nodes(function: Function, known: Mapping[str, str]) -> Iterator[tuple[ast.AST, bool]]:
+def _nodes(function: Function) -> Iterator[tuple[ast.AST, bool]]:
     """All of the body, each with whether it may be evaluated or not, at another time, or is of a scope of its own."""
     queue: list[tuple[ast.AST, bool]] = [(statement, False) for statement in function.body]
     while queue:
         node, sometimes = queue.pop()
         yield node, sometimes
         chained = isinstance(node, ast.Compare) and len(node.ops) > 1
-        named = isinstance(node, ast.Call) and bool(node.keywords)
-        own = isinstance(node, ast.BoolOp | ast.IfExp | ast.ListComp)
-        heads = [node.test] if isinstance(node, ast.While) else [node.iter] if isinstance(node, ast.For) else []
-        for child in ast.iter_child_nodes(node):
-            queue.append((child, sometimes or chained or named or own or child in heads))
+        sometimes = sometimes or chained or isinstance(node, ast.BoolOp | ast.IfExp | ast.ListComp)
+        late = _late(node)
+        queue += [(child, sometimes or child in late) for child in ast.iter_child_nodes(node)]
+
+
+def _late(node: ast.AST) -> Sequence[ast.AST]:
+    """What is computed again, or after what follows it."""
+    if isinstance(node, ast.While):
+        return [node.test]
+    if isinstance(node, ast.For):
+        return [node.iter]
+    if not isinstance(node, ast.Call) or not node.keywords:
+        return []
+    inside = [inner for keyword in node.keywords for inner in ast.walk(keyword)]
+    assigned_by_name = {inner.target.id for inner in inside if isinstance(inner, ast.NamedExpr)}
+    read = {inner.id for part in node.args for inner in ast.walk(part) if isinstance(inner, ast.Name)}
+    return [*node.args, *node.keywords] if assigned_by_name & read else node.args
 
 
 def _assertions(function: Function, known: Mapping[str, str]) -> Iterator[ast.Call]:
