@@ -16,10 +16,10 @@ def bound(function: Function) -> set[str]:
     """
     names, targets = assigned(function), _targets(function)
     named = [node for statement in function.body for node in _names(statement)]
-    inside = targets.keys() | set(_inside(function.body))
+    within = targets.keys() | set(inside(function.body))
     own = {name.id for name in targets.values()} - names
     for name in named:
-        if name.id in own and id(name) not in inside:
+        if name.id in own and id(name) not in within:
             raise KernelError(
                 f"kernel {function.name}, line {name.lineno}: {name.id!r} is the variable of a comprehension; use "
                 "another name outside it"
@@ -47,7 +47,7 @@ def _targets(function: Function) -> dict[int, ast.Name]:
     return {id(name): name for node in nodes if isinstance(node, ast.ListComp) for name in variables(node)}
 
 
-def _inside(body: list[ast.stmt]) -> Iterator[int]:
+def inside(body: list[ast.stmt]) -> Iterator[int]:
     """Identities of names that stand for a variable of a comprehension around them. What a comprehension goes through
     is of the scope around it.
     """

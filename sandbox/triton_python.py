@@ -18,6 +18,7 @@ from triton.runtime.interpreter import FunctionRewriter
 
 from sandbox import triton_values as values
 from sandbox.kernel_returns import followed
+from sandbox.kernel_scopes import assigned, variables
 from sandbox.kernel_signature import last_name
 from sandbox.triton_loops import bounded, gone, python_range
 from sandbox.triton_values import largest, least
@@ -101,6 +102,7 @@ class _AsCompiled(_Values):
         self.decides = len({ast.dump(node) for node in self.returns}) > 1
         """It may return one thing or another."""
         self.followed = followed(function)
+        self.own = assigned(function)
         self.inside = 0
         """Loops and conditions around."""
 
@@ -166,10 +168,14 @@ class _AsCompiled(_Values):
         self.generic_visit(node)
         return _call(values.chosen, node.test, _later(node.body), _later(node.orelse))
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+    def visit_Assign(self, node: ast.Assign) -> list[ast.AST]:
+        """A comprehension leaves its variables to the function, if that has them."""
+        comprehensions = [inner for inner in ast.walk(node.value) if isinstance(inner, ast.ListComp)]
+        left = {name.id for comprehension in comprehensions for name in variables(comprehension)} & self.own
+        left -= {inner.id for target in node.targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
         self.generic_visit(node)
         node.value = _call(values.bound, node.value)
-        return node
+        return [node, *(ast.Assign([ast.Name(name, ast.Store())], _call(gone)) for name in sorted(left))]
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
         self.generic_visit(node)

@@ -19,7 +19,7 @@ def halved(x, KIND: tl.constexpr):
 
 
 @triton.jit
-def scaled(x, by=1.0, *, other=0.0):
+def scaled(x, by=1.0, other=0.0):
     return x * by + other
 
 
