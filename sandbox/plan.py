@@ -109,10 +109,11 @@ class Descriptor(Plain):
 
 
 class Group(Plain):
-    """A tuple argument."""
+    """A tuple argument, with its fields' names if it is a named one."""
 
     kind: Literal["tuple"] = "tuple"
     items: "list[Argument]"
+    fields: list[str] = Field(default_factory=list)
 
 
 Argument = Annotated[Pointer | Scalar | Symbol | Descriptor | Group, Field(discriminator="kind")]
