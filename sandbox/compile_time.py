@@ -33,7 +33,18 @@ def evaluated(
 
 
 def _for_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **keywords: _tuples(function(*args, **keywords))
+    def call(*args: Any, **keywords: Any) -> Any:
+        return _tuples(function(*map(_given, args), **{name: _given(value) for name, value in keywords.items()}))
+
+    return call
+
+
+def _given(value: Any) -> Any:
+    """Tuples are Triton's own, which do not compare and repeat as Python's do."""
+    if type(value) is not tuple:
+        return value
+    items = [_given(item) for item in value]
+    return tl.tuple(items, tl.core.tuple_type([getattr(i, "type", tl.core.constexpr_type(i)) for i in items]))
 
 
 def _tuples(value: Any) -> Any:

@@ -20,7 +20,6 @@ from sandbox import arena, aten, triton_interpreter, triton_python, triton_trace
 from sandbox.kernel_request import functions_among
 from sandbox.memory_watch import MemoryWatch
 from sandbox.plan import (
-    FLOAT_TYPES,
     Argument,
     Copy,
     Descriptor,
@@ -163,8 +162,8 @@ class _Runner:
             value = argument.value
             if isinstance(value, str) and value.startswith("float:"):
                 value = decode_number(value)
-            if argument.type in FLOAT_TYPES and value is not None and not isinstance(value, str):
-                return triton_interpreter.runtime_float(float(value), argument.type)
+            if argument.type and not isinstance(value, str) and value is not None:
+                return triton_interpreter.runtime_number(value, argument.type)
             return value  # a module's tl.constexpr too: `HALF * x` must be a tensor, not a constexpr of one
         if isinstance(argument, Group):
             return tuple(self._item(item, module) for item in argument.items)

@@ -34,7 +34,17 @@ class _Dropper(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         called = self._name(node.value.func) if isinstance(node.value, ast.Call) else ""
-        return ast.copy_location(ast.Pass(), node) if called in IDLE else node
+        return ast.copy_location(ast.Pass(), node) if called in IDLE and not self._acts(node.value) else node
+
+    def _acts(self, call: ast.expr) -> bool:
+        """An argument assigns, changes memory or calls a function of the file: Triton computes it all the same."""
+        inside = [node for node in ast.walk(call) if isinstance(node, ast.Call | ast.NamedExpr) and node is not call]
+        return any(
+            isinstance(node, ast.NamedExpr)
+            or not (name := self._name(node.func)).startswith("triton.")
+            or name.split(".")[-1].startswith(("store", "atomic_"))
+            for node in inside
+        )
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         kind = self._name(node.annotation).split(".")[-1]

@@ -12,6 +12,7 @@ from sandbox.kernel_language import MEMBERS
 from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import Function, KernelError
+from sandbox.plan import Argument, Group
 
 MAX_RECORDS = 64
 """Each is held against every variable of a kernel."""
@@ -19,13 +20,26 @@ MAX_RECORDS = 64
 
 def number_fields(tree: ast.Module, kernels: list[Function]) -> None:
     """Rewrite in place what `kernels` of the file read of their own variables."""
-    records = [dict(zip(fields, range(len(fields)), strict=True)) for fields in _records(tree)]
+    records = [dict(zip(fields, range(len(fields)), strict=True)) for fields in records_of(tree)]
     for kernel in kernels if 0 < len(records) <= MAX_RECORDS else ():
         try:
             rewriter = _Numbers(_places(kernel, bound(kernel), records))
         except KernelError:
             continue  # refused by `kernel_source.check` if it is launched
         kernel.body = [rewriter.visit(statement) for statement in kernel.body]
+
+
+def check_fields(argument: Argument, records: list[list[str]]) -> None:
+    """Raises:
+    KernelError: a named tuple has fields of a class of the file, and is of another one, whose order nobody knows.
+    """
+    for item in argument.items if isinstance(argument, Group) else ():
+        check_fields(item, records)
+    fields = argument.fields if isinstance(argument, Group) else []
+    if fields not in records and any(set(fields) & set(record) for record in records):
+        raise KernelError(
+            f"a named tuple has the fields {', '.join(fields)}; write its class out, with all of them in order"
+        )
 
 
 class _Numbers(ast.NodeTransformer):
@@ -65,7 +79,7 @@ def _places(kernel: Function, own: set[str], records: list[dict[str, int]]) -> d
     return found
 
 
-def _records(tree: ast.Module) -> Iterator[list[str]]:
+def records_of(tree: ast.Module) -> Iterator[list[str]]:
     """The fields of each named tuple, in order: classes, `namedtuple("P", "a b")`, `NamedTuple("P", [("a", int)])`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and any(last_name(base) == "NamedTuple" for base in node.bases):

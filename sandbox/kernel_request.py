@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from sandbox.kernel_records import check_fields, records_of
 from sandbox.kernel_source import KernelModule, build
 from sandbox.kernel_text import KernelError
 from sandbox.plan import (
@@ -62,7 +63,7 @@ class Modules:
     """Clean modules of one candidate file, each made once."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._tree = tree
+        self._tree, self._records = tree, list(records_of(tree))
         self._made: dict[tuple[Any, ...], KernelModule] = {}
 
     def requests(self, plan: Plan, shared: KernelModule | None = None) -> list[KernelRequest]:
@@ -82,6 +83,8 @@ class Modules:
     def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
         given = [*launch.arguments.values(), *kernel.constants.values()]
+        for argument in given:
+            check_fields(argument, self._records)
         passed = {name for argument in given for name in functions_of(argument)}
         launched = {kernel.name: kernel.line}
         module = shared or self.build(launched, set(kernel.constants), kernel.functions, passed)

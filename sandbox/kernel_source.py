@@ -179,7 +179,7 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
             raise KernelError(f"{where}: default values must be literals")
         used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
     if not at_compile_time(function):
-        check_understood(function)
+        check_understood(function, known)
     own = bound(function)  # whoever executes the module has names of his own, with underscores
     if taken := next((name for name in sorted({function.name, *own}) if name.startswith("__")), None):
         raise KernelError(f"{where}: {taken} may not be the name of a kernel function, parameter or variable")

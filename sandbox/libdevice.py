@@ -46,7 +46,7 @@ def _float64(array: Array) -> torch.Tensor:
 
 def _by_torch(name: str) -> Callable[..., torch.Tensor]:
     plain = name.removeprefix("fast_")
-    for known in (plain, plain.removesuffix("f"), plain.removesuffix("d")):
+    for known in (name, plain, plain.removesuffix("f"), plain.removesuffix("d")):
         if known in _FUNCTIONS:
             return _FUNCTIONS[known]
     raise KeyError(f"libdevice has no __nv_{name}")
@@ -103,6 +103,11 @@ def _norm(*parts: torch.Tensor) -> torch.Tensor:
     return torch.stack(parts).square().sum(0).sqrt()
 
 
+def _fast_divided(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Where the divisor is huge, its reciprocal is 0 to the approximate division (PTX ISA, section on div)."""
+    return torch.where((y.abs() > 2.0**126) & y.isfinite(), x * 0.0, x / y)
+
+
 def _bessel_j(n: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """J_n(x) = mean over a period of cos(n t - x sin t): the trapezoidal rule converges exponentially."""
     found = torch.zeros_like(x)
@@ -130,6 +135,7 @@ _FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
     "fabs": torch.abs, "rint": torch.round, "nearbyint": torch.round, "llrint": torch.round, "round": _round_away,
     "llround": _round_away, "finite": torch.isfinite, "isfinited": torch.isfinite, "powi": torch.pow,
     "remainder": lambda x, y: x - y * torch.round(x / y), "fdividef": torch.div,
+    "fast_fdividef": _fast_divided, "fast_powf": lambda x, y: torch.exp2(y * torch.log2(x)),
     "exp10": lambda x: 10.0**x, "tgamma": _gamma, "cbrt": _cube_root, "rcbrt": lambda x: 1 / _cube_root(x),
     "normcdf": torch.special.ndtr, "normcdfinv": torch.special.ndtri, "erfcx": torch.special.erfcx,
     "erfcinv": lambda x: -torch.special.ndtri(x / 2) / sqrt(2), "sinpi": lambda x: torch.sin(pi * (x % 2)),
@@ -142,7 +148,8 @@ _FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
     "fma": lambda a, b, c: a * b + c, "norm3d": _norm, "norm4d": _norm,
     "rnorm3d": lambda *x: 1 / _norm(*x), "rnorm4d": lambda *x: 1 / _norm(*x),
 }  # fmt: skip
-"""On float64, rounded to the result's type afterwards; names without `__nv_`, `fast_` and a last `f` or `d`."""
+"""On float64, rounded to the result's type afterwards; names without `__nv_`, a last `f` or `d`, and, but where it is
+another function, `fast_`."""
 
 _EXACT: dict[str, Callable[..., Array]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt,

@@ -26,6 +26,7 @@ from sandbox.kernel_request import KernelRequest, functions_among
 from sandbox.kernel_source import KernelModule
 from sandbox.plan import FIRST_ADDRESS, Argument, Descriptor, Group, Pointer, Scalar, View, decode_number
 from sandbox.triton_device import DEVICE
+from sandbox.triton_frontend import mend_frontend
 from sandbox.triton_trace import RecordedLaunch
 from sandbox.types import Target
 
@@ -63,6 +64,7 @@ def lower(requests: Sequence[KernelRequest], target: Target, scratch: Path) -> l
         LoweringError: Triton refuses a kernel; the reason is Triton's own.
     """
     recorded: list[RecordedLaunch] = []
+    mend_frontend()
     triton_trace.record_launches(target, DEVICE, recorded.append)
     loaded: dict[str, dict[str, Any]] = {}
     found = []

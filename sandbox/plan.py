@@ -90,11 +90,11 @@ class Symbol(Plain):
 
     @model_validator(mode="after")
     def _is_public(self) -> Self:
-        """Whoever reads a plan resolves such names; what waits is told from the source, so no atomics."""
+        """Whoever reads a plan resolves such names; what waits is told from the source: no atomics, no assertions."""
         if self.kind == "language":
             module, _, name = self.name.partition(":")
             public = LIBDEVICE if module in LIBDEVICE_MODULES else LANGUAGE if module in LANGUAGE_MODULES else ()
-            if name not in public or name == "math" or name.startswith("atomic_"):
+            if name not in public or name in ("math", "static_assert") or name.startswith("atomic_"):
                 raise ValueError(f"{self.name} may not be passed to a kernel")
         return self
 
@@ -110,10 +110,11 @@ class Descriptor(Plain):
 
 
 class Group(Plain):
-    """A tuple argument."""
+    """A tuple argument, with its fields' names if it is a named one."""
 
     kind: Literal["tuple"] = "tuple"
     items: "list[Argument]"
+    fields: list[str] = Field(default_factory=list)
 
 
 Argument = Annotated[Pointer | Scalar | Symbol | Descriptor | Group, Field(discriminator="kind")]

@@ -48,7 +48,7 @@ def kernel_argument(value: Any, kind: Any, view: ViewOf) -> Data:
     if isinstance(value, tuple | list):
         kinds = kind if isinstance(kind, tuple | list) else [kind] * len(value)
         items = [kernel_argument(item, k, view) for item, k in zip(value, kinds, strict=True)]
-        return {"kind": "tuple", "items": items}
+        return {"kind": "tuple", "items": items, "fields": [str(name) for name in getattr(value, "_fields", ())]}
     if ":" in (path := of_language(value)):
         return {"kind": "language", "name": path}
     if triton_trace.is_jit_function(value):

@@ -3,12 +3,14 @@
 Conversions are those of an NVIDIA GPU. Arrays are those of Triton's interpreter, `TensorHandle`s.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 import triton.language as tl
-from triton.runtime.interpreter import TensorHandle
+from triton.runtime import interpreter
+from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 NARROW = {
     tl.bfloat16: (torch.bfloat16, torch.int16, np.uint16),
@@ -44,6 +46,16 @@ def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
     if toward_zero:  # codes of one sign are in order
         bits -= (bits.view(narrow).float().abs() > wide.abs()).to(signed)
     return TensorHandle(bits.numpy().view(unsigned).reshape(np.shape(handle.data)), kind)
+
+
+def single(handle: Any) -> Any:
+    """Any number → float32, to the odd one of the two beside it, so that rounding it again rounds once in all."""
+    exact = np.asarray(handle.data).astype(np.longdouble)
+    with np.errstate(over="ignore", invalid="ignore"):
+        near = exact.astype(np.float32)
+        other = np.nextafter(near, np.where(exact > near, np.inf, -np.inf).astype(np.float32))
+    even = (near.view(np.uint32) & 1) == 0
+    return TensorHandle(np.where((near != exact) & even & np.isfinite(near), other, near), tl.float32)
 
 
 def widened(handle: Any) -> Any:
@@ -84,3 +96,37 @@ def saturated(handle: Any, wide: Any) -> Any:
     data[given < float(limits.min)] = least
     data[np.isnan(given)] = 0
     return TensorHandle(data, handle.dtype)
+
+
+def mend_products() -> None:
+    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, and masks made of scalars. For good.
+
+    Nor does arithmetic find out whether it overflows: nobody is told without `debug`, and it takes most of the time.
+    """
+    dot, splat = InterpreterBuilder.create_dot, InterpreterBuilder.create_splat
+    options = interpreter.interpreter_builder.options
+    precisions = dict.fromkeys([*options.allowed_dot_input_precisions, *(name.lower() for name in PART_PRODUCTS)])
+    interpreter.interpreter_builder.options = replace(
+        options, allowed_dot_input_precisions=tuple(precisions), sanitize_overflow=False
+    )
+
+    def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
+        a, b = (widened(handle) if handle.dtype.scalar in NARROW else handle for handle in (a, b))
+        name = str(precision).split(".")[-1].upper()
+        if name == "TF32" and a.dtype.scalar == tl.float32:
+            a, b = round_to_tf32(a), round_to_tf32(b)
+        if name not in PART_PRODUCTS or a.dtype.scalar != tl.float32:
+            return dot(self, a, b, d, precision, *rest)
+        left, right = in_parts(a), in_parts(b)
+        small = TensorHandle(np.zeros_like(d.data), d.dtype)
+        for i, j in PART_PRODUCTS[name]:
+            small = dot(self, left[i], right[j], small, precision, *rest)
+        small = TensorHandle(np.where(np.isnan(small.data), 0, small.data), d.dtype)  # parts of infinity are none
+        whole = dot(self, left[0], right[0], small, precision, *rest)
+        return TensorHandle(whole.data + d.data, d.dtype)
+
+    def create_splat(self: Any, kind: Any, arg: Any) -> Any:
+        made = splat(self, kind, arg)  # a comparison keeps its operands' dtype, so its splat would be no mask
+        return TensorHandle(made.data.astype(np.bool_), made.dtype) if arg.data.dtype == np.bool_ else made
+
+    InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat

@@ -11,7 +11,6 @@ import importlib
 import inspect
 import linecache
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,14 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.triton_floats import CONVERTED, NARROW, PART_PRODUCTS, in_parts, round_to_tf32, rounded, saturated, widened
+from sandbox.triton_floats import CONVERTED, NARROW, mend_products, rounded, saturated, single, widened
+from sandbox.triton_loops import counted
 from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
-from sandbox.triton_python import OWN, counted, helpers, mend_rewriter, rewritten
+from sandbox.triton_python import OWN, helpers, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
 from sandbox.triton_undefined import mend_undefined
+from sandbox.triton_values import mend_constants
 
 FILE = "kernels.py"
 
@@ -112,18 +113,16 @@ def serve_programs() -> None:
     Autotuner._bench = lambda self, *args, config, **meta: [1.0, 1.0, 1.0]
 
 
-def runtime_float(value: float, kind: str) -> Any:
-    """A floating-point argument as kernels get it: rounded to `fp16`, `bf16`, `fp32` or `fp64`, and a tensor.
+def runtime_number(value: int | float, kind: str) -> Any:
+    """A number as kernels get it: a tensor of the type that Triton takes it for (`i64`, `u1`, `bf16`).
 
-    Triton's interpreter hands over a Python float, which has neither a dtype nor methods.
+    Triton's interpreter hands over a Python float, which has neither a dtype nor methods, and integers by their size.
     """
     if kind == "bf16":
-        handle = rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16)
-        return tl.tensor(handle, tl.bfloat16)
-    kinds = {"fp16": (np.float16, tl.float16), "fp64": (np.float64, tl.float64)}
-    array, dtype = kinds.get(kind, (np.float32, tl.float32))
+        return tl.tensor(rounded(TensorHandle(np.array([value], np.float32), tl.float32), tl.bfloat16), tl.bfloat16)
+    dtype = tl.str_to_ty("fp32" if kind == "f32" else kind, None)
     with np.errstate(over="ignore"):
-        return tl.tensor(TensorHandle(np.array([value], array), dtype), dtype)
+        return tl.tensor(TensorHandle(np.array([value], interpreter._get_np_dtype(dtype)), dtype), dtype)
 
 
 @functools.cache
@@ -143,7 +142,7 @@ def mend_numbers() -> None:
     def cast_impl(self: Any, src: Any, kind: Any) -> Any:
         if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & NARROW.keys():
             return saturated(cast(self, src, kind), src)
-        wide = widened(src) if src.dtype.scalar in NARROW else cast(self, src, tl.float32)
+        wide = widened(src) if src.dtype.scalar in NARROW else single(src)
         return rounded(wide, kind.scalar) if kind.scalar in NARROW else saturated(cast(self, wide, kind), wide)
 
     def create_fp_to_fp(self: Any, src: Any, kind: Any, rounding: Any) -> Any:
@@ -177,7 +176,7 @@ def mend_numbers() -> None:
     InterpreterBuilder.ternary_op = ternary_op
     for name in ("create_fma", "create_rsqrt", "create_erf"):
         _widen_method(name, widen, narrow)
-    _mend_products()
+    mend_products()
     _mend_language()
     _mend_descriptors()
     _mend_libraries()
@@ -186,40 +185,7 @@ def mend_numbers() -> None:
     mend_order()
     mend_rewriter()
     mend_undefined()
-
-
-def _mend_products() -> None:
-    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, and masks made of scalars. For good.
-
-    Nor does arithmetic find out whether it overflows: nobody is told without `debug`, and it takes most of the time.
-    """
-    dot, splat = InterpreterBuilder.create_dot, InterpreterBuilder.create_splat
-    options = interpreter.interpreter_builder.options
-    precisions = dict.fromkeys([*options.allowed_dot_input_precisions, *(name.lower() for name in PART_PRODUCTS)])
-    interpreter.interpreter_builder.options = replace(
-        options, allowed_dot_input_precisions=tuple(precisions), sanitize_overflow=False
-    )
-
-    def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
-        a, b = (widened(handle) if handle.dtype.scalar in NARROW else handle for handle in (a, b))
-        name = str(precision).split(".")[-1].upper()
-        if name == "TF32" and a.dtype.scalar == tl.float32:
-            a, b = round_to_tf32(a), round_to_tf32(b)
-        if name not in PART_PRODUCTS or a.dtype.scalar != tl.float32:
-            return dot(self, a, b, d, precision, *rest)
-        left, right = in_parts(a), in_parts(b)
-        small = TensorHandle(np.zeros_like(d.data), d.dtype)
-        for i, j in PART_PRODUCTS[name]:
-            small = dot(self, left[i], right[j], small, precision, *rest)
-        small = TensorHandle(np.where(np.isnan(small.data), 0, small.data), d.dtype)  # parts of infinity are none
-        whole = dot(self, left[0], right[0], small, precision, *rest)
-        return TensorHandle(whole.data + d.data, d.dtype)
-
-    def create_splat(self: Any, kind: Any, arg: Any) -> Any:
-        made = splat(self, kind, arg)  # a comparison keeps its operands' dtype, so its splat would be no mask
-        return TensorHandle(made.data.astype(np.bool_), made.dtype) if arg.data.dtype == np.bool_ else made
-
-    InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat
+    mend_constants()
 
 
 def _mend_language() -> None:
@@ -259,7 +225,7 @@ def resolved(target: str) -> Any:
     if not attribute:
         return found
     value = getattr(found, attribute)
-    if not inspect.isfunction(value):
+    if not inspect.isfunction(value) and value not in (tl.range, tl.static_range):
         return value
 
     def late(*args: Any, **kwargs: Any) -> Any:

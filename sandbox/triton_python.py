@@ -9,21 +9,25 @@ Not covered: a function that returns equal numbers, differently written, in both
 """
 
 import ast
-import builtins
-import functools
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
-import triton.language as tl
-from triton.runtime import interpreter
-from triton.runtime.interpreter import FunctionRewriter, TensorHandle
+from triton.compiler.code_generator import CodeGenerator
+from triton.runtime.interpreter import FunctionRewriter
 
-Operand = Callable[[], Any]
-_PREFIX = "__as_compiled"
+from sandbox import triton_values as values
+from sandbox.kernel_returns import followed
+from sandbox.kernel_scopes import assigned, variables
+from sandbox.kernel_signature import last_name
+from sandbox.triton_loops import bounded, gone, python_range
+from sandbox.triton_values import largest, least
+
+_PREFIX = "__as_compiled_"
 """No candidate can give a name that begins so."""
-_SEEN = f"{_PREFIX}_seen"
+_SEEN = f"{_PREFIX}seen"
+RETURNS_TENSORS = not hasattr(CodeGenerator, "decide_return_type")
+"""Triton 3.6: what a function returns is no constant."""
 
 
 def rewritten(source: str, as_python: Collection[str]) -> str:
@@ -33,14 +37,19 @@ def rewritten(source: str, as_python: Collection[str]) -> str:
         assert isinstance(function, ast.FunctionDef)
         rewriter = _Values() if function.name in as_python else _AsCompiled(function)
         rewriter.generic_visit(function)
-        if isinstance(rewriter, _AsCompiled) and rewriter.decides:
+        if isinstance(rewriter, _AsCompiled) and rewriter.returns:
             function.body.insert(0, ast.Assign([ast.Name(_SEEN, ast.Store())], ast.Set([ast.Constant(0)])))
+            function.body.append(ast.Expr(_call(values.ended, ast.Name(_SEEN, ast.Load()))))
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def helpers() -> dict[str, Any]:
     """What the text calls."""
-    found = (_value, _plain, _bound, _annotated, _every, _some, _not, _chosen, _noted, _returned, tuple)
+    found = (
+        values.value_of, values.plain, values.bound, values.annotated, values.every, values.some, values.opposite,
+        values.chosen, values.noted, values.returned, values.early, values.ended, values.constant,
+        values.called, bounded, gone, tuple,
+    )  # fmt: skip
     return {_PREFIX + function.__name__: function for function in found}
 
 
@@ -56,8 +65,14 @@ def readable(line: str) -> str:
 class _Unwrapped(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        own = isinstance(node.func, ast.Name) and node.func.id.startswith(_PREFIX)
-        return node.args[-1] if own and not isinstance(node.args[-1], ast.Lambda) else node
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == _PREFIX + values.called.__name__:
+            function, arguments = node.args
+            assert isinstance(arguments, ast.Lambda) and isinstance(arguments.body, ast.Tuple)
+            return ast.Call(function, arguments.body.elts, node.keywords)
+        if not name.startswith(_PREFIX):
+            return node
+        return node if isinstance(node.args[-1], ast.Lambda) else node.args[-1]
 
 
 def mend_rewriter() -> None:
@@ -76,27 +91,60 @@ class _Values(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        return _call(_value, node.value) if node.attr == "value" else node
+        return _call(values.value_of, node.value) if node.attr == "value" else node
 
 
 class _AsCompiled(_Values):
     """All the rest, for one function."""
 
     def __init__(self, function: ast.FunctionDef) -> None:
-        returns = [node for node in ast.walk(function) if isinstance(node, ast.Return) and node.value]
-        self.decides = len({ast.dump(node) for node in returns}) > 1
+        self.returns = [node for node in ast.walk(function) if isinstance(node, ast.Return) and node.value]
+        self.decides = len({ast.dump(node) for node in self.returns}) > 1
         """It may return one thing or another."""
+        self.followed = followed(function)
+        self.own = assigned(function)
+        self.inside = 0
+        """Loops and conditions around."""
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
         self.generic_visit(node)
-        return ast.FormattedValue(_call(_plain, node.value), node.conversion, None)
+        return ast.FormattedValue(_call(values.plain, node.value), node.conversion, None)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """Chains are left to Triton's interpreter; `is` asks for None, True or False."""
         self.generic_visit(node)
-        if isinstance(node.ops[0], ast.Is | ast.IsNot):
-            node.left = _call(_plain, node.left)
+        if any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
+            sides: list[ast.expr] = [_call(values.plain, side) for side in (node.left, *node.comparators)]
+            node.left, node.comparators = sides[0], sides[1:]
         return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """What is given by name is computed first."""
+        self.generic_visit(node)
+        if not all(any(map(_calls, side)) for side in (node.args, node.keywords)):
+            return node
+        call = _call(values.called, node.func, _later(ast.Tuple(node.args, ast.Load())))
+        return ast.Call(call.func, call.args, node.keywords)
+
+    def visit_For(self, node: ast.For) -> list[ast.AST]:
+        """A `static_range` is known to leave its last number where it stands by itself."""
+        called = last_name(node.iter.func) if isinstance(node.iter, ast.Call) else ""
+        stays = called == "static_range" and not self.inside
+        self._visit_inside(node)
+        if called == "range" and isinstance(node.iter, ast.Call) and len(node.iter.args) == 1:
+            (bound,) = node.iter.args
+            if not node.iter.keywords and _calls(bound):
+                node.iter = _call(bounded, node.iter.func, _later(bound))
+        return [node] if stays else [node, ast.Assign([node.target], _call(gone))]
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        self._visit_inside(node)
+        return node
+
+    def _visit_inside(self, node: ast.AST) -> None:
+        self.inside += 1
+        self.generic_visit(node)
+        self.inside -= 1
 
     def visit_List(self, node: ast.List) -> ast.AST:
         self.generic_visit(node)
@@ -104,41 +152,47 @@ class _AsCompiled(_Values):
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
+        for part in node.generators:
+            part.ifs = [_call(values.constant, condition) for condition in part.ifs]
         return _call(tuple, node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
-        return _call(_every if isinstance(node.op, ast.And) else _some, *map(_later, node.values))
+        return _call(values.every if isinstance(node.op, ast.And) else values.some, *map(_later, node.values))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
-        return _call(_not, node.operand) if isinstance(node.op, ast.Not) else node
+        return _call(values.opposite, node.operand) if isinstance(node.op, ast.Not) else node
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         self.generic_visit(node)
-        return _call(_chosen, node.test, _later(node.body), _later(node.orelse))
+        return _call(values.chosen, node.test, _later(node.body), _later(node.orelse))
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+    def visit_Assign(self, node: ast.Assign) -> list[ast.AST]:
+        """A comprehension leaves its variables to the function, if that has them."""
+        comprehensions = [inner for inner in ast.walk(node.value) if isinstance(inner, ast.ListComp)]
+        left = {name.id for comprehension in comprehensions for name in variables(comprehension)} & self.own
+        left -= {inner.id for target in node.targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
         self.generic_visit(node)
-        node.value = _call(_bound, node.value)
-        return node
+        node.value = _call(values.bound, node.value)
+        return [node, *(ast.Assign([ast.Name(name, ast.Store())], _call(gone)) for name in sorted(left))]
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
         self.generic_visit(node)
-        node.value = _call(_bound, node.value)
+        node.value = _call(values.bound, node.value)
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         """A constant stays what it is, if that is what the annotation stands for."""
         self.generic_visit(node)
         if node.value:
-            node.value = _call(_annotated, node.annotation, node.value)
+            node.value = _call(values.annotated, node.annotation, node.value)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
         old = ast.parse(ast.unparse(node.target), mode="eval").body
-        return ast.Assign([node.target], _call(_bound, ast.BinOp(old, node.op, node.value)))
+        return ast.Assign([node.target], _call(values.bound, ast.BinOp(old, node.op, node.value)))
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.AST]:
         self.generic_visit(node)
@@ -146,15 +200,21 @@ class _AsCompiled(_Values):
 
     def visit_If(self, node: ast.If) -> ast.AST:
         returns = any(isinstance(inner, ast.Return) for inner in ast.walk(node))
-        self.generic_visit(node)
-        if self.decides and returns:
-            node.test = _call(_noted, ast.Name(_SEEN, ast.Load()), node.test)
+        self._visit_inside(node)
+        if self.returns and returns:
+            node.test = _call(values.noted, ast.Name(_SEEN, ast.Load()), node.test)
         return node
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         self.generic_visit(node)
-        if self.decides and node.value:
-            node.value = _call(_returned, ast.Name(_SEEN, ast.Load()), node.value)
+        if not node.value:
+            return node
+        if RETURNS_TENSORS:
+            node.value = _call(values.bound, node.value)
+        elif self.decides:
+            node.value = _call(values.returned, ast.Name(_SEEN, ast.Load()), node.value)
+        if (certain := self.followed.get(node)) is not None:
+            node.value = _call(values.bound if certain else values.early, node.value)
         return node
 
 
@@ -162,98 +222,13 @@ def _call(function: Callable[..., Any], *arguments: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(_PREFIX + function.__name__, ast.Load()), list(arguments), [])
 
 
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(inner, ast.Call) for inner in ast.walk(node))
+
+
 def _later(operand: ast.expr) -> ast.Lambda:
     return ast.Lambda(ast.arguments([], [], None, [], [], None, []), operand)
 
 
-def _value(constant: Any) -> Any:
-    return getattr(constant, "value", constant)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, tl.constexpr) else value
-
-
-def _bound(value: Any) -> Any:
-    """What a name stands for once it is assigned."""
-    if isinstance(value, builtins.tuple):
-        return interpreter._tuple_create(value, map(_bound, value))
-    if isinstance(value, tl.tuple):
-        return tl.tuple([_bound(item) for item in value])
-    return interpreter.interpreter_semantic.to_tensor(value, False)
-
-
-def _annotated(kind: Any, value: Any) -> Any:
-    return _plain(value) if kind is tl.constexpr else _bound(value)
-
-
-def _every(*operands: Operand) -> Any:
-    return _joined(operands, False, interpreter.interpreter_semantic.logical_and)
-
-
-def _some(*operands: Operand) -> Any:
-    return _joined(operands, True, interpreter.interpreter_semantic.logical_or)
-
-
-def _joined(operands: tuple[Operand, ...], last: bool, join: Callable[[Any, Any], Any]) -> Any:
-    """A constant ends it or does not matter; whatever is no constant has been computed by then."""
-    found, value = [], None
-    for operand in operands:
-        value = operand()
-        if isinstance(value, tl.tensor):
-            found.append(value)
-        elif bool(value) is last:
-            return value
-    return functools.reduce(lambda right, left: join(left, right), reversed(found)) if found else value
-
-
-def _not(value: Any) -> Any:
-    return interpreter.interpreter_semantic.not_(value) if isinstance(value, tl.tensor) else not value
-
-
-def _chosen(test: Any, body: Operand, orelse: Operand) -> Any:
-    chosen = body() if test else orelse()
-    return interpreter.interpreter_semantic.to_tensor(chosen, False) if isinstance(test, tl.tensor) else chosen
-
-
-def _noted(seen: set[int], test: Any) -> Any:
-    """The test of a condition that may end the function; a compiler goes both ways if it is a tensor."""
-    if isinstance(test, tl.tensor):
-        seen.add(1)
-    return test
-
-
-def _returned(seen: set[int], value: Any) -> Any:
-    return _bound(value) if 1 in seen else value
-
-
-def least(*numbers: Any) -> Any:
-    """`min` of a kernel."""
-    tensors = any(isinstance(number, tl.tensor) for number in numbers)
-    return functools.reduce(tl.minimum, numbers) if tensors else min(*numbers)
-
-
-def largest(*numbers: Any) -> Any:
-    """`max` of a kernel."""
-    tensors = any(isinstance(number, tl.tensor) for number in numbers)
-    return functools.reduce(tl.maximum, numbers) if tensors else max(*numbers)
-
-
-def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
-    """`range` and `tl.range` as a compiled kernel has them: the variable is a tensor of one number, with its methods,
-    its width and its overflow. Triton's interpreter hands out Python's numbers, which have neither.
-
-    Raises:
-        ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
-    """
-    if isinstance(step, tl.tensor) and int(step) <= 0:
-        raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
-    bounds = (0, first) if last is None else (first, last)
-    wide = any(isinstance(b, tl.tensor) and b.dtype == tl.int64 for b in (*bounds, step))
-    array, dtype = (np.int64, tl.int64) if wide else (np.int32, tl.int32)
-    for number in range(*(int(_value(b)) for b in (*bounds, 1 if step is None else step))):
-        yield tl.tensor(TensorHandle(np.array([number], array), dtype), dtype)
-
-
-OWN = {"min": least, "max": largest, "range": counted}
+OWN = {"min": least, "max": largest, "range": python_range}
 """What kernels have instead of Python's own."""

@@ -3,7 +3,8 @@
 Triton's interpreter applies the function from first to last, so that it computes recurrences that are none. A GPU joins
 partial results: a scan's function must be associative, a reduction's commutative too (warps exchange distant halves).
 So partial results are joined here as well; a function that is neither comes out wrong, as it should. And where a kernel
-leaves it open which of several extrema is meant (`tie_break_left=False`), any of them is.
+leaves it open which of several extrema is meant (`tie_break_left=False`), any of them is; among NaN it depends on how
+they are joined.
 """
 
 from typing import Any
@@ -13,14 +14,18 @@ import triton.language as tl
 from triton.runtime.interpreter import ReduceOps, ScanOps
 
 Tensors = tuple[Any, ...]
+_BEST = ("min", "max")
 
 
 def mend_reductions() -> None:
     """For good, in this process. An axis may be counted from the last one too, as in compiled kernels."""
     reduce, scan, apply = ReduceOps.generic_reduce, ScanOps.generic_scan, ReduceOps.apply_impl
     standard: Any = tl.standard  # names of Triton's own
+    places = {getattr(standard, f"_arg{best}_combine_tie_break_{tie}") for best in _BEST for tie in ("left", "fast")}
 
     def apply_impl(self: Any, given: Tensors) -> Any:
+        if self.combine_fn in places and given[0].dtype.is_floating() and bool(np.isnan(given[0].handle.data).any()):
+            return generic_reduce(ReduceOps(self.axis, _Called(self.combine_fn), self.keep_dims), given)
         for function, best in (
             (standard._argmin_combine_tie_break_fast, np.nanmin), (standard._argmax_combine_tie_break_fast, np.nanmax),
         ):  # fmt: skip
@@ -61,6 +66,13 @@ def mend_reductions() -> None:
 
     ReduceOps.generic_reduce, ScanOps.generic_scan = generic_reduce, generic_scan
     ReduceOps.apply_impl = apply_impl
+
+
+class _Called:
+    """A combine function of Triton's own, called as kernels call it."""
+
+    def __init__(self, function: Any) -> None:
+        self.fn = function
 
 
 def _any_place_of(best: Any) -> Any:

@@ -1,7 +1,7 @@
 """Triton's private interfaces: integers that nobody promises, interpreted, and numbers that are none.
 
-NumPy has an answer to a division by zero and to a shift by more bits than there are. A compiler may take any, and a GPU
-has others. So any comes out here: who uses it is wrong, and who masks it out is not.
+NumPy has an answer to a division by zero, to that of the least number by -1 and to a shift by more bits than there are.
+A compiler may take any, and a GPU has others. So any comes out here: who uses it is wrong, and who masks it out is not.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ def _open(method: Any, where: Any) -> Any:
     def call(self: Any, one: Any, other: Any) -> Any:
         with np.errstate(divide="ignore", invalid="ignore"):
             made = method(self, one, other)
-        undefined = where(np.asarray(other.data))
+        undefined = where(np.asarray(one.data), np.asarray(other.data))
         if not undefined.any():
             return made
         data = np.array(made.data)
@@ -50,9 +50,11 @@ def _the_number(function: Any) -> Any:
     return call
 
 
-def _by_zero(divisor: Any) -> Any:
-    return divisor == 0
+def _by_zero(one: Any, divisor: Any) -> Any:
+    """Or a quotient that is one more than the largest number."""
+    least = np.iinfo(one.dtype).min if one.dtype.kind == "i" else 1
+    return (divisor == 0) | ((one == least) & (divisor == -1) if least < 0 else False)
 
 
-def _too_far(distance: Any) -> Any:
+def _too_far(one: Any, distance: Any) -> Any:
     return (distance < 0) | (distance >= 8 * distance.itemsize)

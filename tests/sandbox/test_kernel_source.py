@@ -37,7 +37,6 @@ WAITING = {
     "load in the loop": "v = 0\n    while v == 0:\n        v = tl.load(x, volatile=True)",
     "through other names": "v = 0\n    w = 0\n    while w == 0:\n        v = tl.load(x)\n        w = v + 1",
     "named before it is set": "v = 0\n    w = 0\n    while w == 0:\n        w = v + 1\n        v += tl.load(x)",
-    "named in the condition": "v = 0\n    while (v := tl.load(x)) == 0:\n        pass",
     "named in the loop": "v = 0\n    while v == 0:\n        tl.store(x, (v := tl.load(x)))",
     "by a comprehension": "v = (0,)\n    while v[0] == 0:\n        v = [w for w in (tl.load(x),)]",
     "by a branch": "v = 0\n    while v == 0:\n        if tl.load(x) > 0:\n            v = 1",

@@ -69,6 +69,17 @@ def test_reason_is_named(source: str, said: str) -> None:
         "x = [1 for np in (p,)]\n    np.load(p)",
         "x = [np for np in np]",
         "x = [1 for x.handle in (p,)]",
+        "x = [N for N in p][0] + N",
+        "tl.store(p, [N for N in p][0])",
+        "for i in range(N):\n        pass\n    else:\n        pass",
+        "for i in range(n := N):\n        tl.store(p, n)",
+        "while (n := N) > 1:\n        tl.store(p, n)",
+        "x = tl.sum(p + (n := N), axis=n)",
+        "x = tl.sum(p + n, axis=(n := N))",
+        "tl.static_assert(N > 1, tl.load(p))",
+        "checks = (tl.static_assert,)",
+        "tl.static_print(n := N)",
+        "tl.device_assert(tl.atomic_add(p, 1) > 0)",
     ],
 )
 def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
@@ -94,6 +105,8 @@ def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
         "x = [tl.load(q) for q in p]\n    y = [q + 1 for q in x if N > 1]",
         "x = [q for q in p]\n    for q in range(N):\n        tl.store(p + q, q)",
         "tl.store(p, (x := tl.load(p)) + x)",
+        "x = tl.load(p, mask=(m := p > 0), other=0.0)\n    tl.store(p, x, mask=m)",
+        "x = [N for N in p]\n    N = 1",
         "tl.static_print('N', N)\n    tl.device_assert(N > 1, 'N')",
     ],
 )
