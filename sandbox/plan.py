@@ -28,7 +28,6 @@ DTYPES = {
     "uint8": 1, "bool": 1, "complex64": 8,
 }  # fmt: skip
 """Element sizes in bytes of the dtypes that may cross."""
-
 FLOAT_TYPES = frozenset(["fp16", "bf16", "fp32", "f32", "fp64"])
 """Triton's names for the types of floating-point arguments."""
 

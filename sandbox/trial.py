@@ -225,9 +225,8 @@ class Trial(ABC):
             return self.compile(list(kernels.values()), target, static=True)
 
         for target in self.job.targets:
-            reply = first_fit(partial(compiled, target), lambda: self.variants, self._until())
-            found += [KernelStats.model_validate(one) for one in reply.get("static", [])]
-        return tuple(found)
+            found += first_fit(partial(compiled, target), lambda: self.variants, self._until()).get("static", [])
+        return tuple(map(KernelStats.model_validate, found))
 
     def result(self, case: Case, candidate_plan: plan.Plan, compared: dict[str, Any]) -> CaseResult:
         """A case that the judge found right."""
