@@ -211,14 +211,17 @@ class Trial(ABC):
         return found
 
     def statistics(self, described: Sequence[Any]) -> tuple[KernelStats, ...]:
-        """Static resource use on the targets that the job names, from its first case."""
-        found = []
+        """Static resource use on the targets that the job names: each kernel as its first public case has it."""
+        found, public = [], [number for number, case in enumerate(self.job.cases) if not case.hidden] or [0]
+        asked, cases = [described[n] for n in public], [self.job.cases[n] for n in public]
         arena = max(self.job.limits.arena_mib, self.job.limits.gpu_arena_mib)
 
         def compiled(target: Target, variant: int) -> dict[str, Any]:
-            (candidate_plan,) = self.trace(described[:1], self.job.cases[:1], target, variant)
-            self.checked(candidate_plan, described[0], arena)
-            kernels = {kernel.identity(): kernel for kernel in self.kernels(candidate_plan)}
+            kernels: dict[str, KernelRequest] = {}
+            for candidate_plan, one in zip(self.trace(asked, cases, target, variant), asked, strict=True):
+                self.checked(candidate_plan, one, arena)
+                known = {kernel.name for kernel in kernels.values()}
+                kernels |= {k.identity(): k for k in self.kernels(candidate_plan) if k.name not in known}
             return self.compile(list(kernels.values()), target, static=True)
 
         for target in self.job.targets:

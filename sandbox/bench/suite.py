@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox import references
-from sandbox.bench import plots, suite_page
+from sandbox.bench import plots, suite_page, suite_table
 from sandbox.bench.report import Judged, UnfitHostError, full_stamp, host_marks, how, judge_many, progress, write
 from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
@@ -111,7 +111,7 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
             sandbox.close()
     result = written()
     plots.suite(result.path)
-    _print(result.rows, result.claims, result.summary)
+    suite_table.show(result.rows, result.claims)
     Console().print(result.summary, f"→ {result.path}")
     return 0 if all(known[d]["verdict"] == "passed" for d, key in digests.items() if key[0] in order) else 1
 
@@ -127,7 +127,9 @@ def _write(out: Path, suite: list[SuiteTask], rows: list[dict[str, Any]], **more
     """The result as far as it has come: after every case, so that a run that is cut short loses nothing."""
     claims = headlines(suite, rows)
     summary = summarise(rows, claims) | {"cases_unmeasured": sum(len(task.cases) for task in suite) - len(rows)}
-    return _Result(write(out, "suite_h100", summary, rows, headlines=claims, **more), rows, claims, summary)
+    path = write(out, "suite_h100", summary, rows, headlines=claims, **more)
+    path.with_suffix(".md").write_text(suite_table.markdown(rows, claims, more["stamp"]))
+    return _Result(path, rows, claims, summary)
 
 
 def digest(one: Job) -> str:
@@ -251,27 +253,3 @@ def summarise(rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> dict[
         "geomean_vs_best_or_library": statistics.geometric_mean(hardest) if hardest else None,
         "headlines_total": len(claims), "headlines_met": sum(claim["met"] for claim in claims),
     }  # fmt: skip
-
-
-def _print(rows: list[dict[str, Any]], claims: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    table = Table(title="Reference suite: ms, and peak MiB beyond the inputs", title_justify="left")
-    for column in ("operator", "case", "ours", *get_args(Baseline), "ratio", "roofline", "of copy", "MiB", "eager MiB"):
-        table.add_column(column, justify="right", no_wrap=column == "operator")
-    for row in rows:
-        if "ours_ms" not in row:
-            table.add_row(row["operator"], row["case"], f"{row['verdict']} {row['reason'][:80]}")
-            continue
-        times = [row["baselines_ms"].get(name) for name in get_args(Baseline)]
-        shares = [f"{row[key]:.0%}" if row[key] is not None else "" for key in ("roofline_share", "copy_share")]
-        eager = row["baselines_peak_mib"].get("eager")
-        table.add_row(
-            row["operator"], row["case"], f"{row['ours_ms']:.4g}", *(f"{t:.4g}" if t else "" for t in times),
-            f"{row['ratio']:.2f}" if row["ratio"] else "", *shares, f"{row['peak_mib']:.0f}",
-            f"{eager:.0f}" if eager is not None else "",
-        )  # fmt: skip
-    console = Console()
-    console.print(table)
-    for claim in claims:
-        text = "not measured" if claim["measured"] is None else f"{claim['measured']:.2f}"
-        mark = "[green]met[/green]" if claim["met"] else "[red]not met[/red]"
-        console.print(f"{mark} {claim['operator']} {claim['case']}: {claim['claim']} → {text}", highlight=False)

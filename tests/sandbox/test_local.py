@@ -204,6 +204,18 @@ def test_a_configuration_that_a_target_has_no_room_for_is_passed_over(
     assert (said in verdict.reason) if isinstance(verdict, Rejected) else not said, verdict
 
 
+def test_every_kernel_of_public_cases_is_compiled_for_the_targets(sandbox: LocalSandbox) -> None:
+    head, body = CANDIDATE.split("def double(x):\n")
+    other = head[head.index("@triton.jit") :].replace("def kernel", "def other")
+    chosen = body.replace("kernel[", "(kernel if x.numel() == 64 else other)[")
+    cases = (*CASES, Case(name="large", args={"n": 128}), Case(name="again", args={"n": 130}))
+    verdict = sandbox.judge(job(f"{head}{other}def double(x):\n{chosen}", cases=cases, targets=("sm_90", "gfx942")))
+    assert isinstance(verdict, Passed), verdict
+    assert [(s.kernel, s.target) for s in verdict.static] == [
+        (kernel, target) for target in ("sm_90", "gfx942") for kernel in ("kernel", "other")
+    ]
+
+
 @pytest.mark.parametrize("name", references.names())
 def test_expert_passes_and_compiles_for_nvidia_and_amd(sandbox: LocalSandbox, name: str) -> None:
     task = references.load(name, "cpu")

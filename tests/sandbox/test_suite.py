@@ -1,5 +1,7 @@
 """The suite's runner: what it makes of verdicts, claims and task files. Times themselves need a GPU."""
 
+import json
+import tomllib
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from sandbox import references
-from sandbox.bench import report, suite, suite_page
+from sandbox.bench import report, suite, suite_page, suite_table
 from sandbox.bench.report import Judged, UnfitHostError
 from sandbox.draw import Draw
 from sandbox.reference import BrokenReferenceError, Reference
@@ -143,3 +145,15 @@ def test_eager_agrees_with_the_definition(name: str) -> None:
 
 def test_the_page_is_up_to_date() -> None:
     assert suite_page.PAGE.read_text() == suite_page.page(), "run python -m sandbox suite --write-docs"
+
+
+def test_rows_and_claims_are_published_and_what_is_not_reached_has_a_reason() -> None:
+    """Of the committed result, so that no claim falls short without a word."""
+    result = json.loads((suite_table.UNREACHED.parents[2] / "docs" / "results" / "suite_h100.json").read_text())
+    page = suite_table.markdown(result["rows"], result["headlines"], result["stamp"])
+    assert page == (suite_table.UNREACHED.parents[2] / "docs" / "results" / "suite_h100.md").read_text()
+    why = tomllib.loads(suite_table.UNREACHED.read_text())
+    claims = {(name, claim.claim) for name in references.names() for claim in references.load(name, "gpu").headlines}
+    assert {(name, claim) for name, said in why.items() for claim in said} <= claims
+    for claim in result["headlines"]:
+        assert claim["met"] or why[claim["operator"]][claim["claim"]] in page

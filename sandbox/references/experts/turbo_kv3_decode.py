@@ -3,7 +3,8 @@
 1. One query head a group: a thread has a word of each plane. Four planes are interleaved into 4-bit fields, 32 elements
    at a time; a level is a gather of eight numbers in shared memory; the sketch's sign, the fourth bit, flips a number.
    Queries, sums and a softmax a thread stay in registers: two shuffles a token. Words are loaded a tile ahead.
-2. Several query heads a group: the eight levels are a tree of selects, formed once for all heads.
+2. Several query heads a group: a tile of levels is formed once for all of them and multiplied on the tensor cores, in
+   fp16; queries are divided by their largest element before, and norms of values by a tile's largest.
 3. Everything constant (softmax scale, log2(e), 1/sqrt(d), the sketch's factor) is folded into the rotated queries.
 """
 
@@ -12,6 +13,7 @@ import triton
 import triton.language as tl
 
 PROGRAMS = 1056  # eight a multiprocessor on a 132-multiprocessor GPU: enough to hide the latency of narrow loads
+GROUP_TOKENS, GROUP_WARPS = 128, 8
 
 
 @triton.jit
@@ -34,78 +36,6 @@ def _rotate_query(
         row = first + tl.arange(0, 32)
         s = tl.load(sketch_ptr + row[:, None] * D + col[None, :], mask=col[None, :] < D, other=0.0)
         tl.store(sketched_ptr + plane * D + row, tl.sum(rotated[None, :] * s, axis=1) * sketched_scale)
-
-
-@triton.jit
-def _bit_plane(word_ptr, token, tokens, WORDS: tl.constexpr, BLOCK_W: tl.constexpr):
-    """Tokens of one plane [tokens, WORDS] as booleans [len(token), BLOCK_W · 32]."""
-    word = tl.arange(0, BLOCK_W)
-    inside = (token[:, None] < tokens) & (word[None, :] < WORDS)
-    packed = tl.load(word_ptr + token[:, None] * WORDS + word[None, :], mask=inside, other=0)
-    bits = (packed[:, :, None] & (1 << tl.arange(0, 32))[None, None, :]) != 0
-    return tl.reshape(bits, (token.shape[0], BLOCK_W * 32))
-
-
-@triton.jit
-def _levels(code_ptr, lut_ptr, token, tokens, WORDS: tl.constexpr, BLOCK_W: tl.constexpr):
-    """Levels of the codes of a tile of tokens, fp32 [len(token), BLOCK_W · 32]."""
-    b0 = _bit_plane(code_ptr, token, tokens, WORDS, BLOCK_W)
-    b1 = _bit_plane(code_ptr + tokens * WORDS, token, tokens, WORDS, BLOCK_W)
-    b2 = _bit_plane(code_ptr + tokens * WORDS * 2, token, tokens, WORDS, BLOCK_W)
-    l01 = tl.where(b0, tl.load(lut_ptr + 1), tl.load(lut_ptr))
-    l23 = tl.where(b0, tl.load(lut_ptr + 3), tl.load(lut_ptr + 2))
-    l45 = tl.where(b0, tl.load(lut_ptr + 5), tl.load(lut_ptr + 4))
-    l67 = tl.where(b0, tl.load(lut_ptr + 7), tl.load(lut_ptr + 6))
-    return tl.where(b2, tl.where(b1, l67, l45), tl.where(b1, l23, l01))
-
-
-@triton.jit
-def _decode_split(
-    rotated_ptr, sketched_ptr, k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr,
-    lut_k_ptr, lut_v_ptr, acc_ptr, top_ptr, total_ptr, rep, tokens, split_tokens, splits,
-    D: tl.constexpr, REP: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_T: tl.constexpr,
-):  # fmt: skip
-    """Unnormalised attention of all query heads of one group over one range of tokens."""
-    group = (tl.program_id(0) // splits).to(tl.int64)
-    split = tl.program_id(0) % splits
-    WORDS: tl.constexpr = D // 32
-    k_code_ptr += group * 3 * tokens * WORDS
-    v_code_ptr += group * 3 * tokens * WORDS
-    k_sign_ptr += group * tokens * WORDS
-    head = tl.arange(0, REP)
-    col = tl.arange(0, BLOCK_W * 32)
-    query = (group * rep + head)[:, None] * D + col[None, :]
-    inside = (head[:, None] < rep) & (col[None, :] < D)
-    rotated = tl.load(rotated_ptr + query, mask=inside, other=0.0)
-    sketched = tl.load(sketched_ptr + query, mask=inside, other=0.0)
-
-    acc = tl.zeros((REP, BLOCK_W * 32), dtype=tl.float32)
-    top = tl.full((REP,), -float("inf"), dtype=tl.float32)
-    total = tl.zeros((REP,), dtype=tl.float32)
-    begin = split * split_tokens
-    for start in range(begin, tl.minimum(begin + split_tokens, tokens), BLOCK_T):
-        token = start + tl.arange(0, BLOCK_T)
-        valid = token < tokens
-        k_norm = tl.load(k_norm_ptr + group * tokens + token, mask=valid, other=0.0).to(tl.float32)
-        residual = tl.load(k_residual_ptr + group * tokens + token, mask=valid, other=0.0).to(tl.float32)
-        v_norm = tl.load(v_norm_ptr + group * tokens + token, mask=valid, other=0.0).to(tl.float32)
-        key = _levels(k_code_ptr, lut_k_ptr, token, tokens, WORDS, BLOCK_W) * k_norm[:, None]
-        positive = _bit_plane(k_sign_ptr, token, tokens, WORDS, BLOCK_W)
-        rest = tl.where(positive, residual[:, None], -residual[:, None])
-        scores = tl.sum(rotated[:, None, :] * key[None, :, :] + sketched[:, None, :] * rest[None, :, :], axis=2)
-        scores = tl.where(valid[None, :], scores, -float("inf"))
-        new_top = tl.maximum(top, tl.max(scores, axis=1))  # finite: every tile has at least one valid token
-        p = tl.exp2(scores - new_top[:, None])
-        fade = tl.exp2(top - new_top)
-        total = total * fade + tl.sum(p, axis=1)
-        value = _levels(v_code_ptr, lut_v_ptr, token, tokens, WORDS, BLOCK_W)
-        acc = acc * fade[:, None] + tl.sum((p * v_norm[None, :])[:, :, None] * value[None, :, :], axis=1)
-        top = new_top
-
-    part = (group * rep + head) * splits + split
-    tl.store(acc_ptr + part[:, None] * D + col[None, :], acc, mask=inside)
-    tl.store(top_ptr + part, top, mask=head < rep)
-    tl.store(total_ptr + part, total, mask=head < rep)
 
 
 @triton.jit
@@ -140,20 +70,94 @@ def _look_up(lut, fields):
 
 
 @triton.jit
+def _planes(code_ptr, token, word, tokens, WORDS: tl.constexpr):
+    """One word of each plane of a code."""
+    inside = (token < tokens) & (word < WORDS)
+    at, plane = token * WORDS + word, tokens * WORDS
+    p0 = tl.load(code_ptr + at, mask=inside, other=0)
+    p1 = tl.load(code_ptr + plane + at, mask=inside, other=0)
+    return p0, p1, tl.load(code_ptr + plane * 2 + at, mask=inside, other=0)
+
+
+@triton.jit
+def _to_half(x):
+    """Columns divided by their largest element, as fp16, and those."""
+    largest = tl.maximum(tl.max(tl.abs(x), axis=0), 1e-30)
+    return (x / largest[None, :]).to(tl.float16), largest
+
+
+@triton.jit
+def _decode_split(
+    rotated_ptr, sketched_ptr, k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr,
+    lut_k_ptr, lut_v_ptr, acc_ptr, top_ptr, total_ptr, rep, tokens, split_tokens, splits,
+    D: tl.constexpr, REP: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """Unnormalised attention of all query heads of one group over one range of tokens."""
+    group = (tl.program_id(0) // splits).to(tl.int64)
+    split = tl.program_id(0) % splits
+    WORDS: tl.constexpr = D // 32
+    k_code_ptr, v_code_ptr = k_code_ptr + group * 3 * tokens * WORDS, v_code_ptr + group * 3 * tokens * WORDS
+    k_sign_ptr += group * tokens * WORDS
+    k_norm_ptr, k_residual_ptr = k_norm_ptr + group * tokens, k_residual_ptr + group * tokens
+    v_norm_ptr += group * tokens
+    at = tl.arange(0, BLOCK_T * BLOCK_W)
+    slot, word = at // BLOCK_W, at % BLOCK_W
+    head = tl.arange(0, REP)
+    c = tl.arange(0, BLOCK_W * 32)
+    col = (c & -32) | (c & 16) | (c >> 3 & 1) << 2 | (c >> 2 & 1) << 3 | (c >> 1 & 1) | (c & 1) << 1
+    query = (group * rep + head)[None, :] * D + col[:, None]
+    inside = (head[None, :] < rep) & (col[:, None] < D)
+    rotated, rotated_scale = _to_half(tl.load(rotated_ptr + query, mask=inside, other=0.0))
+    sketched, sketched_scale = _to_half(tl.load(sketched_ptr + query, mask=inside, other=0.0))
+    lut_k = tl.load(lut_k_ptr + tl.arange(0, 8)).to(tl.float16)
+    lut_v = tl.load(lut_v_ptr + tl.arange(0, 8)).to(tl.float16)
+
+    acc = tl.zeros((BLOCK_W * 32, REP), dtype=tl.float32)
+    top = tl.full((REP,), -3.0e38, dtype=tl.float32)
+    total = tl.zeros((REP,), dtype=tl.float32)
+    begin = split * split_tokens
+    for start in range(begin, tl.minimum(begin + split_tokens, tokens), BLOCK_T):
+        token = start + tl.arange(0, BLOCK_T)
+        valid = token < tokens
+        k_norm = tl.load(k_norm_ptr + token, mask=valid, other=0.0).to(tl.float32)
+        residual = tl.load(k_residual_ptr + token, mask=valid, other=0.0).to(tl.float32)
+        v_norm = tl.load(v_norm_ptr + token, mask=valid, other=0.0).to(tl.float32)
+        k0, k1, k2 = _planes(k_code_ptr, start + slot, word, tokens, WORDS)
+        v0, v1, v2 = _planes(v_code_ptr, start + slot, word, tokens, WORDS)
+        signs_inside = (start + slot < tokens) & (word < WORDS)
+        signs = tl.load(k_sign_ptr + (start + slot) * WORDS + word, mask=signs_inside, other=0)
+        fields = _four_bits(k0, k1, k2, signs)
+        key = tl.reshape(_look_up(lut_k, fields), (BLOCK_T, BLOCK_W * 32))
+        positive = tl.reshape(tl.where((fields & 8) != 0, 1.0, -1.0).to(tl.float16), (BLOCK_T, BLOCK_W * 32))
+        scores = tl.dot(key, rotated) * (rotated_scale[None, :] * k_norm[:, None])
+        scores += tl.dot(positive, sketched) * (sketched_scale[None, :] * residual[:, None])
+        scores = tl.where(valid[:, None], scores, -float("inf"))
+        new_top = tl.maximum(top, tl.max(scores, axis=0))
+        p = tl.exp2(scores - new_top[None, :])
+        fade = tl.exp2(top - new_top)
+        total = total * fade + tl.sum(p, axis=0)
+        value = tl.reshape(_look_up(lut_v, _four_bits(v0, v1, v2, v2)), (BLOCK_T, BLOCK_W * 32))
+        largest = tl.maximum(tl.max(v_norm, axis=0), 1e-30)
+        weight = (p * (v_norm / largest)[:, None]).to(tl.float16)
+        acc = acc * fade[None, :] + tl.dot(tl.trans(value), weight) * largest
+        top = new_top
+
+    part = (group * rep + head) * splits + split
+    tl.store(acc_ptr + part[None, :] * D + col[:, None], acc, mask=inside)
+    tl.store(top_ptr + part, top, mask=head < rep)
+    tl.store(total_ptr + part, total, mask=head < rep)
+
+
+@triton.jit
 def _cached(
     k_code_ptr, k_sign_ptr, k_norm_ptr, k_residual_ptr, v_code_ptr, v_norm_ptr, token, word, tokens,
     WORDS: tl.constexpr,
 ):  # fmt: skip
     """Words (three of a key's code, its signs, three of a value's code) and norms of one token a thread."""
     inside = (token < tokens) & (word < WORDS)
-    at, plane = token * WORDS + word, tokens * WORDS
-    k0 = tl.load(k_code_ptr + at, mask=inside, other=0)
-    k1 = tl.load(k_code_ptr + plane + at, mask=inside, other=0)
-    k2 = tl.load(k_code_ptr + plane * 2 + at, mask=inside, other=0)
-    signs = tl.load(k_sign_ptr + at, mask=inside, other=0)
-    v0 = tl.load(v_code_ptr + at, mask=inside, other=0)
-    v1 = tl.load(v_code_ptr + plane + at, mask=inside, other=0)
-    v2 = tl.load(v_code_ptr + plane * 2 + at, mask=inside, other=0)
+    k0, k1, k2 = _planes(k_code_ptr, token, word, tokens, WORDS)
+    v0, v1, v2 = _planes(v_code_ptr, token, word, tokens, WORDS)
+    signs = tl.load(k_sign_ptr + token * WORDS + word, mask=inside, other=0)
     k_norm = tl.load(k_norm_ptr + token, mask=inside, other=0.0)
     residual = tl.load(k_residual_ptr + token, mask=inside, other=0.0)
     return k0, k1, k2, signs, v0, v1, v2, k_norm, residual, tl.load(v_norm_ptr + token, mask=inside, other=0.0)
@@ -269,15 +273,14 @@ def turbo_kv3_decode(
     rotation_k, rotation_v, sketch = rotation_k.contiguous(), rotation_v.contiguous(), sketch.contiguous()
     batch, heads, d = q.shape
     kv_heads, tokens = k_norm.shape[1:]
-    rep, planes = heads // kv_heads, batch * heads
-    block_d, rep_block = triton.next_power_of_2(d), triton.next_power_of_2(rep)
-    block_t = max(16, 4096 // (rep_block * block_d))  # 32 elements a thread and query head: no spills
+    rep, planes, block_d = heads // kv_heads, batch * heads, triton.next_power_of_2(d)
+    rep_block, block_t, warps = 1, max(16, 4096 // block_d), 4  # 32 elements a thread: no spills
+    if rep > 1:
+        rep_block, block_t, warps = max(8, triton.next_power_of_2(rep)), GROUP_TOKENS, GROUP_WARPS
     split_tokens, splits = _split(batch * kv_heads, tokens, block_t)
-    rotated = torch.empty((batch, heads, d), dtype=torch.float32, device=q.device)
-    sketched = torch.empty_like(rotated)
+    rotated, sketched = (torch.empty((batch, heads, d), dtype=torch.float32, device=q.device) for _ in range(2))
     acc = torch.empty((planes, splits, d), dtype=torch.float32, device=q.device)
-    top = torch.empty((planes, splits), dtype=torch.float32, device=q.device)
-    total = torch.empty_like(top)
+    top, total = (torch.empty((planes, splits), dtype=torch.float32, device=q.device) for _ in range(2))
     out = torch.empty_like(q)
     scale2 = d**-0.5 * 1.4426950408889634  # scores in base 2
     _rotate_query[(planes,)](
@@ -288,7 +291,7 @@ def turbo_kv3_decode(
     decode[(batch * kv_heads * splits,)](
         rotated, sketched, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, lut_k, lut_v, acc, top, total,
         rep, tokens, split_tokens, splits,
-        D=d, REP=rep_block, BLOCK_W=block_d // 32, BLOCK_T=block_t, num_warps=4,
+        D=d, REP=rep_block, BLOCK_W=block_d // 32, BLOCK_T=block_t, num_warps=warps,
     )  # fmt: skip
     _combine[(planes,)](
         acc, top, total, rotation_v, out, heads, rep, splits, d**-0.5,
