@@ -97,9 +97,8 @@ class Trial(ABC):
         if len(outcome.reply) > MAX_PLAN_BYTES * len(described):
             raise EarlyVerdictError(Rejected(stage="plan", reason=f"a plan exceeds {MAX_PLAN_BYTES} bytes a case"))
         parsed = [plan.parse(item) for item in data]
-        for item in parsed:
-            if isinstance(item, Rejected):
-                raise EarlyVerdictError(item)
+        if refused := [item for item in parsed if isinstance(item, Rejected)]:
+            raise EarlyVerdictError(refused[0])
         self.variants = max(self.variants, min(variants, plan.MAX_VARIANTS))
         return [plainly(item, self.job.policy) for item in parsed if isinstance(item, plan.Plan)]
 
