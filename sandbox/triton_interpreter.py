@@ -154,6 +154,9 @@ def mend_numbers() -> None:
         return rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
+        if lhs.data.dtype == rhs.data.dtype == np.bool_:  # integers of one bit, which Triton 3.6 has as NumPy's
+            made = op(lhs.data.astype(np.int8), rhs.data.astype(np.int8)) & 1
+            return TensorHandle(made.astype(np.bool_), lhs.dtype.scalar)
         if lhs.dtype.scalar != tl.bfloat16:
             return binary(self, lhs, rhs, op)
         return narrow(self, binary(self, widen(self, lhs), widen(self, rhs), op))
