@@ -154,9 +154,8 @@ def mend_numbers() -> None:
         return rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
-        if lhs.data.dtype == rhs.data.dtype == np.bool_:  # integers of one bit, which Triton 3.6 has as NumPy's
-            made = op(lhs.data.astype(np.int8), rhs.data.astype(np.int8)) & 1
-            return TensorHandle(made.astype(np.bool_), lhs.dtype.scalar)
+        if lhs.data.dtype == rhs.data.dtype == np.bool_:
+            return _of_truths(lhs, rhs, op)
         if lhs.dtype.scalar != tl.bfloat16:
             return binary(self, lhs, rhs, op)
         return narrow(self, binary(self, widen(self, lhs), widen(self, rhs), op))
@@ -187,6 +186,12 @@ def mend_numbers() -> None:
     mend_rewriter()
     mend_undefined()
     mend_constants()
+
+
+def _of_truths(lhs: Any, rhs: Any, op: Any) -> Any:
+    """Integers of one bit; Triton 3.6 has them as NumPy's booleans."""
+    made = op(lhs.data.astype(np.int8), rhs.data.astype(np.int8)) & 1
+    return TensorHandle(made.astype(np.bool_), lhs.dtype.scalar)
 
 
 def _mend_language() -> None:
