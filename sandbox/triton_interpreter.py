@@ -128,7 +128,8 @@ def runtime_number(value: int | float, kind: str) -> Any:
 def mend_numbers() -> None:
     """Make the interpreter convert as the hardware does, and compute bfloat16 in float32, rounded once. For good."""
     cast, convert = InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp
-    binary, unary, ternary = InterpreterBuilder.binary_op, InterpreterBuilder.unary_op, InterpreterBuilder.ternary_op
+    binary, unary = _of_bits(InterpreterBuilder.binary_op), InterpreterBuilder.unary_op
+    ternary = InterpreterBuilder.ternary_op
 
     def widen(self: Any, handle: Any) -> Any:
         return self.cast_impl(handle, tl.float32) if handle.dtype.scalar == tl.bfloat16 else handle
@@ -154,8 +155,6 @@ def mend_numbers() -> None:
         return rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
-        if lhs.data.dtype == rhs.data.dtype == np.bool_:
-            return _of_truths(lhs, rhs, op)
         if lhs.dtype.scalar != tl.bfloat16:
             return binary(self, lhs, rhs, op)
         return narrow(self, binary(self, widen(self, lhs), widen(self, rhs), op))
@@ -188,10 +187,16 @@ def mend_numbers() -> None:
     mend_constants()
 
 
-def _of_truths(lhs: Any, rhs: Any, op: Any) -> Any:
-    """Integers of one bit; Triton 3.6 has them as NumPy's booleans."""
-    made = op(lhs.data.astype(np.int8), rhs.data.astype(np.int8)) & 1
-    return TensorHandle(made.astype(np.bool_), lhs.dtype.scalar)
+def _of_bits(binary: Any) -> Any:
+    """Truths are integers of one bit; Triton 3.6 has them as NumPy's booleans."""
+
+    def call(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
+        if not lhs.data.dtype == rhs.data.dtype == np.bool_:
+            return binary(self, lhs, rhs, op)
+        made = op(lhs.data.astype(np.int8), rhs.data.astype(np.int8)) & 1
+        return TensorHandle(made.astype(np.bool_), lhs.dtype.scalar)
+
+    return call
 
 
 def _mend_language() -> None:
