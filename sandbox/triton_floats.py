@@ -50,8 +50,8 @@ def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
 
 def single(handle: Any) -> Any:
     """Any number → float32, to the odd one of the two beside it, so that rounding it again rounds once in all."""
-    exact = np.asarray(handle.data).astype(np.longdouble)
     with np.errstate(over="ignore", invalid="ignore"):
+        exact = np.asarray(handle.data).astype(np.longdouble)
         near = exact.astype(np.float32)
         other = np.nextafter(near, np.where(exact > near, np.inf, -np.inf).astype(np.float32))
     even = (near.view(np.uint32) & 1) == 0

@@ -129,7 +129,8 @@ def runtime_number(value: int | float, kind: str) -> Any:
 def mend_numbers() -> None:
     """Make the interpreter convert as the hardware does, and compute bfloat16 in float32, rounded once. For good."""
     cast, convert = InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp
-    binary, unary, ternary = InterpreterBuilder.binary_op, InterpreterBuilder.unary_op, InterpreterBuilder.ternary_op
+    binary, unary = _of_bits(InterpreterBuilder.binary_op), InterpreterBuilder.unary_op
+    ternary = InterpreterBuilder.ternary_op
 
     def widen(self: Any, handle: Any) -> Any:
         return self.cast_impl(handle, tl.float32) if handle.dtype.scalar == tl.bfloat16 else handle
@@ -186,6 +187,18 @@ def mend_numbers() -> None:
     mend_rewriter()
     mend_undefined()
     mend_constants()
+
+
+def _of_bits(binary: Any) -> Any:
+    """Truths are integers of one bit; Triton 3.6 has them as NumPy's booleans."""
+
+    def call(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:
+        if not lhs.data.dtype == rhs.data.dtype == np.bool_:
+            return binary(self, lhs, rhs, op)
+        made = op(lhs.data.astype(np.int8), rhs.data.astype(np.int8)) & 1
+        return TensorHandle(made.astype(np.bool_), lhs.dtype.scalar)
+
+    return call
 
 
 def _mend_language() -> None:
