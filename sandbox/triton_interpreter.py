@@ -136,9 +136,8 @@ def mend_numbers() -> None:
         return self.cast_impl(handle, tl.float32) if handle.dtype.scalar == tl.bfloat16 else handle
 
     def narrow(self: Any, handle: Any) -> Any:
-        return (
-            TensorHandle(handle.data, tl.int1) if handle.data.dtype == np.bool_ else self.cast_impl(handle, tl.bfloat16)
-        )
+        compared = handle.data.dtype == np.bool_
+        return TensorHandle(handle.data, tl.int1) if compared else self.cast_impl(handle, tl.bfloat16)
 
     def cast_impl(self: Any, src: Any, kind: Any) -> Any:
         if src.dtype.scalar == kind.scalar or not {src.dtype.scalar, kind.scalar} & NARROW.keys():
@@ -161,9 +160,9 @@ def mend_numbers() -> None:
         return narrow(self, binary(self, widen(self, lhs), widen(self, rhs), op))
 
     def unary_op(self: Any, arg: Any, op: Any) -> Any:
-        return (
-            narrow(self, unary(self, widen(self, arg), op)) if arg.dtype.scalar == tl.bfloat16 else unary(self, arg, op)
-        )
+        if arg.dtype.scalar != tl.bfloat16:
+            return unary(self, arg, op)
+        return narrow(self, unary(self, widen(self, arg), op))
 
     def ternary_op(self: Any, lhs: Any, rhs: Any, other: Any, op: Any) -> Any:
         if other.dtype.scalar != tl.bfloat16 or op is np.where:  # selecting bits needs no arithmetic
