@@ -15,7 +15,7 @@ quickstart: $(ENVIRONMENT)
 	PY="$(PY)" bash runs/quickstart.sh
 
 test: $(ENVIRONMENT)
-	$(PY) -m pytest -m "not gpu" -n 4 --dist worksteal
+	$(PY) -m pytest -m "not gpu" -n 3 --dist worksteal
 
 check: $(ENVIRONMENT)
 	$(PY) -m ruff check .

@@ -15,6 +15,13 @@ CASES = [
         "tier": "gpu",
     },
     {
+        "name": "wide",
+        "args": {"rows": 64, "cols": 8192},
+        "distribution": "structured",
+        "hidden": False,
+        "tier": "gpu",
+    },
+    {
         "name": "second",
         "args": {"rows": 2000, "cols": 1000},
         "distribution": "heavy_tailed",

@@ -58,7 +58,7 @@ def test_slicing_changes_nothing(case: Case, name: str) -> None:
     whole = found[entry](*inputs)
     found[name] = 1
     for a, b in zip(whole, found[entry](*inputs), strict=True):
-        torch.testing.assert_close(a, b, rtol=2e-2, atol=2e-3)
+        torch.testing.assert_close(a, b, rtol=2e-2, atol=1e-2 if entry == "eager" else 2e-3)  # it rounds every part
 
 
 def test_cost_counts_the_visible_pairs() -> None:
