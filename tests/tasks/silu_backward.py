@@ -18,7 +18,7 @@ CASES = [
         "name": "wide",
         "args": {"rows": 64, "cols": 8192},
         "distribution": "structured",
-        "hidden": False,
+        "hidden": True,
         "tier": "gpu",
     },
     {
