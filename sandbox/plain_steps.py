@@ -56,7 +56,7 @@ def _joined(call: TorchCall, result: View, stacked: bool) -> list[Copy]:
     pieces, *rest = call.arguments
     dim = rest[0].value if rest and isinstance(rest[0], ValueArgument) else 0
     rank = len(result.shape)
-    if not isinstance(pieces, ListArgument) or type(dim) is not int or not -rank <= dim < rank:
+    if not isinstance(pieces, ListArgument) or type(dim) is not int or not -rank <= dim < rank == len(result.strides):
         return []
     dim, first, copies = dim % rank, 0, []
     for piece in pieces.items:
@@ -82,7 +82,7 @@ def _unsqueezed(view: View, dim: int) -> View:
 def _counted(arguments: list[TorchArgument], result: View, room: int) -> list[Constant]:
     """The numbers of a range, if there are no more than `room`."""
     given = [a.value for a in arguments if isinstance(a, ValueArgument)]
-    numbers = [value for value in given if isinstance(value, int | float)]
+    numbers = [value for value in given if isinstance(value, int | float) and abs(value) < 2**63]
     fits = len(numbers) == len(arguments) <= 3 and len(result.shape) == 1 and result.shape[0] <= room
     if not fits or not (all(isinstance(number, int) for number in numbers) or "float" in result.dtype):
         return []

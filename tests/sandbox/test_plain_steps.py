@@ -68,7 +68,7 @@ def test_counting_is_writing_down(overload: str, numbers: list[Any], expected: t
     assert step.values == expected.tolist()
 
 
-PIECES = [torch.empty(2, 3), torch.empty(4, 3)]
+PIECES, NARROW = [torch.empty(2, 3), torch.empty(4, 3)], torch.empty(6, 3)
 FORGED = {
     "too short": joined("aten::cat", PIECES, torch.empty(7, 3), 0),
     "too long": joined("aten::cat", PIECES, torch.empty(5, 3), 0),
@@ -76,11 +76,13 @@ FORGED = {
     "other rank": joined("aten::cat", PIECES, torch.empty(6), 0),
     "no such dimension": joined("aten::cat", PIECES, torch.empty(6, 3), 2),
     "no dimension": joined("aten::stack", [torch.empty(())], torch.empty(()), 0),
+    "no strides": {**joined("aten::cat", PIECES, NARROW, 0), "results": [{**view(NARROW, 0), "strides": []}]},
     "no pieces": joined("aten::cat", [], torch.empty(6, 3), 0),
     "pieces differ": joined("aten::stack", PIECES, torch.empty(2, 2, 3), 0),
     "other operator": joined("aten::hstack", PIECES, torch.empty(6, 3), 0),
     "long range": counted("", [5000], torch.empty(5000)),
     "matrix of a range": counted("", [4], torch.empty(2, 2)),
+    "no float": counted("start_step", [0.5, 1, 10**400], torch.empty(3)),
     "no numbers": counted("", [None], torch.empty(3)),
     "fractions of integers": counted("start_step", [0, 3, 0.5], torch.empty(6, dtype=torch.int64)),
 }
