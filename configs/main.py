@@ -1,16 +1,14 @@
 """Start of every main: Hydra composes, pydantic checks, resolved config and stamp are written beside the outputs."""
 
 import json
-import os
 import sys
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from configs.errors import folder_for
 from configs.schema import Config
-from configs.stamp import stamp, write_json
+from configs.stamp import stamp, write_json, write_text
 
 
 def validate(cfg: DictConfig) -> Config:
@@ -36,16 +34,10 @@ def start(cfg: DictConfig, stage: str) -> Config:
     """
     config = validate(cfg)
     folder = folder_for(f"out={config.out}", config.out_dir / stage)
-    _write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
     write_json(folder / "stamp.json", stamp())
     return config
 
 
 def _to_json(cfg: DictConfig) -> str:
     return json.dumps(OmegaConf.to_container(cfg, resolve=True))
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -6,14 +6,13 @@ and never a silent deletion. Nothing heavy is imported here: a finished stage is
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any, cast
 
 from configs.errors import UsageError
-from configs.stamp import read_json, write_json
+from configs.stamp import read_json, write_json, write_text
 
 Settings = dict[str, Any]
 """Everything that decides what a stage produces, as JSON: parts of the config and digests of its input files."""
@@ -88,9 +87,7 @@ def keep_steps(path: Path, below: int) -> None:
         return
     lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
     kept = [line for line in lines if json.loads(line)["step"] < below]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(kept))
-    temporary.replace(path)
+    write_text(path, "".join(kept))
 
 
 def finish(folder: Path, summary: dict[str, Any]) -> None:

@@ -30,12 +30,18 @@ def stamp() -> dict[str, str]:
     return found
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically: a reader sees the old file or the new one, never half of it."""
+def write_text(path: Path, text: str) -> Path:
+    """Write `text` atomically: a reader sees the old file or the new one, never half of it. Returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    temporary.write_text(text, encoding="utf-8", errors="replace")  # a completion can hold lone surrogates
     temporary.replace(path)
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -13,12 +13,12 @@ from markupsafe import Markup
 from rich.console import Console
 
 from configs.errors import UsageError, folder_for
-from configs.stamp import stamp, write_json
+from configs.stamp import stamp, write_json, write_text
 from eval import plots
 from eval.benchmarks.scores import BEST, speedups
 from eval.evaluated import Evaluated, likeness, read_evaluated
 from eval.metrics import Interval
-from eval.report import fill, write_text
+from eval.report import fill
 from eval.story import percent
 from eval.tables import benchmark_tables, markdown, overall_tables
 

@@ -4,7 +4,6 @@ No scripts, no external resources: the page works from a disk, offline, and a co
 Stages that have not run are named as missing; nothing is filled in for them.
 """
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from rich.console import Console
 
 from configs.errors import explained
 from configs.main import validate
-from configs.stamp import stamp, write_json
+from configs.stamp import stamp, write_json, write_text
 from eval import plots, story
 from eval.gather import MODELS, Run, read_run
 from eval.plots import PARTS, STAGES
@@ -38,14 +37,6 @@ def write_report(out: Path) -> Path:
     run = read_run(out)
     write_json(out / "results.json", {"stamp": run.stamp or stamp(), "summary": story.summary(run)})
     return write_text(out / "report.html", render(run))
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a page atomically; returns its path."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", errors="replace")  # a completion can hold lone surrogates
-    temporary.replace(path)
-    return path
 
 
 def fill(template: str, **values: Any) -> str:

@@ -34,13 +34,8 @@ _NEWUSER, _NEWPID, _NEWNET, _NEWIPC, _NEWUTS, _NEWCGROUP, _NEWNS = (
     0x10000000, 0x20000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x00020000,
 )  # fmt: skip
 _NAMESPACES = {"net": _NEWNET, "ipc": _NEWIPC, "uts": _NEWUTS, "cgroup": _NEWCGROUP, "pid": _NEWPID, "mount": _NEWNS}
-_WITHOUT_FORK = frozenset(
-    {
-        "net namespace", "ipc namespace", "uts namespace", "mount namespace", "private root", "landlock", "seccomp",
-        "other uid",
-    }
-)  # fmt: skip
 LAYERS = (*(f"{name} namespace" for name in _NAMESPACES), "private root", "landlock", "seccomp", "other uid")
+_WITHOUT_FORK = frozenset(LAYERS) - {"pid namespace", "cgroup namespace"}
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 1, 2, 4, 4096, 32, 16384, 1 << 18
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 _GPU_FOLDERS = ("/sys", "/etc")

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from configs.stamp import write_text
 from sandbox.bench import corpus, host, plots
 from sandbox.bench.corpus import Candidate
 from sandbox.bench.report import LIMITS, SHORT, Ledger, how, judge_many, progress, write
@@ -53,7 +54,7 @@ def run(arguments: Namespace, gpus: int) -> int:
     path = write(arguments.out, "security", summary, rows, **more)
     ledger.close()
     plots.security(path)
-    path.with_suffix(".md").write_text(table(rows, tier))
+    write_text(path.with_suffix(".md"), table(rows, tier))
     _print(rows, summary, path)
     good = not any(summary[key] for key in GOOD_IF_ZERO)
     return 0 if good else 1

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, get_args
 from rich.console import Console
 from rich.table import Table
 
+from configs.stamp import write_text
 from sandbox import references
 from sandbox.bench import plots, suite_page, suite_table
 from sandbox.bench.report import Judged, UnfitHostError, full_stamp, host_marks, how, judge_many, progress, write
@@ -128,7 +129,7 @@ def _write(out: Path, suite: list[SuiteTask], rows: list[dict[str, Any]], **more
     claims = headlines(suite, rows)
     summary = summarise(rows, claims) | {"cases_unmeasured": sum(len(task.cases) for task in suite) - len(rows)}
     path = write(out, "suite_h100", summary, rows, headlines=claims, **more)
-    path.with_suffix(".md").write_text(suite_table.markdown(rows, claims, more["stamp"]))
+    write_text(path.with_suffix(".md"), suite_table.markdown(rows, claims, more["stamp"]))
     return _Result(path, rows, claims, summary)
 
 

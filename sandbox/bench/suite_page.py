@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from configs.stamp import write_text
 from sandbox import references
 from sandbox.references import SuiteTask
 
@@ -23,9 +24,7 @@ sizes that papers report on, timed by `python -m sandbox suite` where there is a
 def show(write: bool) -> int:
     """Print the list, or write the page."""
     if write:
-        temporary = PAGE.with_name(f".{PAGE.name}")
-        temporary.write_text(page())
-        temporary.replace(PAGE)
+        write_text(PAGE, page())
         return 0
     table = Table(title="Reference suite", title_justify="left")
     for column in ("operator", "family", "tolerance", "small cases", "large cases", "claims"):
