@@ -34,7 +34,7 @@ def set_up_compiling() -> None:
 
 def record(reference: Reference, exam: Exam, flush: Flush, name: Baseline, pool: Any) -> Recorded:
     """The baseline over all sets, reading the candidate's very inputs and weights; in a pool that all baselines of one
-    exam share, as those of attention on long sequences take half a GPU each.
+    exam share, as on long sequences those of attention take tens of GiB each.
 
     All outputs are kept until the end, as the candidate's are: one that is written again and again stays in the L2
     cache, and a small kernel looks faster than it is.

@@ -101,7 +101,7 @@ HEADLINES = (
 SLICE_ELEMENTS = 2**28
 """Scores held at a time: 2 GiB in float64. Small cases are one slice."""
 EAGER_ELEMENTS = 2**31
-"""Scores that `eager` holds at a time: 36 GiB with what becomes of them. All of one call's would not fit a GPU."""
+"""Scores that `eager` holds at a time: all of one call's, and what becomes of them, would not fit a GPU."""
 
 
 def make_inputs(case, draw):
