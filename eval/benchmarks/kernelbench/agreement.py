@@ -7,7 +7,8 @@
    KernelBench's own evaluator from a clone, and through the sandbox, one after the other on the same GPU.
 
 Every row is kept as soon as it is there, under a digest of its question and of the machine: a run that is started again
-does what is missing. Candidates that met a fault of the machine are done again.
+does what is missing. Candidates that met a fault of the machine are done again; those that an older protocol of the
+sandbox has judged are judged by it anew, and their other two verdicts kept.
 """
 
 import json
@@ -125,8 +126,7 @@ class Agreement:
         self.rows: dict[str, dict[str, Row]] = {part: kept.get(part, {}) for part in parts}
 
     def key(self, *parts: Any) -> str:
-        protocols = [PROTOCOL_VERSION, Protocol().model_dump(), LIMITS.model_dump()]
-        return digest(self.machine, protocols, *parts)
+        return digest(self.machine, Protocol().model_dump(), LIMITS.model_dump(), *parts)
 
     def missing(self, part: str, name: str, key: str) -> bool:
         row = self.rows[part].get(name)
@@ -145,7 +145,7 @@ class Agreement:
 
     def references(self, items: Iterable[KernelBenchItem]) -> None:
         wanted = {item.id: item for item in items}
-        keys = {name: self.key(item.task.reference) for name, item in wanted.items()}
+        keys = {name: self.key(item.task.reference, PROTOCOL_VERSION) for name, item in wanted.items()}
         self.rows["references"] = {name: row for name, row in self.rows["references"].items() if name in wanted}
         problems = [
             Posable(name=name, reference=item.task.reference, cases=item.task.cases + item.task.hidden_cases)
@@ -156,7 +156,7 @@ class Agreement:
 
     def resubmit(self, items: Iterable[KernelBenchItem], sandbox: LocalSandbox) -> None:
         for item in items:
-            key = self.key(item.task.reference)
+            key = self.key(item.task.reference, PROTOCOL_VERSION)
             if self.missing("resubmit", item.id, key):
                 candidate = as_model(item.task.reference, "Model", "ModelNew")
                 mixed = told(sandbox.judge(_job(item, candidate, "mixed")))
@@ -172,10 +172,14 @@ class Agreement:
             theirs = evaluated(clone, batch)
             for entry in batch:
                 ours = judge(entry.item.task.reference, entry.code, Protocol(), cache)
-                hardened = told(sandbox.judge(_job(entry.item, entry.code, entry.policy)))
-                row = compared(entry, ours, theirs[entry.name], hardened)
+                row = compared(entry, ours, theirs[entry.name], _hardened(entry, sandbox))
                 self.keep("candidates", entry.name, {"key": keys[entry.name], **row})
-                sandbox.trim()
+        for entry in chosen:
+            row = self.rows["candidates"][entry.name]
+            if row["hardened"]["protocol"] != PROTOCOL_VERSION:
+                hardened = _hardened(entry, sandbox)
+                fault = row["upstream"]["kind"] == "broken" or hardened["kind"] == "broken"
+                self.keep("candidates", entry.name, {**row, "hardened": hardened, "fault": fault})
 
 
 def evaluated(clone: Path, batch: list[Entry]) -> dict[str, Row]:
@@ -190,12 +194,19 @@ def evaluated(clone: Path, batch: list[Entry]) -> dict[str, Row]:
 
 def told(verdict: Passed | Rejected | Broken) -> Row:
     """A verdict of the sandbox, in short."""
+    row = {"kind": verdict.kind, "protocol": PROTOCOL_VERSION}
     if isinstance(verdict, Passed):
-        return {"kind": "passed", "coverage": verdict.coverage, "timings": [t.model_dump(
+        return {**row, "coverage": verdict.coverage, "timings": [t.model_dump(
             include={"baseline", "candidate_ms", "baseline_ms", "ratio", "ratio_low", "ratio_high"}
         ) for t in verdict.timings or ()]}  # fmt: skip
     stage = {"stage": verdict.stage} if isinstance(verdict, Rejected) else {}
-    return {"kind": verdict.kind, **stage, "reason": verdict.reason[:400]}
+    return {**row, **stage, "reason": verdict.reason[:400]}
+
+
+def _hardened(entry: Entry, sandbox: LocalSandbox) -> Row:
+    row = told(sandbox.judge(_job(entry.item, entry.code, entry.policy)))
+    sandbox.trim()
+    return row
 
 
 def compared(entry: Entry, ours: UpstreamVerdict | Broken, theirs: Row, hardened: Row) -> Row:
