@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from sandbox.draw import Draw
 from sandbox.numerics import Float64, to_float64
 from sandbox.triton_reference import launches_triton, pretended
-from sandbox.types import Baseline, Case
+from sandbox.types import OWN_BASELINES, Baseline, Case
 from sandbox.unsettled import alike, is_constant, unsettle
 
 COMPILE_MODES: dict[Baseline, str | None] = {"compile": None, "max-autotune": "max-autotune-no-cudagraphs"}
@@ -146,10 +146,10 @@ class Reference:
         Raises:
             BrokenReferenceError: the task has no such baseline.
         """
-        if name == "library":
-            if not hasattr(self.module, "library"):
-                raise BrokenReferenceError("the task defines no library(), so there is nothing to time under that name")
-            return self.module.library
+        if name in OWN_BASELINES:
+            if not hasattr(self.module, name):
+                raise BrokenReferenceError(f"the task defines no {name}(), so there is nothing to time under that name")
+            return getattr(self.module, name)
         function = getattr(self.module, "eager", self.target) if drawn.model is None else drawn.model
         if name != "eager":
             known = self._compiled.setdefault(function, {})

@@ -12,7 +12,7 @@ import ast
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox.types import TOLERANCES, Baseline, Case, Job, Record
+from sandbox.types import OWN_BASELINES, TOLERANCES, Baseline, Case, Job, Record
 
 Tier = Literal["cpu", "gpu"]
 CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES", "MUTATES", "HEADLINES")
@@ -89,7 +89,7 @@ def read(path: Path, tier: Tier = "cpu") -> TaskFile:
         entry_point="ModelNew" if is_model else path.stem,
         tolerance=tolerance,
         headlines=tuple(Headline.model_validate(row) for row in values.get("HEADLINES", ())),
-        baselines=("eager", "compile", "max-autotune", *(["library"] if "library" in defined else [])),
+        baselines=("eager", "compile", "max-autotune", *(name for name in OWN_BASELINES if name in defined)),
         mutates=tuple(values.get("MUTATES", ())),
         cases=_cases(values["CASES"], tier, path) if "CASES" in values else MODEL_CASES,
         rehearsal=_rehearsal(values["CASES"], path) if "CASES" in values and tier == "gpu" else (),

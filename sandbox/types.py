@@ -13,7 +13,9 @@ PROTOCOL_VERSION = "10"
 Stage = Literal["extract", "screen", "trace", "plan", "compile", "launch", "numerics", "timeout", "tamper"]
 Distribution = Literal["normal", "heavy_tailed", "large", "structured"]
 Policy = Literal["triton_only", "mixed"]
-Baseline = Literal["eager", "compile", "max-autotune", "library"]
+Baseline = Literal["eager", "compile", "max-autotune", "library", "flash"]
+OWN_BASELINES: tuple[Baseline, ...] = ("library", "flash")
+"""Those that a task's reference may define, under the same name."""
 Target = Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"]
 
 

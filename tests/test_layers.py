@@ -72,7 +72,7 @@ def test_supervisor_imports_no_torch(module: str) -> None:
 
 def test_benches_import_torch_only_where_they_compute() -> None:
     heavy = {path.stem for path in (ROOT / "sandbox" / "bench").glob("*.py") if "torch" in imports(path)}
-    assert heavy == {"plain_timing", "copy_rate", "kernelbench_worker"}
+    assert heavy == {"plain_timing", "profiled", "copy_rate", "kernelbench_worker"}
 
 
 def test_every_package_is_in_the_table() -> None:

@@ -18,13 +18,14 @@ RESULTS = HERE.parent / "docs" / "results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Subcommands throughput, fidelity, security, soak."""
+    """Subcommands throughput, fidelity, security, soak, profile."""
     benches = parser.add_subparsers(dest="bench", required=True)
     for name, description, own in (
         ("security", "every exploit and every honest kernel", _security),
         ("throughput", "verdicts a second, beside KernelBench's evaluator", _throughput),
         ("fidelity", "are times right? (needs a GPU)", _fidelity),
         ("soak", "thousands of candidates with crashers among them", _soak),
+        ("profile", "why are claims of the suite missed? (needs a GPU and Nsight Compute)", _profile),
     ):
         bench = benches.add_parser(name, help=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         _common(bench)
@@ -113,3 +114,7 @@ def _soak(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", type=int, default=3000)
     parser.add_argument("--fault-share", type=float, default=0.05, help="share of crashers, hangs and device faults")
     parser.add_argument("--seed", type=int, default=0, help="order of the candidates")
+
+
+def _profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", default="", help="part of an operator's name; default: all claims that are missed")

@@ -9,6 +9,7 @@ from rich.table import Table
 from configs.stamp import write_text
 from sandbox import references
 from sandbox.references import SuiteTask
+from sandbox.types import OWN_BASELINES
 
 PAGE = Path(__file__).parents[2] / "docs" / "suite.md"
 HEAD = """# The reference suite
@@ -58,12 +59,12 @@ def _first_line(task: SuiteTask) -> str:
 def _section(task: SuiteTask) -> list[str]:
     small = references.load(task.name, "cpu")
     hidden = sum(case.hidden for case in small.cases)
-    known = [name for name in task.baselines if name == "library"]
+    calls = sum(name in OWN_BASELINES for name in task.baselines)
     notes = (ast.get_docstring(ast.parse(task.expert)) or "").splitlines()
     lines = [
         f"## {task.name}", "", task.description, "",
         f"Tolerance {task.tolerance}; {len(small.cases)} small cases, {hidden} of them hidden"
-        + ("; timed beside a library call too." if known else "."), "",
+        + ("", "; timed beside a library call too", "; timed beside two library calls too")[calls] + ".", "",
         "| case | arguments |", "|---|---|",
         *(f"| {c.name} | {', '.join(f'{key}={value}' for key, value in c.args.items())} |" for c in task.cases),
     ]  # fmt: skip

@@ -27,7 +27,7 @@ def _softmax_rows(x_ptr, y_ptr, rows, cols, ROWS: tl.constexpr, BLOCK: tl.conste
     inside = (row[:, None] < rows) & (col[None, :] < cols)
     # rows past the end are all zeros, not all -inf, so that no NaN arises in lanes that are not stored
     fill = tl.where(row[:, None] < rows, -float("inf"), 0.0)
-    x = tl.load(x_ptr + offset, mask=inside, other=0.0, eviction_policy="evict_first").to(tl.float32)
+    x = tl.load(x_ptr + offset, mask=inside, other=0.0).to(tl.float32)
     x = tl.where(inside, x, fill)
     e = tl.exp2((x - tl.max(x, axis=1)[:, None]) * LOG2E)
     y = e * (1.0 / tl.sum(e, axis=1))[:, None]

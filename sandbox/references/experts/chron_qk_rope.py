@@ -3,7 +3,7 @@
 1. A program turns all query and key heads of a few tokens, so an angle is loaded once per token, not once per head.
 2. Both halves of a head are loaded as two tiles whose rows are contiguous: 16-byte accesses, no shuffles between lanes.
 3. All loads of a program are issued before its first store, so that it waits for memory once.
-4. q and k are streamed past the cache (evict first); the tables stay in it for the other sequences of the batch.
+4. The tables stay in the cache (evict_last) for the other sequences of the batch.
 5. Token arithmetic is 32-bit (a 64-bit remainder costs about a hundred instructions); only offsets are 64-bit.
 """
 
@@ -14,8 +14,8 @@ import triton.language as tl
 
 @triton.jit
 def _load_halves(pointer, inside, HALF: tl.constexpr):
-    a = tl.load(pointer, mask=inside, other=0.0, eviction_policy="evict_first")
-    b = tl.load(pointer + HALF, mask=inside, other=0.0, eviction_policy="evict_first")
+    a = tl.load(pointer, mask=inside, other=0.0)
+    b = tl.load(pointer + HALF, mask=inside, other=0.0)
     return a.to(tl.float32), b.to(tl.float32)
 
 

@@ -1,0 +1,121 @@
+"""Why is a claim of the suite missed? Nsight Compute on one call of either side: where their kernels' time goes.
+
+Takes the claims about time that `suite_h100.json` in `--out` says are missed; writes `suite_profile.json` beside it.
+Times under the profiler are no speed: the clock is not that of a busy GPU, and each kernel runs alone, after others.
+"""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.bench.report import UnfitHostError, progress, write
+
+OURS = "ours"
+"""The expert, among contenders."""
+SECTIONS = ("SpeedOfLight", "ComputeWorkloadAnalysis", "WarpStateStats", "Occupancy", "LaunchStats", "SchedulerStats")
+METRICS = {
+    "us": ("gpu__time_duration.sum", 1e-3),
+    "tensor_percent": ("sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed", 1.0),
+    "dram_percent": ("gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed", 1.0),
+    "l2_percent": ("lts__throughput.avg.pct_of_peak_sustained_elapsed", 1.0),
+    "issue_percent": ("smsp__issue_active.avg.pct_of_peak_sustained_active", 1.0),
+    "warps_percent": ("sm__warps_active.avg.pct_of_peak_sustained_active", 1.0),
+    "registers": ("launch__registers_per_thread", 1.0),
+}
+"""What each number is called here, Nsight Compute's name for it, and what turns its unit into ours."""
+STALLED, PER_ISSUE = "smsp__average_warps_issue_stalled_", "_per_issue_active.ratio"
+NO_STALL = ("selected", "not_selected")
+MOST_STALLS = 3
+SECONDS = 300.0
+
+
+def run(arguments: Namespace, gpus: int) -> int:
+    """Exit code 0.
+
+    Raises:
+        UnfitHostError: there is no GPU, no Nsight Compute or no result of the suite, or one may not read the counters.
+    """
+    if not gpus or shutil.which("ncu") is None:
+        raise UnfitHostError(
+            "profiles need a GPU and Nsight Compute's `ncu` on the PATH; it comes with the CUDA toolkit"
+        )
+    path = arguments.out / "suite_h100.json"
+    if not path.exists():
+        raise UnfitHostError(f"{path} does not exist; run python -m sandbox suite first")
+    todo = sides(json.loads(path.read_text())["headlines"], arguments.only)
+    rows = []
+    with progress(Console(stderr=True)) as bar:
+        task = bar.add_task("profiles", total=len(todo))
+        for operator, case, contender in todo:
+            kernels = parsed(profiled(operator, case, contender))
+            rows.append({"operator": operator, "case": case, "contender": contender, "kernels": kernels})
+            bar.advance(task)
+    summary = {"claims": sum(contender == OURS for *_, contender in todo), "profiles": len(rows)}
+    _print(rows, str(write(arguments.out, "suite_profile", summary, rows)))
+    return 0
+
+
+def sides(claims: list[dict[str, Any]], only: str) -> list[tuple[str, str, str]]:
+    """Operator, case and contender of each side of the claims about time that are missed; `only`: of one operator."""
+    missed = [
+        claim for claim in claims if claim["measure"] == "time" and not claim["met"] and only in claim["operator"]
+    ]
+    found = [(c["operator"], c["case"], side) for c in missed for side in (OURS, c["against"])]
+    return list(dict.fromkeys(found))
+
+
+def profiled(operator: str, case: str, contender: str) -> str:
+    """What Nsight Compute says of the kernels of one call, as CSV between other lines.
+
+    Raises:
+        UnfitHostError: it fails; the message holds the end of what it said.
+    """
+    sections = [word for name in SECTIONS for word in ("--section", name)]
+    command = ["ncu", "--profile-from-start", "off", "--clock-control", "none", "--csv", "--page", "raw", *sections,
+               sys.executable, "-m", "sandbox.bench.profiled", operator, case, contender]  # fmt: skip
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, timeout=SECONDS)
+    if done.returncode:
+        raise UnfitHostError(f"ncu failed on {operator} {case} {contender}: {done.stdout[-600:]}")
+    return done.stdout
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    """The kernels of a profile in their order; a metric that this GPU does not have is left out."""
+    lines = [line for line in text.splitlines() if line.startswith('"')]
+    rows = list(csv.DictReader(lines))[1:]  # the first holds units
+    return [_kernel(row) for row in rows]
+
+
+def _kernel(row: dict[str, str]) -> dict[str, Any]:
+    stalls = {
+        name.removeprefix(STALLED).removesuffix(PER_ISSUE): _number(value)
+        for name, value in row.items()
+        if name.startswith(STALLED) and name.endswith(PER_ISSUE)
+    }
+    worst = sorted((name for name in stalls if name not in NO_STALL), key=lambda name: -stalls[name])
+    return {
+        "kernel": row["Kernel Name"], "grid": row["Grid Size"], "block": row["Block Size"],
+        **{name: round(_number(row[theirs]) * scale, 3) for name, (theirs, scale) in METRICS.items() if theirs in row},
+        "stalls_per_issue": {name: stalls[name] for name in worst[:MOST_STALLS]},
+    }  # fmt: skip
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def _print(rows: list[dict[str, Any]], title: str) -> None:
+    table = Table("operator", "case", "of", "kernel", *METRICS, "waits for", title=title, title_justify="left")
+    for row in rows:
+        for kernel in row["kernels"]:
+            waits = ", ".join(f"{name} {value:g}" for name, value in kernel["stalls_per_issue"].items())
+            numbers = [f"{kernel[name]:g}" if name in kernel else "" for name in METRICS]
+            table.add_row(row["operator"], row["case"], row["contender"], kernel["kernel"][:40], *numbers, waits)
+    Console().print(table)
