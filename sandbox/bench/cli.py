@@ -117,4 +117,4 @@ def _soak(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", default="", help="part of an operator's name; default: all claims that are missed")
+    parser.add_argument("--only", default="", help="part of an operator's name; default: all that is missed")

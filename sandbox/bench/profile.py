@@ -1,6 +1,7 @@
 """Why is a claim of the suite missed? Nsight Compute on one call of either side: where their kernels' time goes.
 
-Takes the claims about time that `suite_h100.json` in `--out` says are missed; writes `suite_profile.json` beside it.
+Takes the claims about time that `suite_h100.json` in `--out` says are missed, and the operators that are slower than a
+copy though bytes limit them; writes `suite_profile.json` beside it.
 Times under the profiler are no speed: the clock is not that of a busy GPU, and each kernel runs alone, after others.
 """
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox.bench.report import UnfitHostError, progress, write
+from sandbox.bench.suite_table import behind_copy
 
 OURS = "ours"
 """The expert, among contenders."""
@@ -49,7 +51,9 @@ def run(arguments: Namespace, gpus: int) -> int:
     path = arguments.out / "suite_h100.json"
     if not path.exists():
         raise UnfitHostError(f"{path} does not exist; run python -m sandbox suite first")
-    todo = sides(json.loads(path.read_text())["headlines"], arguments.only)
+    result = json.loads(path.read_text())
+    slow = [(row["operator"], row["case"], OURS) for row in behind_copy(result["rows"])]
+    todo = [one for one in dict.fromkeys([*sides(result["headlines"]), *slow]) if arguments.only in one[0]]
     rows = []
     with progress(Console(stderr=True)) as bar:
         task = bar.add_task("profiles", total=len(todo))
@@ -57,18 +61,15 @@ def run(arguments: Namespace, gpus: int) -> int:
             kernels = parsed(profiled(operator, case, contender))
             rows.append({"operator": operator, "case": case, "contender": contender, "kernels": kernels})
             bar.advance(task)
-    summary = {"claims": sum(contender == OURS for *_, contender in todo), "profiles": len(rows)}
+    summary = {"cases": len({(operator, case) for operator, case, _ in todo}), "profiles": len(rows)}
     _print(rows, str(write(arguments.out, "suite_profile", summary, rows)))
     return 0
 
 
-def sides(claims: list[dict[str, Any]], only: str) -> list[tuple[str, str, str]]:
-    """Operator, case and contender of each side of the claims about time that are missed; `only`: of one operator."""
-    missed = [
-        claim for claim in claims if claim["measure"] == "time" and not claim["met"] and only in claim["operator"]
-    ]
-    found = [(c["operator"], c["case"], side) for c in missed for side in (OURS, c["against"])]
-    return list(dict.fromkeys(found))
+def sides(claims: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Operator, case and contender of each side of the claims about time that are missed."""
+    missed = [claim for claim in claims if claim["measure"] == "time" and not claim["met"]]
+    return [(claim["operator"], claim["case"], side) for claim in missed for side in (OURS, claim["against"])]
 
 
 def profiled(operator: str, case: str, contender: str) -> str:

@@ -12,6 +12,12 @@ from sandbox.types import Baseline
 UNREACHED = Path(__file__).with_name("unreached.toml")
 COLUMNS = ("operator", "case", "ours", *get_args(Baseline), "ratio", "roofline", "of copy", "MiB", "eager MiB")
 
+ENOUGH_OF_COPY = 0.8
+LONG_MS = 0.050
+"""Shorter kernels are over before they can reach a copy's rate."""
+SLOWER_THAN_COPY = "80 % of a copy"
+"""Such a row's reason has this name in `unreached.toml`."""
+
 HEAD = """# The reference suite, timed
 
 Made by `python -m sandbox suite` on {gpu} with torch {torch} and Triton {triton}; do not edit. Medians in ms.
@@ -46,10 +52,26 @@ def markdown(rows: Rows, claims: Rows, stamp: dict[str, str]) -> str:
         *_lines(("operator", "case", "claim", "over", "asked", "measured"), map(_claim, claims)),
         "", "## Not reached, and why",
     ]  # fmt: skip
+    for row in behind_copy(rows):
+        if reason := why.get(row["operator"], {}).get(SLOWER_THAN_COPY):
+            lines += [
+                "",
+                f"**{row['operator']}, {SLOWER_THAN_COPY}** ({row['case']}: {row['copy_share']:.0%}). {reason}",
+            ]
     for claim in claims:
         if not claim["met"] and (reason := why.get(claim["operator"], {}).get(claim["claim"])):
             lines += ["", f"**{claim['operator']}, {claim['claim']}** ({_measured(claim)}). {reason}"]
     return "\n".join(lines) + "\n"
+
+
+def behind_copy(rows: Rows) -> Rows:
+    """Of each operator whose largest case that bytes limit is slower than it may be, the row of that case."""
+    largest: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row.get("copy_share") and row["ours_ms"] >= LONG_MS:
+            known = largest.setdefault(row["operator"], row)
+            largest[row["operator"]] = max(known, row, key=lambda one: one["ours_ms"])
+    return [row for row in largest.values() if row["copy_share"] < ENOUGH_OF_COPY]
 
 
 def _lines(columns: tuple[str, ...], rows: Any) -> list[str]:

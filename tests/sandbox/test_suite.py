@@ -154,6 +154,18 @@ def test_rows_and_claims_are_published_and_what_is_not_reached_has_a_reason() ->
     assert page == (suite_table.UNREACHED.parents[2] / "docs" / "results" / "suite_h100.md").read_text()
     why = tomllib.loads(suite_table.UNREACHED.read_text())
     claims = {(name, claim.claim) for name in references.names() for claim in references.load(name, "gpu").headlines}
+    claims |= {(name, suite_table.SLOWER_THAN_COPY) for name in references.names()}
     assert {(name, claim) for name, said in why.items() for claim in said} <= claims
     for claim in result["headlines"]:
         assert claim["met"] or why[claim["operator"]][claim["claim"]] in page
+    for row in suite_table.behind_copy(result["rows"]):
+        assert why[row["operator"]][suite_table.SLOWER_THAN_COPY] in page
+
+
+def test_the_largest_case_that_bytes_limit_must_come_close_to_a_copy() -> None:
+    def row(operator: str, case: str, ours_ms: float, share: float | None) -> dict[str, Any]:
+        return {"operator": operator, "case": case, "ours_ms": ours_ms, "copy_share": share}
+
+    rows = [row("a", "s", 0.04, 0.1), row("a", "t", 0.06, 0.5), row("a", "l", 0.9, 0.81), row("a", "f", 2.0, None)]
+    rows += [row("b", "l", 0.9, 0.79), row("b", "t", 0.5, 0.95), {"operator": "b", "case": "r", "verdict": "broken"}]
+    assert [(one["operator"], one["case"]) for one in suite_table.behind_copy(rows)] == [("b", "l")]
