@@ -90,6 +90,7 @@ OPTIONS = {
     "waves_per_eu": (0, 64),
     "matrix_instr_nonkdim": (0, 64),
     "kpack": (1, 4),
+    "allow_flush_denorm": (0, 1),
 }
 """Least and greatest value of each launch option; (0, 1) is a flag. `launch_pdl` is missing: a replay has no
 previous kernel to overlap with, and no use for one."""
