@@ -1,11 +1,13 @@
 """Takes out of kernels what says nothing to Triton: types of local variables, and what only serves debugging. Without
 `debug=True`, which the tracer refuses, a device assert does nothing, and a static print speaks to an author who
-compiles. Printing from the device is work, and is refused.
+compiles. Printing from the device is work, and is refused. An exception, which Triton does not compile, is an assertion
+that fails where it is compiled or, in a function that Python evaluates, where it stands.
 """
 
 import ast
 from collections.abc import Mapping
 
+from sandbox.kernel_functions import at_compile_time
 from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import path_of
 from sandbox.kernel_text import Function, KernelError
@@ -24,13 +26,14 @@ def drop_debugging(kernels: list[Function], known: Mapping[str, str]) -> None:
             own = bound(kernel)
         except KernelError:
             continue  # refused by `kernel_source.check` if it is launched
-        dropper = _Dropper({name: path for name, path in known.items() if name not in own})
+        known_here = {name: path for name, path in known.items() if name not in own}
+        dropper = _Dropper(known_here, at_compile_time(kernel))
         kernel.body = [dropper.visit(statement) for statement in kernel.body]
 
 
 class _Dropper(ast.NodeTransformer):
-    def __init__(self, known: Mapping[str, str]) -> None:
-        self.known = known
+    def __init__(self, known: Mapping[str, str], as_python: bool) -> None:
+        self.known, self.as_python = known, as_python
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         called = self._name(node.value.func) if isinstance(node.value, ast.Call) else ""
@@ -45,6 +48,17 @@ class _Dropper(ast.NodeTransformer):
             or name.split(".")[-1].startswith(("store", "atomic_"))
             for node in inside
         )
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        language = next((name for name, path in self.known.items() if path == "triton.language"), "")
+        text = repr(ast.unparse(node))
+        if self.as_python:
+            failure = f"assert False, {text}"
+        elif language:
+            failure = f"{language}.static_assert(False, {text})"
+        else:
+            return node
+        return ast.fix_missing_locations(ast.copy_location(ast.parse(failure).body[0], node))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         kind = self._name(node.annotation).split(".")[-1]

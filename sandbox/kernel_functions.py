@@ -23,6 +23,10 @@ def at_compile_time(function: Function) -> bool:
     return any(last_name(decorator) == "constexpr_function" for decorator in function.decorator_list)
 
 
+def evaluated(tree: ast.Module) -> list[Function]:
+    return [node for node in ast.walk(tree) if isinstance(node, Function) and at_compile_time(node)]
+
+
 def meant(tree: ast.Module, lines: Mapping[str, int | None]) -> tuple[dict[str, Function], set[str]]:
     """All function definitions by name, and the names of which it is not clear what they mean: of several functions of
     one name that one is meant which begins where `lines` says.

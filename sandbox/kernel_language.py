@@ -71,7 +71,9 @@ MATH = frozenset({"pi", "e", "tau", "inf", "nan", "sqrt", "log", "log2", "log10"
 """What kernels may use of Python's `math`, on compile-time numbers: Triton evaluates it as it stands."""
 
 CURES = {
+    "_log2": "write it as a triton.constexpr_function",
     "device_print": "take debugging output out",
+    "get_int_dtype": "name the type: tl.int32",
     "inline_asm_elementwise": "write it in Triton's own operations, or with libdevice",
     "pointer_type": "view the tensor as the other dtype before the launch: tensor.view(dtype)",
 }

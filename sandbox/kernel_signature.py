@@ -72,6 +72,22 @@ def path_of(node: ast.AST) -> list[str]:
     return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
 
 
+def is_literal(node: ast.expr, known: dict[str, str]) -> bool:
+    """Python computes it from numbers, texts and names, which are checked as they are used."""
+    if isinstance(node, ast.Attribute):
+        dotted = path_of(node)
+        return bool(dotted) and dotted[0] in known
+    if isinstance(node, ast.Call):  # float("-inf")
+        return not node.keywords and ast.unparse(node.func) == "float" and all(map(_is_text, node.args))
+    parts = (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+    known_kind = isinstance(node, ast.Constant | ast.Name | ast.Tuple | ast.UnaryOp | ast.BinOp)
+    return known_kind and all(is_literal(part, known) for part in parts)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
 def last_name(node: ast.AST) -> str:
     """`c` of `a.b.c`; empty for anything that is no name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -29,7 +29,7 @@ from sandbox.kernel_language import (
     TRITON_MEMBERS,
 )
 from sandbox.kernel_scopes import bound
-from sandbox.kernel_signature import Signature, jit_options, path_of, signature
+from sandbox.kernel_signature import Signature, is_literal, jit_options, path_of, signature
 from sandbox.kernel_text import Function, KernelError, written
 from sandbox.types import Record
 
@@ -67,9 +67,10 @@ class KernelModule(Record):
 
 def aliases(tree: ast.Module) -> dict[str, str]:
     """Names for Triton's language in a candidate, and for `math`: `tl` → `triton.language`, `exp` →
-    `triton.language:exp`.
+    `triton.language:exp`. Of several that one name may stand for, the last that is of the language: which one it is is
+    told later.
     """
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
@@ -84,15 +85,24 @@ def aliases(tree: ast.Module) -> dict[str, str]:
             and not node.level
         ):
             for name in node.names:
-                found[name.asname or name.name] = _imported(node.module, name.name)
+                _take(found, name.asname or name.name, _imported(node.module, name.name))
     for node in tree.body:  # `exp = tl.math.exp`
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            value = node.value.body if isinstance(node.value, ast.IfExp) else node.value  # which one is told later
-            dotted = path_of(value)
-            if dotted and dotted[0] in found and len(dotted) > 1:
-                base = found[dotted[0]].replace(":", ".")
-                found[node.targets[0].id] = _imported(".".join([base, *dotted[1:-1]]), dotted[-1])
+            for value in [node.value.orelse, node.value.body] if isinstance(node.value, ast.IfExp) else [node.value]:
+                dotted = path_of(value)
+                if dotted and dotted[0] in found and len(dotted) > 1:
+                    base = found[dotted[0]].replace(":", ".")
+                    _take(found, node.targets[0].id, _imported(".".join([base, *dotted[1:-1]]), dotted[-1]))
     return found
+
+
+def _take(found: dict[str, str], name: str, target: str) -> None:
+    try:
+        _check_alias(target, name, "")
+    except KernelError:
+        found.setdefault(name, target)
+    else:
+        found[name] = target
 
 
 def build(
@@ -175,8 +185,8 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
     where = f"kernel {function.name}"
     used: dict[str, str] = {}
     for default in [*function.args.defaults, *filter(None, function.args.kw_defaults)]:
-        if not _is_literal(default, known):
-            raise KernelError(f"{where}: default values must be literals")
+        if not is_literal(default, known):
+            raise KernelError(f"{where}: default values must be numbers, texts, names, or arithmetic with those")
         used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
     if not at_compile_time(function):
         check_understood(function, known)
@@ -191,14 +201,17 @@ def _check_nodes(
     where: str,
 ) -> dict[str, str]:  # fmt: skip
     """The Triton aliases that these nodes use, where the names in `bound` are assigned by the kernel itself."""
-    used = {}
-    for node in nodes:
+    used, found = {}, list(nodes)
+    asking = {id(node.func) for node in found if isinstance(node, ast.Call) and _asks(node, known)}
+    for node in found:
         if type(node).__name__ not in NODES:
             raise KernelError(
                 f"{where}, line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of Triton's language"
             )
         if isinstance(node, ast.Attribute):
             _check_attribute(node, bound, known, where)
+        if id(node) in asking:
+            continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
             if node.id.startswith("__") or (node.id in FORBIDDEN and node.id not in known):
                 raise KernelError(f"{where}: {node.id} may not be used inside a kernel")
@@ -228,7 +241,8 @@ def _check_attribute(node: ast.Attribute, bound: set[str], known: dict[str, str]
     elif node.attr not in MEMBERS:
         raise KernelError(
             f"{where}: attribute .{node.attr} may not be used inside a kernel; no tensor, dtype or "
-            "descriptor of Triton has it (pass each field of a record as an argument of its own)"
+            "descriptor of Triton has it (pass each field of a record as an argument of its own; write out in the "
+            "file what is a function of another module)"
         )
 
 
@@ -267,13 +281,12 @@ def _body_nodes(function: Function) -> Iterator[ast.AST]:
         yield from ast.walk(statement)
 
 
-def _is_literal(node: ast.expr, known: dict[str, str]) -> bool:
-    dotted = path_of(node)
-    if dotted and dotted[0] in known:
-        return True  # tl.float32 and the like; checked when used
-    return all(
-        isinstance(n, ast.Constant | ast.UnaryOp | ast.USub | ast.Tuple | ast.Load | ast.Name) for n in ast.walk(node)
-    )
+def _asks(node: ast.Call, known: dict[str, str]) -> bool:
+    """`isinstance(x, tl.tensor_descriptor)`: the one kind of value that Triton and its interpreter call the same."""
+    if ast.unparse(node.func) != "isinstance" or len(node.args) != 2 or node.keywords:
+        return False
+    root, *rest = path_of(node.args[1]) or [""]
+    return ".".join([known.get(root, "").replace(":", "."), *rest]) == "triton.language.tensor_descriptor"
 
 
 def _imported(module: str, name: str) -> str:

@@ -10,6 +10,7 @@ from sandbox.plan import (
     MAX_STEPS,
     Constant,
     Copy,
+    Fill,
     ListArgument,
     Plan,
     Step,
@@ -26,8 +27,8 @@ MAX_COUNTED = 1 << 16
 
 
 def plainly(plan: Plan, policy: Policy) -> Plan:
-    """Under `triton_only`, the plan without `torch.cat`, `torch.stack` and short `torch.arange`; `mixed` replays them
-    as they are, which is faster.
+    """Under `triton_only`, the plan without `torch.cat`, `torch.stack`, padding by one value and short `torch.arange`;
+    `mixed` replays them as they are, which is faster.
     """
     if policy == "mixed":
         return plan
@@ -46,6 +47,8 @@ def _plain(call: TorchCall, room: int) -> Sequence[Step]:
         (result,) = call.results
         if call.name in ("aten::cat", "aten::stack") and not call.overload:
             found = _joined(call, result, stacked=call.name == "aten::stack")
+        elif call.name == "aten::constant_pad_nd" and len(call.arguments) in (2, 3) and not call.keywords:
+            found = _padded(call.arguments, result)
         elif call.name == "aten::arange" and call.overload in ("", "start", "start_step"):
             found = _counted(call.arguments, result, min(room, MAX_CONSTANT))
     return found or [call]
@@ -72,6 +75,31 @@ def _joined(call: TorchCall, result: View, stacked: bool) -> list[Copy]:
         copies.append(Copy(target=result.model_copy(update=place), source=source))
         first += source.shape[dim]
     return copies if first == result.shape[dim] else []
+
+
+def _padded(arguments: list[TorchArgument], result: View) -> list[Fill | Copy]:
+    """The value all over, and the tensor into its middle; none if that is not what the result's shape says."""
+    source, widths, value = arguments if len(arguments) == 3 else [*arguments, ValueArgument(value=0)]
+    if not isinstance(source, TensorArgument) or not isinstance(widths, ListArgument):
+        return []
+    around = [width for item in widths.items if type(width := getattr(item, "value", None)) is int and width >= 0]
+    rank, pairs = len(result.shape), [*zip(around[-2::-2], around[::-2], strict=False)]
+    if len(around) != len(widths.items) or len(around) != 2 * len(pairs) or not isinstance(value, ValueArgument):
+        return []
+    pairs = [(0, 0)] * (rank - len(pairs)) + pairs
+    if not rank == len(pairs) == len(source.view.shape) == len(result.strides) or not _is_number(value.value):
+        return []
+    sizes = zip(pairs, source.view.shape, strict=True)
+    if result.shape != [before + size + after for (before, after), size in sizes]:
+        return []
+    places = zip(pairs, result.strides, strict=True)
+    first = result.offset + sum(before * stride for (before, _), stride in places)
+    middle = result.model_copy(update={"shape": source.view.shape, "offset": first})
+    return [Fill.model_validate({"target": result, "value": value.value}), Copy(target=middle, source=source.view)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) or value in ("float:inf", "float:-inf", "float:nan")
 
 
 def _unsqueezed(view: View, dim: int) -> View:

@@ -57,7 +57,7 @@ def screen(job: Job) -> Rejected | ast.Module:
         kernels = kernel_functions.jit_functions(tree)
         if not kernels and job.policy == "triton_only":
             raise ValueError("there is no @triton.jit function; the work must be done in a Triton kernel")
-        drop_debugging(kernels, kernel_source.aliases(tree))
+        drop_debugging([*kernels, *kernel_functions.evaluated(tree)], kernel_source.aliases(tree))
         number_fields(tree, kernels)
         _check_kernels(tree, kernels)
     except ValueError as error:

@@ -149,5 +149,7 @@ def _described(kind: Any) -> Any:
         return [(place, _described(value)) for place, value in kind.items()]
     if hasattr(kind, "types"):  # of a tuple
         return (_described(kind.types), getattr(kind, "fields", None))
+    if hasattr(kind, "block_type"):  # of a descriptor: its text is where it lies in memory
+        return (type(kind).__name__, _described(vars(kind)))
     value = getattr(kind, "value", kind)
     return (type(value).__name__, repr(value))

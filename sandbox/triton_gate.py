@@ -72,7 +72,11 @@ _TYPE = re.compile(rf"{SCALAR}|{POINTER}|tensor<(?:\d+x)*{POINTER}>|{BLOCK}|!tt\
 _PARAMETER = re.compile(rf"(?!index){SCALAR}|{POINTER}|{DESCRIPTOR}")
 _KERNEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # LLVM aborts on some others
 _CALLEE_NAME = re.compile(r'(?!llvm\.)[A-Za-z_][A-Za-z0-9_]*\.[^"\\]*__[^"\\]*')  # Triton's: module.name__types
-_LIBRARY_SYMBOL = re.compile(r"__(?:nv|ocml)_[a-z0-9_]+")
+_LIBRARY_SYMBOL = re.compile(
+    r"__(?:nv|ocml)_[a-z0-9_]+|__ockl_(?:clz|popcount)_u(?:32|64)"
+    r"|__triton_hip_(?:fabs|iabs|rint|llrint|fast_expf|fast_fdividef|fast_tanhf)"
+)
+"""Functions of libdevice; AMD's other libraries hold calls of the host too."""
 _HINT = r"tt\.(?:divisibility|constancy|contiguity|pointer_range) = \d+ : i32"
 _NOINLINE = r"(?: attributes \{noinline = (?:true|false)\})?"
 
@@ -86,6 +90,7 @@ OPTIONS = {
     "waves_per_eu": (0, 64),
     "matrix_instr_nonkdim": (0, 64),
     "kpack": (1, 4),
+    "allow_flush_denorm": (0, 1),
 }
 """Least and greatest value of each launch option; (0, 1) is a flag. `launch_pdl` is missing: a replay has no
 previous kernel to overlap with, and no use for one."""

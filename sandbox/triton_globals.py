@@ -1,5 +1,6 @@
 """What names in a kernel's body stand for in the candidate's process, where Python has decided it. For the tracer."""
 
+import ast
 import inspect
 import sys
 from types import ModuleType, NoneType
@@ -39,9 +40,10 @@ def of_language(value: Any) -> str:
 
 
 def globals_of(*functions: Any) -> dict[str, Any]:
-    """Module and closure values that the bodies of jit functions may read, by name, callees included.
+    """Module and closure values that the bodies of jit functions may read, by name, callees included, with their
+    defaults: a launch gives all arguments.
 
-    Plain numbers are not among them: Triton refuses those that are no `tl.constexpr`.
+    Plain numbers are not among what bodies read: Triton refuses those that are no `tl.constexpr`.
     """
     found: dict[str, Any] = {}
     queue, seen = list(functions), set()
@@ -52,6 +54,8 @@ def globals_of(*functions: Any) -> dict[str, Any]:
         seen.add(id(current))
         raw = current.fn
         visible = {**raw.__globals__, **inspect.getclosurevars(raw).nonlocals}
+        if is_jit_function(current) and current not in functions:
+            found.update({name: visible[name] for name in _names_in_defaults(current) if name in visible})
         for name in raw.__code__.co_names + raw.__code__.co_freevars:
             if name in visible and type(visible[name]) not in (bool, int, float, str, tuple, NoneType):
                 found[name] = visible[name]
@@ -59,6 +63,12 @@ def globals_of(*functions: Any) -> dict[str, Any]:
                 if called and _own(visible[name]):  # Triton's have other names, `math` for its own
                     queue.append(visible[name])
     return found
+
+
+def _names_in_defaults(function: Any) -> set[str]:
+    arguments = next(node for node in ast.walk(function.parse()) if isinstance(node, ast.FunctionDef)).args
+    defaults = [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+    return {node.id for default in defaults for node in ast.walk(default) if isinstance(node, ast.Name)}
 
 
 def _own(function: Any) -> bool:

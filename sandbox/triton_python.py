@@ -230,5 +230,5 @@ def _later(operand: ast.expr) -> ast.Lambda:
     return ast.Lambda(ast.arguments([], [], None, [], [], None, []), operand)
 
 
-OWN = {"min": least, "max": largest, "range": python_range}
-"""What kernels have instead of Python's own."""
+OWN: dict[str, Any] = {"min": least, "max": largest, "range": python_range, "isinstance": isinstance}
+"""What kernels have instead of Python's own, and what only some may say (`kernel_source`)."""

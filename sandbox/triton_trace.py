@@ -19,7 +19,7 @@ from sandbox.types import Target
 MIN_VERSION, END_VERSION = (3, 6), (3, 10)
 KEPT_OPTIONS = (
     "num_warps", "num_stages", "num_ctas", "maxnreg", "enable_fp_fusion", "launch_cooperative_grid",
-    "waves_per_eu", "matrix_instr_nonkdim", "kpack",
+    "waves_per_eu", "matrix_instr_nonkdim", "kpack", "allow_flush_denorm",
 )  # fmt: skip
 """Compile options that the plan carries."""
 IDLE_OPTIONS = ("sanitize_overflow",)

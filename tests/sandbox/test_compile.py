@@ -112,6 +112,8 @@ def test_options_reach_the_binary(tmp_path: Path) -> None:
     assert compile_ttir(lower("add"), "sm_90", {"num_ctas": 2}, tmp_path).num_ctas == 2
     assert ".maxnreg 32" in compile_ttir(lower("add"), "sm_90", {"maxnreg": 32}, tmp_path).assembly
     assert compile_ttir(lower("add"), "sm_90", {"launch_cooperative_grid": True}, tmp_path).cooperative
+    flushed = compile_ttir(lower("add"), "gfx942", {"allow_flush_denorm": True}, tmp_path)
+    assert ".amdhsa_float_denorm_mode_32 0" in flushed.assembly
     fused, exact = (
         compile_ttir(lower("fused"), "sm_90", {"enable_fp_fusion": fusion}, tmp_path) for fusion in (True, False)
     )

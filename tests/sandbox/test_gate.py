@@ -79,6 +79,8 @@ PLANTED = {
     "llvm.intr.assume": CONDITION + 'llvm.intr.assume %yes ["align"(%n, %n : i32, i32)] : i1',
     "vprintf of": EXTERN.format('""', '""', '"vprintf"'),
     "llvm.nvvm.exit of": EXTERN.format('""', '""', '"llvm.nvvm.exit"'),
+    "__ockl_hostcall_internal of": EXTERN.format('""', '""', '"__ockl_hostcall_internal"'),
+    "__triton_hip_load of": EXTERN.format('""', '""', '"__triton_hip_load"'),
     "__nv_abs of libcuda": EXTERN.format('"libcuda"', '""', '"__nv_abs"'),
     "__nv_abs of /etc/passwd": EXTERN.format('""', '"/etc/passwd"', '"__nv_abs"'),
     "'malloc', a name": "%planted = tt.call @malloc(%n) : (i32) -> !tt.ptr<i8>",
@@ -122,6 +124,12 @@ def test_planted_operation_is_refused(name: str, tmp_path: Path) -> None:
     assert re.search(r"^operation .*[;,] ", caught.value.reason), "names the operation and the cure"
     assert "\n" not in caught.value.reason
     assert not list(tmp_path.glob("*.ptx"))
+
+
+@pytest.mark.parametrize("symbol", ["__nv_abs", "__ocml_log1p_f32", "__ockl_popcount_u32", "__triton_hip_rint"])
+def test_functions_of_libdevice_pass(symbol: str, tmp_path: Path) -> None:
+    planted = EXTERN.format('""', '""', f'"{symbol}"')
+    assert gate(parse(simple_ir().replace("    tt.return", f"{planted}\n    tt.return"), tmp_path)).parameters
 
 
 @pytest.mark.parametrize("reason", AROUND)

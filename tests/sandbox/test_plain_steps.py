@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sandbox.plain_steps import MAX_COUNTED, plainly
-from sandbox.plan import Constant, Copy, Plan, TorchCall
+from sandbox.plan import Constant, Copy, Fill, Plan, TorchCall
 
 
 def view(x: torch.Tensor, number: int) -> dict[str, Any]:
@@ -30,6 +30,15 @@ def joined(name: str, pieces: list[torch.Tensor], result: torch.Tensor, dim: int
     return {"kind": "torch", "name": name, "arguments": arguments, "results": [view(result, 0)]}
 
 
+def padded(piece: torch.Tensor, widths: list[int], value: float, result: torch.Tensor) -> dict[str, Any]:
+    items = [{"kind": "value", "value": width} for width in widths]
+    arguments = [{"kind": "tensor", "view": view(piece, 1)}, {"kind": "list", "items": items}]
+    arguments += [{"kind": "value", "value": value}] if value else []
+    return {
+        "kind": "torch", "name": "aten::constant_pad_nd", "arguments": arguments, "results": [view(result, 0)],
+    }  # fmt: skip
+
+
 def counted(overload: str, numbers: list[Any], result: torch.Tensor) -> dict[str, Any]:
     arguments = [{"kind": "value", "value": number} for number in numbers]
     call = {"kind": "torch", "name": "aten::arange", "overload": overload, "arguments": arguments}
@@ -50,6 +59,31 @@ def test_joining_is_copying(operator: Any, dim: int) -> None:
         target, source = (memory[v.buffer].as_strided(v.shape, v.strides, v.offset) for v in (step.target, step.source))
         target.copy_(source)
     assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("value", [0, -1.5])
+@pytest.mark.parametrize("widths", [[2, 1], [0, 3, 1, 0], [0, 0, 0, 0, 2, 1]])
+def test_padding_is_filling_and_copying(widths: list[int], value: float) -> None:
+    piece = torch.randn(4, 3, 2).transpose(0, 1)
+    expected = torch.nn.functional.pad(piece, widths, value=value)
+    memory = [torch.full_like(expected, float("nan")), piece]
+    fill, copy = plainly(plan(padded(piece, widths, value, memory[0])), "triton_only").steps
+    assert isinstance(fill, Fill) and isinstance(copy, Copy)
+    for step in (fill, copy):
+        view = step.target
+        target = memory[view.buffer].as_strided(view.shape, view.strides, view.offset)
+        target.copy_(piece) if isinstance(step, Copy) else target.fill_(value)
+    assert torch.equal(memory[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("widths", "value"), [([-1, 3], 1), ([1], 1), ([1, 2], 1), ([0, 0] * 4, 1), ([1, 1], "no number"), ([True, 1], 1)]
+)
+def test_padding_that_does_not_fit_stays(widths: list[int], value: Any) -> None:
+    piece = torch.randn(4, 3)
+    call = padded(piece, widths, value, torch.empty(4, 5))
+    (step,) = plainly(plan(call), "triton_only").steps
+    assert isinstance(step, TorchCall)
 
 
 @pytest.mark.parametrize(

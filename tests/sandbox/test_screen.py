@@ -80,6 +80,9 @@ def test_reason_is_named(source: str, said: str) -> None:
         "checks = (tl.static_assert,)",
         "tl.static_print(n := N)",
         "tl.device_assert(tl.atomic_add(p, 1) > 0)",
+        "x = isinstance(p, tl.tensor)",
+        "x = isinstance(p, tl.tensor_descriptor, p)",
+        "x = isinstance",
     ],
 )
 def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
@@ -108,6 +111,8 @@ def test_kernel_bodies_stay_inside_the_language(body: str) -> None:
         "x = tl.load(p, mask=(m := p > 0), other=0.0)\n    tl.store(p, x, mask=m)",
         "x = [N for N in p]\n    N = 1",
         "tl.static_print('N', N)\n    tl.device_assert(N > 1, 'N')",
+        "if N < 2:\n        raise ValueError(f'{N} is too small')",
+        "x = p if isinstance(p, tl.tensor_descriptor) else None",
     ],
 )
 def test_honest_language_is_accepted(body: str) -> None:
