@@ -227,6 +227,8 @@ def _settled(argument: Argument, kind: Any) -> Argument:
     if isinstance(argument, Group):
         kinds = kind if isinstance(kind, list) else [kind] * len(argument.items)
         return Group(items=[_settled(item, k) for item, k in zip(argument.items, kinds, strict=True)])
+    if isinstance(argument, Pointer):
+        return Pointer(view=argument.view, type=str(kind) if str(kind).startswith("*") else "")
     return argument
 
 
