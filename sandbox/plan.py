@@ -66,7 +66,7 @@ class View(Plain):
 class Pointer(Plain):
     kind: Literal["pointer"] = "pointer"
     view: View
-    type: str = ""  # as Triton takes it, be the tensor's another: `*fp32`, `*ki8` for a const one
+    type: str = ""  # as Triton takes it, where the tensor has another: `*i32`, `*kfp32` if const
 
 
 class Scalar(Plain):
