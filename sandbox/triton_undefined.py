@@ -13,6 +13,10 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from sandbox.open_answers import ANSWER, noise_like
 
+NAN_BITS = {"fp16": 0x7FFF, "bf16": 0x7FFF, "fp32": 0x7FFFFFFF}
+"""Those of a NaN that an NVIDIA GPU computes (PTX ISA, section on floating-point instructions)."""
+INFINITY_BITS = {"fp16": 0x7C00, "bf16": 0x7F80, "fp32": 0x7F800000}
+
 
 def mend_undefined() -> None:
     """For good, in this process."""
@@ -30,6 +34,43 @@ def mend_undefined() -> None:
     ):  # fmt: skip
         setattr(InterpreterBuilder, name, _best(function))
     InterpreterBuilder.create_clampf, InterpreterBuilder.create_frem = _clamp, _remainder
+    for name in ("create_exp2", "create_sqrt", "create_rsqrt"):
+        setattr(InterpreterBuilder, name, _flushing(getattr(InterpreterBuilder, name)))
+    bitcast, store = InterpreterBuilder.create_bitcast, InterpreterBuilder.create_masked_store
+
+    def create_bitcast(self: Any, src: Any, kind: Any) -> Any:
+        return bitcast(self, _any_nan(src), kind)
+
+    def create_masked_store(self: Any, pointers: Any, value: Any, *rest: Any) -> Any:
+        return store(self, pointers, _any_nan(value), *rest)
+
+    InterpreterBuilder.create_bitcast, InterpreterBuilder.create_masked_store = create_bitcast, create_masked_store
+
+
+def _flushing(method: Any) -> Any:
+    """Of float32 Triton makes `ex2.approx.ftz` and the like, to which numbers below the least normal one are zeros."""
+
+    def flushed(handle: Any) -> Any:
+        data = np.asarray(handle.data)
+        if data.dtype != np.float32 or handle.dtype.scalar != tl.float32:
+            return handle
+        small = np.abs(data) < np.finfo(np.float32).tiny
+        return TensorHandle(np.where(small, np.copysign(np.float32(0), data), data), handle.dtype)
+
+    return lambda self, handle: flushed(method(self, flushed(handle)))
+
+
+def _any_nan(handle: Any) -> Any:
+    """A NaN has the bits that the processor gives it, or those that an NVIDIA GPU does."""
+    data, kind = np.asarray(handle.data), handle.dtype.scalar.name
+    if kind not in NAN_BITS:
+        return handle
+    bits = data.view(f"u{data.itemsize}")
+    nan = (bits & NAN_BITS[kind]) > INFINITY_BITS[kind]
+    if not nan.any():
+        return handle
+    usual = np.where(nan, bits.dtype.type(NAN_BITS[kind]), bits)
+    return TensorHandle(ANSWER.among(bits, usual, bits).view(data.dtype), handle.dtype)
 
 
 def _clamp(self: Any, one: Any, low: Any, high: Any, propagate: Any) -> Any:
