@@ -8,6 +8,7 @@ from sandbox import kernel_source, plan
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernel_text import KernelError
+from sandbox.open_answers import ANSWERS
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
@@ -110,9 +111,18 @@ class CpuTrial(Trial):
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
-        """The judge's numbers of a case that is right."""
+        """The judge's numbers of a case that is right, whichever way open questions are answered."""
+        for answer in range(ANSWERS):
+            compared, is_open = self._answered(number, case, described, planned, answer)
+            if not is_open:
+                break
+        return compared
+
+    def _answered(
+        self, number: int, case: Case, described: Any, planned: Planned, answer: int
+    ) -> tuple[dict[str, Any], bool]:
         for attempt in range(1, TRIES + 1):
-            tells, reply = self._run(number, case, described, planned, telling=attempt > 1)
+            tells, reply = self._run(number, case, described, planned, attempt > 1, answer)
             idle = self.idle(planned.plan, planned.tree, reply, described)
             try:
                 compared = self._judged(case, planned.tree)
@@ -122,10 +132,10 @@ class CpuTrial(Trial):
                 break
             if idle is not None and attempt == TRIES:
                 raise idle
-        return compared
+        return compared, reply.get("open") is True
 
     def _run(
-        self, number: int, case: Case, described: Any, planned: Planned, telling: bool
+        self, number: int, case: Case, described: Any, planned: Planned, telling: bool, answer: int
     ) -> tuple[bool, dict[str, Any]]:
         """Fresh inputs of a case, and the plan on them: whether the draw asks for work, and the interpreter's reply."""
         candidate_plan, module = planned.plan, planned.module
@@ -134,6 +144,7 @@ class CpuTrial(Trial):
         drawn, fds = self._ask({**question, "mutates": self.job.mutates})
         request = {
             "plan": candidate_plan.model_dump(), "layout": drawn["layout"], **module.model_dump(mode="json"),
+            "answer": answer,
         }  # fmt: skip
         limits = self.job.limits
         memory_mib = limits.memory_mib + (ARENA_SHARE * int(drawn["layout"]["nbytes"]) >> 20)

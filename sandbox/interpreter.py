@@ -19,6 +19,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from sandbox import arena, aten, triton_interpreter, triton_python, triton_trace
 from sandbox.kernel_request import functions_among
 from sandbox.memory_watch import MemoryWatch
+from sandbox.open_answers import ANSWER
 from sandbox.plan import (
     Argument,
     Copy,
@@ -71,9 +72,10 @@ def warm() -> None:
 
 
 def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `plan`, `layout`, and the fields of a `KernelModule`. Descriptor: the arena.
+    """Request: `plan`, `layout`, `answer` (`open_answers`), and the fields of a `KernelModule`. Descriptor: the arena.
 
-    Reply: `{"changed": […]}`, for each step the buffers whose bytes it changed, or `{"rejected": {…}}`, or
+    Reply: `{"changed": […], "open": …}`, for each step the buffers whose bytes it changed, and whether other answers
+    were possible, or `{"rejected": {…}}`, or
     `{"fault": …}` where the interpreter itself lacks something.
     """
     plan = Plan.model_validate(request["plan"])
@@ -81,7 +83,8 @@ def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[st
     memory = arena.attach(fds[0], where.nbytes)
     try:
         runner = _Runner(plan, where, memory, request, scratch)
-        return {"changed": [sorted(runner.run(step)) for step in plan.steps]}
+        ANSWER.number = int(request.get("answer", 0))
+        return {"changed": [sorted(runner.run(step)) for step in plan.steps], "open": ANSWER.asked}
     except Exception as error:  # a kernel may raise anything; it is reported, not hidden
         return _describe(error)
 
@@ -157,7 +160,8 @@ class _Runner:
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:
         if isinstance(argument, Pointer):
-            return self._view(argument.view)
+            view = self._view(argument.view)
+            return triton_interpreter.pointer(view.data_ptr(), argument.type) if argument.type else view
         if isinstance(argument, Scalar):
             value = argument.value
             if isinstance(value, str) and value.startswith("float:"):

@@ -40,6 +40,7 @@ FAR_BYTES = 2**31
 """Triton's AMD backend addresses smaller memory with 32 bits."""
 _RANGES = ((-(2**31), 2**31, 32), (-(2**63), 2**63, 2**40), (2**63, 2**64, 2**63))
 """Integers of one type (i32, i64, u64), and one of them that 16 divides."""
+_TRITON_NAMES = {"bool": "u1", "float8_e4m3fn": "fp8e4nv", "float8_e5m2": "fp8e5"}
 
 
 class KernelRequest(Record):
@@ -227,7 +228,17 @@ def _settled(argument: Argument, kind: Any) -> Argument:
     if isinstance(argument, Group):
         kinds = kind if isinstance(kind, list) else [kind] * len(argument.items)
         return Group(items=[_settled(item, k) for item, k in zip(argument.items, kinds, strict=True)])
+    if isinstance(argument, Pointer):
+        other = str(kind).startswith("*") and kind != f"*{_triton_name(argument.view.dtype)}"
+        return Pointer(view=argument.view, type=str(kind) if other else "")
     return argument
+
+
+def _triton_name(dtype: str) -> str:
+    """`fp32` of `float32`."""
+    if dtype in _TRITON_NAMES:
+        return _TRITON_NAMES[dtype]
+    return dtype.replace("bfloat", "bf").replace("float", "fp").replace("uint", "u").replace("int", "i")
 
 
 def functions_of(argument: Argument) -> list[str]:

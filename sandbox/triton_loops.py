@@ -2,7 +2,7 @@
 
 A loop's variable is a number of the type that bounds and step have together, to which they are cast, and compared with
 sign whatever that type is. Of a single bound Triton's frontend makes code twice. After the loop the variable is
-nothing: what a GPU finds there is open, so any number comes out here.
+nothing: a compiler may make anything of it, and of all that depends on it, so it may not be used.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,7 +58,17 @@ def bounded(function: Any, bound: Callable[[], Any]) -> Any:
     return function(bound() if function is python_range else found)
 
 
+def _use(self: Any, *others: Any) -> Any:
+    """Raises:
+    NameError: the kernel uses what is nothing.
+    """
+    raise NameError("a loop's variable is nothing after the loop; keep its last number in another one")
+
+
+_USES = ("__getattr__", "__bool__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+EndedLoopsVariable = type("EndedLoopsVariable", (), dict.fromkeys(_USES, _use))
+
+
 def gone() -> Any:
     """What a loop's variable is after the loop."""
-    noise = np.frombuffer(np.random.default_rng().bytes(4), np.int32)
-    return tl.tensor(TensorHandle(noise, tl.int32), tl.int32)
+    return EndedLoopsVariable()

@@ -108,3 +108,40 @@ def test_integers_are_made_of_too_large_numbers_as_by_a_gpu(builder: Interpreter
     assert builder.create_fp_to_ui(least, tl.uint32).data.tolist() == [0]
     brain = builder.cast_impl(most, tl.bfloat16)
     assert builder.create_fp_to_si(brain, tl.int64).data.tolist() == [2**63 - 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "positive"),
+    [("minnumf", False), ("minimumf", False), ("maxnumf", True), ("maximumf", True)],
+)
+@pytest.mark.parametrize("dtype", [tl.float16, tl.bfloat16, tl.float32, tl.float64])
+def test_zero_is_larger_than_its_negative(
+    builder: InterpreterBuilder, name: str, positive: bool, dtype: tl.dtype
+) -> None:
+    def numbers(*values: float) -> TensorHandle:
+        return builder.cast_impl(TensorHandle(np.array(values, np.float32), tl.float32), dtype)
+
+    made = getattr(builder, f"create_{name}")(numbers(0.0, -0.0, 0.0, -0.0, 2.0), numbers(-0.0, 0.0, 0.0, -0.0, -3.0))
+    found = builder.cast_impl(made, tl.float32).data
+    assert np.signbit(found[:4]).tolist() == [not positive, not positive, False, True]
+    assert found[4] == (2.0 if positive else -3.0)
+
+
+def test_a_remainder_is_what_a_rounded_quotient_leaves(builder: InterpreterBuilder) -> None:
+    """As LLVM's NVPTX backend writes it: div.rn, cvt.rzi, fma.rn; an infinite divisor leaves all."""
+    one, other = (
+        TensorHandle(np.array(x, np.float32), tl.float32) for x in ([7.5, -7.5, 1e10, 2.0], [2, 2, 3, np.inf])
+    )
+    assert builder.create_frem(one, other).data.tolist() == [1.5, -1.5, 256.0, 2.0]
+
+
+def test_constants_of_float16_are_float32_first(builder: InterpreterBuilder) -> None:
+    assert builder.get_fp16(1 + 2**-11 + 2**-40).data.tolist() == [1.0]
+    assert builder.get_fp16(65519.9999).data.tolist() == [math.inf]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_float16_toward_zero_never_becomes_infinite(builder: InterpreterBuilder) -> None:
+    given = TensorHandle(np.array([1e5, -1e5, 1.0009, -1.0009, 0.25, np.inf], np.float32), tl.float32)
+    found = builder.create_fp_to_fp(given, tl.float16, ir.ROUNDING_MODE.RTZ).data
+    assert found.tolist() == [65504.0, -65504.0, 1.0, -1.0, 0.25, math.inf]

@@ -32,6 +32,19 @@ def sum(a, b):
     return a + b
 """
 
+NARROW = """
+def kernel(x, out, running):
+    at = tl.arange(0, 8)
+    given = tl.load(x + at)
+    tl.store(out, tl.sum(given, 0, dtype=TYPE).to(tl.float32))
+    tl.store(running + at, tl.cumsum(given, 0, dtype=TYPE).to(tl.float32))
+"""
+ZEROS = """
+def kernel(x, out):
+    given = tl.load(x + tl.arange(0, 4)[:, None] * 8 + tl.arange(0, 8)[None, :])
+    tl.store(out + tl.arange(0, 4), 1.0 / tl.BEST(given, 1, return_indices=PLACES)PART)
+"""
+
 
 def recurrence(a: torch.Tensor, x: torch.Tensor, axis: int, backward: bool) -> torch.Tensor:
     """state = a * state + x along `axis`."""
@@ -67,3 +80,26 @@ def test_a_reduction_has_no_order(sandbox: LocalSandbox, axis: str, size: int) -
         found[name] = out
     assert torch.allclose(found["sum"], x.sum(), atol=1e-5)
     assert torch.equal(found["last"], x[-1:]) == (size < 3)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int1"])
+def test_sums_are_of_the_numbers_and_not_of_their_bits(sandbox: LocalSandbox, dtype: str) -> None:
+    x = torch.tensor([1.0, 1, 0, 1, 1, 0, 0, 1])
+    kernel = NARROW.replace("TYPE", f"tl.{dtype}")
+    reply, (_, total, running) = interpret(sandbox.interpreter, kernel, 1, [x, torch.zeros(1), torch.zeros(8)])
+    assert "changed" in reply, reply
+    expected = x.cumsum(0) % 2 if dtype == "int1" else x.cumsum(0)
+    assert running.tolist() == expected.tolist() and total.item() == expected[-1]
+
+
+@pytest.mark.parametrize("best", ["max", "min"])
+@pytest.mark.parametrize("places", [False, True])
+def test_the_sign_of_zeros(sandbox: LocalSandbox, best: str, places: bool) -> None:
+    """-0 is less than 0; where a place is told, which is the first of equals, the value is the one there."""
+    x = torch.tensor([0.0, -0.0, 0.0, -0.0])[:, None].repeat(1, 8)
+    x[0, 3], x[1, 3] = -0.0, 0.0
+    kernel = ZEROS.replace("BEST", best).replace("PLACES", str(places)).replace("PART", "[0]" if places else "")
+    reply, (_, out) = interpret(sandbox.interpreter, kernel, 1, [x, torch.zeros(4)])
+    assert "changed" in reply, reply
+    mixed = [1.0, -1.0] if places else [1.0, 1.0] if best == "max" else [-1.0, -1.0]
+    assert out.sign().tolist() == [*mixed, 1.0, -1.0]
