@@ -117,4 +117,4 @@ def _soak(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", default="", help="part of an operator's name; default: all that is missed")
+    parser.add_argument("operators", nargs="*", help="in this order; default: all that miss something")

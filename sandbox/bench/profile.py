@@ -53,16 +53,19 @@ def run(arguments: Namespace, gpus: int) -> int:
         raise UnfitHostError(f"{path} does not exist; run python -m sandbox suite first")
     result = json.loads(path.read_text())
     slow = [(row["operator"], row["case"], OURS) for row in behind_copy(result["rows"])]
-    todo = [one for one in dict.fromkeys([*sides(result["headlines"]), *slow]) if arguments.only in one[0]]
-    rows = []
+    todo = list(dict.fromkeys([*sides(result["headlines"]), *slow]))
+    if order := arguments.operators:
+        todo = sorted((one for one in todo if one[0] in order), key=lambda one: order.index(one[0]))
+    rows: list[dict[str, Any]] = []
     with progress(Console(stderr=True)) as bar:
         task = bar.add_task("profiles", total=len(todo))
         for operator, case, contender in todo:
             kernels = parsed(profiled(operator, case, contender))
             rows.append({"operator": operator, "case": case, "contender": contender, "kernels": kernels})
+            summary = {"profiles": len(rows), "missing": len(todo) - len(rows)}
+            path = write(arguments.out, "suite_profile", summary, rows)  # each time: the next may fail
             bar.advance(task)
-    summary = {"cases": len({(operator, case) for operator, case, _ in todo}), "profiles": len(rows)}
-    _print(rows, str(write(arguments.out, "suite_profile", summary, rows)))
+    _print(rows, str(path))
     return 0
 
 

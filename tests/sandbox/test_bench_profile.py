@@ -53,12 +53,12 @@ def test_a_call_is_the_operator_on_drawn_inputs() -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnfitHostError, match="Nsight Compute"):
-        profile.run(Namespace(out=tmp_path, only=""), 0)
+        profile.run(Namespace(out=tmp_path, operators=[]), 0)
     tool = tmp_path / "ncu"
     tool.write_text("#!/bin/sh\necho the counters are not for you; exit 1\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnfitHostError, match=r"suite_h100\.json does not exist"):
-        profile.run(Namespace(out=tmp_path, only=""), 1)
+        profile.run(Namespace(out=tmp_path, operators=[]), 1)
     with pytest.raises(UnfitHostError, match="ncu failed on chron_rmsnorm t ours: the counters are not for you"):
         profile.profiled("chron_rmsnorm", "t", "ours")
