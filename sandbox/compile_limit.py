@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch._dynamo.utils import counters
 
 from sandbox.reference import COMPILE_MODES
 from sandbox.types import Baseline
@@ -42,3 +43,8 @@ def compiling(name: Baseline) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def breaks() -> int:
+    """At how many places `torch.compile` has left code to Python so far, in this process."""
+    return sum(sum(counters[kind].values()) for kind in ("graph_break", "unimplemented"))

@@ -132,7 +132,8 @@ class GpuJudge:
             self.baselines[name] = baselines.record(reference, exam, self.flush, name, pool)
         self.exam = exam
         peaks = {name: recorded.peak_mib for name, recorded in self.baselines.items()}
-        return {"graph": graph, "share": share, "sets": len(exam.drawn), "peaks": peaks}, ()
+        found = {"graph": graph, "share": share, "sets": len(exam.drawn), "peaks": peaks, "breaks": reference.breaks}
+        return found, ()
 
     def time(self, request: dict[str, Any], files: list[int]) -> Reply:
         """Interleaved samples of what `prepare` recorded. Nothing else may run on the GPU meanwhile."""

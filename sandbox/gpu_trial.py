@@ -10,7 +10,18 @@ from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, Pair
 from sandbox.kernel_request import KernelRequest
 from sandbox.trial import TRIES, Tools, Trial
-from sandbox.types import PROTOCOL_VERSION, Broken, Case, CaseResult, Job, Passed, Rejected, Target, Timing
+from sandbox.types import (
+    COMPILED_BASELINES,
+    PROTOCOL_VERSION,
+    Broken,
+    Case,
+    CaseResult,
+    Job,
+    Passed,
+    Rejected,
+    Target,
+    Timing,
+)
 
 JUDGE_SECONDS = 300.0
 """A baseline under `torch.compile` takes its time."""
@@ -207,6 +218,7 @@ class GpuTrial(Trial):
             Timing(
                 case=case.name, baseline=name, **ratio, candidate_peak_mib=own,
                 baseline_peak_mib=prepared["peaks"][name], roofline_ms=measured["roofline_ms"],
+                baseline_breaks=prepared["breaks"] if name in COMPILED_BASELINES else 0,
                 limited_by=measured["limited_by"], clock=measured["clocks"][name], samples=timing.runs,
                 stamp=self.gpu.stamp,
             )

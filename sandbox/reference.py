@@ -67,6 +67,8 @@ class Reference:
             raise BrokenReferenceError(f"the task defines no {name!r}")
         self.target: Any = getattr(self.module, name)
         self._compiled: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self.breaks = 0
+        """At how many places `torch.compile` has left the target to Python."""
         self._order: dict[str, int] = {}
         self._constants: dict[str, float] = {}
         self._alike: set[str] | None = None

@@ -189,13 +189,13 @@ def mend_numbers() -> None:
     InterpreterBuilder.binary_op = binary_op
     InterpreterBuilder.unary_op = unary_op
     InterpreterBuilder.ternary_op = ternary_op
+    mend_older()
     for name in ("create_fma", "create_rsqrt", "create_erf"):
         _widen_method(name, widen, narrow)
     mend_products()
     _mend_language()
     _mend_descriptors()
     _mend_libraries()
-    mend_older()
     mend_reductions()
     mend_order()
     mend_rewriter()

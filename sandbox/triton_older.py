@@ -3,6 +3,7 @@
 Not covered: `tl.dot_scaled`, which that interpreter has not at all; it says so, and the job is `Broken`.
 """
 
+import ctypes
 import inspect
 from typing import Any
 
@@ -15,8 +16,8 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 
 def mend_older() -> None:
-    """Arguments `True` and `False`, numbers beside bfloat16, `~` of unsigned integers, `x.exp()`. For good, and idle in
-    later versions.
+    """Arguments `True` and `False`, numbers beside bfloat16, `~` of unsigned integers, `x.exp()`, products and
+    sums rounded once. For good, and idle in later versions.
     """
     convert = interpreter._implicit_cvt
 
@@ -41,3 +42,30 @@ def mend_older() -> None:
             setattr(method, core.TRITON_BUILTIN, True)
     if not hasattr(InterpreterBuilder, "create_dot_scaled"):
         TritonSemantic.dot_scaled = dot_scaled
+    if not hasattr(interpreter._interpreter, "fma_fp32"):
+        InterpreterBuilder.create_fma = _fused
+
+
+def _fused(self: Any, x: Any, y: Any, z: Any) -> Any:
+    """x · y + z, rounded once."""
+    kind = z.data.dtype
+    if kind == np.float64:
+        return TensorHandle(_exactly(x.data, y.data, z.data).astype(kind), z.dtype.scalar)
+    with np.errstate(over="ignore", invalid="ignore"):
+        product, other = np.multiply(x.data, y.data, dtype=np.float64), z.data.astype(np.float64)  # exact
+        total = product + other
+        back = total - product
+        lost = (product - (total - back)) + (other - back)
+        # what is lost makes the last bit odd, so that rounding once more rounds the exact sum
+        even = (np.atleast_1d(total).view(np.int64).reshape(np.shape(total)) & 1) == 0
+        odd = np.where((lost != 0) & even & np.isfinite(lost), np.nextafter(total, np.copysign(np.inf, lost)), total)
+        return TensorHandle(odd.astype(kind), z.dtype.scalar)
+
+
+def _of_libm() -> Any:
+    fma = ctypes.CDLL(None).fma
+    fma.restype, fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
+    return np.frompyfunc(fma, 3, 1)
+
+
+_exactly = _of_libm()

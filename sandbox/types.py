@@ -14,6 +14,7 @@ Stage = Literal["extract", "screen", "trace", "plan", "compile", "launch", "nume
 Distribution = Literal["normal", "heavy_tailed", "large", "structured"]
 Policy = Literal["triton_only", "mixed"]
 Baseline = Literal["eager", "compile", "max-autotune", "library", "flash"]
+COMPILED_BASELINES: tuple[Baseline, ...] = ("compile", "max-autotune")
 OWN_BASELINES: tuple[Baseline, ...] = ("library", "flash")
 """Those that a task's reference may define, under the same name."""
 Target = Literal["sm_80", "sm_90", "sm_100", "gfx942", "gfx950"]
@@ -149,6 +150,8 @@ class Timing(Record):
     """Outputs and scratch of one call."""
     baseline_peak_mib: float
     """Most memory in use during one call beyond its inputs."""
+    baseline_breaks: int = 0
+    """At how many places `torch.compile` left a compiled baseline to Python: it could be faster without them."""
     roofline_ms: float
     limited_by: Literal["bytes", "flops"]
     clock: str

@@ -77,13 +77,24 @@ def _rows(
         known = {candidate.path.name: (kind, candidate) for kind, candidate in batch}
         jobs = ((c.path.name, job_of(c, arguments.tasks, tier)) for _, c in batch)
         for judged in judge_many(sandbox.judge, jobs, arguments.batch):
-            row = row_of(*known[judged.name], judged.verdict, judged.seconds)
-            yield _key(known[judged.name][1]), row
+            kind, candidate = known[judged.name]
+            row = row_of(kind, candidate, judged.verdict, judged.seconds)
+            if kind == "honest" and isinstance(judged.verdict, Rejected):
+                row["without_hidden_cases"] = _openly(sandbox, job_of(candidate, arguments.tasks, tier))
+            yield _key(candidate), row
         for expected, sentinel in sentinels:
             verdict = sandbox.judge(job_of(sentinel, corpus.TASKS, tier))
             row = row_of("sentinel", sentinel, verdict, 0.0)
             after = batch[-1][1].path.name
             yield f"{sentinel.path.name} after {after}", row | {"after": after, "right": verdict.kind == expected}
+
+
+def _openly(sandbox: LocalSandbox, one: Job) -> str:
+    """Why a job is refused, if it is once more, whatever case it is refused on."""
+    verdict = sandbox.judge(one.model_copy(update={"cases": tuple(
+        case.model_copy(update={"hidden": False}) for case in one.cases
+    )}))  # fmt: skip
+    return how(verdict) if isinstance(verdict, Passed) else f"{how(verdict)}: {verdict.reason[:300]}"
 
 
 def _key(candidate: Candidate) -> str:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.types import Baseline
+from sandbox.types import COMPILED_BASELINES, Baseline
 
 UNREACHED = Path(__file__).with_name("unreached.toml")
 COLUMNS = ("operator", "case", "ours", *get_args(Baseline), "ratio", "roofline", "of copy", "MiB", "eager MiB")
@@ -23,7 +23,8 @@ HEAD = """# The reference suite, timed
 Made by `python -m sandbox suite` on {gpu} with torch {torch} and Triton {triton}; do not edit. Medians in ms.
 `ratio` is the best of eager and compiled over ours, `roofline` the share of what the hardware allows by its nominal
 rates, `of copy` the share of the rate of a plain copy, where bytes limit; MiB are the most in use beyond the inputs.
-All of a row was measured side by side in one run, at the commit that the JSON file names.
+All of a row was measured side by side in one run, at the commit that the JSON file names. `*`: `torch.compile` left
+part of the operator to Python, and could be faster without that.
 """
 
 Rows = list[dict[str, Any]]
@@ -81,14 +82,20 @@ def _lines(columns: tuple[str, ...], rows: Any) -> list[str]:
 def _cells(row: dict[str, Any]) -> list[str]:
     if "ours_ms" not in row:
         return [row["operator"], row["case"], f"{row['verdict']} {row['reason'][:80]}", *[""] * (len(COLUMNS) - 3)]
-    times = [row["baselines_ms"].get(name) for name in get_args(Baseline)]
+    times = [_time(row, name) for name in get_args(Baseline)]
     shares = [f"{row[key]:.0%}" if row[key] is not None else "" for key in ("roofline_share", "copy_share")]
     eager = row["baselines_peak_mib"].get("eager")
     return [
-        row["operator"], row["case"], f"{row['ours_ms']:.4g}", *(f"{t:.4g}" if t else "" for t in times),
+        row["operator"], row["case"], f"{row['ours_ms']:.4g}", *times,
         f"{row['ratio']:.2f}" if row["ratio"] else "", *shares, f"{row['peak_mib']:.0f}",
         f"{eager:.0f}" if eager is not None else "",
     ]  # fmt: skip
+
+
+def _time(row: dict[str, Any], name: str) -> str:
+    ms = row["baselines_ms"].get(name)
+    mark = "*" if row.get("graph_breaks") and name in COMPILED_BASELINES else ""
+    return f"{ms:.4g}{mark}" if ms else ""
 
 
 def _claim(claim: dict[str, Any]) -> list[str]:

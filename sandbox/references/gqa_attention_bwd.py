@@ -165,9 +165,8 @@ def eager(do, q, k, v, o, lse, causal=True, scale=None):
     delta = (do.float() * o.float()).sum(-1, keepdim=True)
     dq, dk, dv = [], 0, 0
     for rows in _slices(q, k, EAGER_ELEMENTS):
-        do_, q_, lse_, delta_ = (
-            x[:, :, rows].unflatten(1, (-1, rep)).flatten(2, 3) for x in (do, q, lse[..., None], delta)
-        )
+        shape = (q.shape[0], k.shape[1], rep * (rows.stop - rows.start), -1)
+        do_, q_, lse_, delta_ = (x[:, :, rows].reshape(shape) for x in (do, q, lse[..., None], delta))
         scores = (q_ * scale) @ k.mT
         if causal:
             visible = torch.ones(rows.stop - rows.start, keys, dtype=torch.bool, device=q.device)

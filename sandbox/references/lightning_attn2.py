@@ -161,7 +161,9 @@ def eager(q, k, v, slope, state):
     decayed states before each chunk, and what the queries read from it."""
     n, size = q.shape[2], 256
     pad = -n % size
-    q, k, v = (torch.nn.functional.pad(x, (0, 0, 0, pad)).unflatten(2, (-1, size)) for x in (q, k, v))
+    q, k, v = (
+        torch.nn.functional.pad(x, (0, 0, 0, pad)).reshape(*x.shape[:2], -1, size, x.shape[3]) for x in (q, k, v)
+    )
     token = torch.arange(size, device=q.device)
     starts = torch.arange(0, n + pad, size, device=q.device)
     ends = (starts + size).clamp_max(n)
@@ -174,7 +176,7 @@ def eager(q, k, v, slope, state):
     bounds = torch.cat([starts, ends[-1:]])
     gap = bounds[:, None] - ends  # from the end of a chunk to the start of a later one, or to the end of all
     weight = torch.exp(-slope[:, None, None] * gap.clamp_min(0)) * (gap >= 0)  # [H, chunks + 1, chunks]
-    before = (weight @ states.float().flatten(3)).unflatten(3, state.shape[2:])
+    before = (weight @ states.float().flatten(3)).reshape(*state.shape[:2], -1, *state.shape[2:])
     before = before + torch.exp(-slope[:, None] * bounds)[..., None, None] * state[:, :, None]
     reach = torch.exp(-slope[:, None] * (token + 1))[:, None, :, None].to(q.dtype)
     o = o + (q @ before[:, :, :-1].to(q.dtype)) * reach

@@ -138,7 +138,7 @@ def na2d_fused(q, k, v, window, dilation=1):
         seen = rows[first : first + each]
         k32, v32 = (t[:, seen].float().permute(0, 1, 4, 2, 3, 5).flatten(3, 4) for t in (k, v))  # [B, y, H, w·X, D]
         scores = q32[:, first : first + each] @ k32.mT * d**-0.5
-        scores = scores.unflatten(-1, (window, width)).masked_fill(unseen, -torch.inf).flatten(-2)
+        scores = scores.reshape(*scores.shape[:-1], window, width).masked_fill(unseen, -torch.inf).flatten(-2)
         outputs.append(scores.softmax(-1) @ v32)
     return torch.cat(outputs, 1).transpose(2, 3).to(q.dtype)
 
@@ -154,7 +154,7 @@ def eager(q, k, v, window, dilation=1):
         part = seen[first : first + each]
         scores = torch.einsum("bnhd,bnwhd->bhnw", q[:, first : first + each], k[:, part]) * d**-0.5
         outputs.append(torch.einsum("bhnw,bnwhd->bnhd", scores.softmax(-1), v[:, part]))
-    return torch.cat(outputs, 1).unflatten(1, (height, width))
+    return torch.cat(outputs, 1).reshape(batch, height, width, heads, d)
 
 
 def library(q, k, v, window, dilation=1):
@@ -164,7 +164,7 @@ def library(q, k, v, window, dilation=1):
     mask = (y[:, None, :, None] & x[None, :, None, :]).reshape(height * width, height * width)
     q, k, v = (t.flatten(1, 2).transpose(1, 2) for t in (q, k, v))
     out = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return out.transpose(1, 2).unflatten(1, (height, width))
+    return out.transpose(1, 2).reshape(len(out), height, width, *out.shape[1::2])
 
 
 def cost(case):

@@ -89,8 +89,8 @@ def ssd_decode(h, conv, xbc, cw, cb, dt, A, D):
     groups = (xbc.shape[1] - heads * p) // (2 * n)
     conv = torch.cat([conv[..., 1:], xbc[..., None]], -1)
     u = F.silu((conv.float() * cw.float()).sum(-1) + cb.float())
-    x = u[:, : heads * p].unflatten(1, (heads, p))
-    b, c = u[:, heads * p :].unflatten(1, (2, groups, n)).repeat_interleave(heads // groups, 2).unbind(1)
+    x = u[:, : heads * p].reshape(-1, heads, p)
+    b, c = u[:, heads * p :].reshape(-1, 2, groups, n).repeat_interleave(heads // groups, 2).unbind(1)
     step = dt.float()
     h = h.float() * torch.exp(step * A.float())[..., None, None] + (step[..., None] * x)[..., None] * b[:, :, None]
     y = (h * c[:, :, None]).sum(-1) + D.float()[:, None] * x
@@ -105,8 +105,8 @@ def eager(h, conv, xbc, cw, cb, dt, A, D):
     conv[..., -1] = xbc
     u = F.silu((conv * cw).sum(-1) + cb)
     x, b, c = u.split([heads * p, groups * n, groups * n], -1)
-    x = x.unflatten(1, (heads, p))
-    b, c = (t.unflatten(1, (groups, n)).repeat_interleave(heads // groups, 1) for t in (b, c))
+    x = x.reshape(-1, heads, p)
+    b, c = (t.reshape(-1, groups, n).repeat_interleave(heads // groups, 1) for t in (b, c))
     h.mul_(torch.exp(dt * A)[..., None, None]).add_(torch.einsum("bh,bhp,bhn->bhpn", dt, x.float(), b.float()))
     y = torch.einsum("bhpn,bhn->bhp", h.to(xbc.dtype), c) + D.to(xbc.dtype)[:, None] * x
     return y, h, conv

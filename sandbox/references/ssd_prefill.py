@@ -134,8 +134,9 @@ def eager(x, dt, A, B, C, D, h0):
     """All chunks of 256 at once, as the Mamba-2 paper lists it, in the dtype of x: [b, H, L/Q, Q, Q] is held."""
     length, rep = x.shape[1], x.shape[2] // B.shape[2]
     pad = -length % EAGER_CHUNK
-    xs, bs, cs = (F.pad(t, (0, 0, 0, 0, 0, pad)).unflatten(1, (-1, EAGER_CHUNK)) for t in (x, B, C))
-    steps = F.pad(dt, (0, 0, 0, pad)).unflatten(1, (-1, EAGER_CHUNK))  # [b, c, Q, H]
+    chunks = (len(x), -1, EAGER_CHUNK)
+    xs, bs, cs = (F.pad(t, (0, 0, 0, 0, 0, pad)).reshape(*chunks, *t.shape[2:]) for t in (x, B, C))
+    steps = F.pad(dt, (0, 0, 0, pad)).reshape(*chunks, dt.shape[2])  # [b, c, Q, H]
     bs, cs = bs.repeat_interleave(rep, 3), cs.repeat_interleave(rep, 3)
     logs = (steps * A).permute(0, 3, 1, 2)  # [b, H, c, Q]
     total = logs.cumsum(-1)

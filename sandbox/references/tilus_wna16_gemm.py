@@ -176,7 +176,7 @@ def tilus_wna16_gemm(x, planes, scale, zero, lut=None):
         part = slice(first, first + rows)
         codes = unpack(planes[:, part])
         values = codes.to(x32.dtype) if lut is None else lut.float()[codes]
-        grouped = values.unflatten(-1, (scale.shape[1], -1))
+        grouped = values.reshape(len(values), scale.shape[1], -1)
         weight = (grouped - zero[part, :, None].float()) * scale[part, :, None].float()
         parts.append((x32 @ weight.flatten(-2).T).to(x.dtype))
     return torch.cat(parts, 1)
@@ -186,7 +186,7 @@ def eager(x, planes, scale, zero, lut=None):
     """Dequantise in the dtype of x, then a matmul."""
     codes = unpack(planes)
     values = codes.to(x.dtype) if lut is None else lut.to(x.dtype)[codes]
-    weight = (values.unflatten(-1, (scale.shape[1], -1)) - zero[..., None]) * scale[..., None]
+    weight = (values.reshape(len(values), scale.shape[1], -1) - zero[..., None]) * scale[..., None]
     return x @ weight.flatten(-2).T
 
 

@@ -116,7 +116,7 @@ def kv3_quantise(x, rotation, sketch, lut):
 def pack_bits(bits):
     """0/1 [..., d] → int32 words [..., d/32]; bit i of word w is element 32 w + i."""
     weights = torch.tensor([1 << i for i in range(31)] + [-(1 << 31)], device=bits.device)
-    return (bits.long().unflatten(-1, (-1, 32)) * weights).sum(-1).int()
+    return (bits.long().reshape(*bits.shape[:-1], -1, 32) * weights).sum(-1).int()
 
 
 def unpack_bits(words):
@@ -173,7 +173,7 @@ def turbo_kv3_decode(
     v_norm fp16 [B, Hk, T]; rotation_k, rotation_v fp32 [Hk, d, d]; sketch fp32 [d, d]; lut_k, lut_v fp32 [8].
     """
     d, hk, t = q.shape[-1], k_norm.shape[1], k_norm.shape[2]
-    rotated = q.float().unflatten(1, (hk, -1)) @ rotation_k.float()  # [B, Hk, Hq/Hk, d]
+    rotated = q.float().reshape(len(q), hk, -1, d) @ rotation_k.float()  # [B, Hk, Hq/Hk, d]
     sketched = rotated @ sketch.float().T
     each, outputs = max(1, SLICE_ELEMENTS // (hk * t * d)), []
     for first in range(0, q.shape[0], each):
@@ -191,7 +191,7 @@ def turbo_kv3_decode(
 def eager(q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, rotation_k, rotation_v, sketch, lut_k, lut_v):
     """Unpack all keys and values to fp32 tensors, the sketch's part of the keys included, then attention."""
     d, hk, t = q.shape[-1], k_norm.shape[1], k_norm.shape[2]
-    rotated = (q.float().unflatten(1, (hk, -1)) @ rotation_k).flatten(1, 2)[:, :, None]
+    rotated = (q.float().reshape(len(q), hk, -1, d) @ rotation_k).flatten(1, 2)[:, :, None]
 
     def levels(planes, lut):
         return lut[sum(unpack_bits(planes[:, :, p]) << p for p in range(3))]
@@ -205,7 +205,9 @@ def eager(q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, rotation_k, 
 
     each = max(1, EAGER_ELEMENTS // (hk * t * d))
     parts = zip(*(x.split(each) for x in (rotated, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm)), strict=True)
-    out = torch.cat([attend(*part) for part in parts])[:, :, 0].unflatten(1, (hk, -1)) @ rotation_v.transpose(-1, -2)
+    out = torch.cat([attend(*part) for part in parts])[:, :, 0].reshape(len(q), hk, -1, d) @ rotation_v.transpose(
+        -1, -2
+    )
     return out.flatten(1, 2).to(q.dtype)
 
 

@@ -56,12 +56,14 @@ def test_security_publishes_who_was_stopped_where(tmp_path: Path) -> None:
     exploits = some(tmp_path, corpus.EXPLOITS, security.WRONG_SENTINEL, "d_no_kernel.py", "a_forbidden_imports.py")
     honest = some(tmp_path, corpus.HONEST, security.HONEST_SENTINEL)
     (exploits / "a_accepted.py").write_text((honest / security.HONEST_SENTINEL).read_text())  # must be noticed
-    line = ["security", "--out", str(tmp_path), "--workers", "2", "--batch", "5"]
+    (honest / "refused.py").write_text((corpus.EXPLOITS / security.WRONG_SENTINEL).read_text())  # it is told why
+    line = ["security", "--out", str(tmp_path), "--workers", "2", "--batch", "6"]
     code = cli.main(arguments(*line, "--exploits", str(exploits), "--honest", str(honest)))
     result = json.loads((tmp_path / "sandbox_security.json").read_text())
     summary, rows = result["summary"], {row["name"]: row for row in result["rows"] if row["kind"] != "sentinel"}
     assert code == 1 and (summary["exploits_total"], summary["exploits_accepted"]) == (4, 1)
-    assert (summary["honest_total"], summary["honest_refused"], summary["exploits_broken"]) == (1, 0, 0)
+    assert (summary["honest_total"], summary["honest_refused"], summary["exploits_broken"]) == (2, 1, 0)
+    assert rows["refused.py"]["without_hidden_cases"] == "plan: output 0 is not written by any Triton kernel"
     assert summary["sentinels_total"] == 2 and summary["sentinels_wrong"] == 0 and summary["host_harmed"] == 0
     assert rows["d_no_kernel.py"]["stopped_by"] in rows["d_no_kernel.py"]["expected_stages"]
     assert result["stamp"]["cpu"] and (tmp_path / "sandbox_security.png").stat().st_size > 1000

@@ -1,13 +1,14 @@
 """What a GPU's memory and a compiler's patience limit: sets of an exam, and baselines that cannot be had."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from sandbox import compile_limit
 from sandbox.bench import suite
-from sandbox.compile_limit import NotCompiledError, compiling
+from sandbox.compile_limit import NotCompiledError, breaks, compiling
 from sandbox.rotation import KEPT_OUTPUTS, MEMORY_SHARE, affordable
 
 GIB = 1 << 30
@@ -59,3 +60,25 @@ def test_a_compiler_that_fails_is_told_from_memory_that_lacks() -> None:
         raise torch.OutOfMemoryError("full")
     with pytest.raises(KeyError), compiling("library"):
         raise KeyError("buf0")
+
+
+def whole(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 + 1
+
+
+def broken(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 if x.sum().item() > 0 else x
+
+
+def skipped(x: torch.Tensor) -> torch.Tensor:
+    """Within a generator nothing can be resumed, so that all of the function is left to Python."""
+    one, other = ((torch._dynamo.graph_break(), t * 2)[1] for t in (x, x))  # type: ignore[no-untyped-call]
+    return one + other
+
+
+@pytest.mark.parametrize(("function", "left"), [(whole, False), (broken, True), (skipped, True)])
+def test_what_a_compiler_leaves_to_python_is_counted(function: Callable[..., torch.Tensor], left: bool) -> None:
+    torch._dynamo.reset()
+    before = breaks()
+    torch.compile(function, backend="eager")(torch.ones(3))
+    assert (breaks() > before) == left

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import triton.language as tl
 from triton._C.libtriton import ir
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-from sandbox import triton_interpreter
+from sandbox import triton_interpreter, triton_older
 
 FLOAT8 = {"float8e4nv": (4, 3, 7), "float8e5": (5, 2, 15)}
 """Bits of exponent and mantissa, and the exponent's bias."""
@@ -145,3 +146,18 @@ def test_float16_toward_zero_never_becomes_infinite(builder: InterpreterBuilder)
     given = TensorHandle(np.array([1e5, -1e5, 1.0009, -1.0009, 0.25, np.inf], np.float32), tl.float32)
     found = builder.create_fp_to_fp(given, tl.float16, ir.ROUNDING_MODE.RTZ).data
     assert found.tolist() == [65504.0, -65504.0, 1.0, -1.0, 0.25, math.inf]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_products_and_sums_are_rounded_once_in_the_oldest_version_too(kind: type) -> None:
+    random = np.random.default_rng(5)
+    x, y = random.standard_normal((2, 500)).astype(kind)
+    z = (-x * y * (1 + random.choice([0, 1e-7, 1e-16, 1.0], 500))).astype(kind)
+    z[:100] = x[:100] * kind(2) ** 24
+    parts = [TensorHandle(part, tl.float32 if kind is np.float32 else tl.float64) for part in (x, y, z)]
+    found = triton_older._fused(None, *parts).data
+    for a, b, c, got in zip(x, y, z, found, strict=True):
+        exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+        beside = [np.nextafter(got, kind(end)) for end in (-np.inf, np.inf)]
+        distance, *others = (abs(Fraction(float(one)) - exact) for one in (got, *beside))
+        assert found.dtype == kind and distance <= min(others)
