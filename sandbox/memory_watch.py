@@ -11,6 +11,7 @@ in a kernel that waits that are lost only if another program comes between the l
 """
 
 import ctypes
+import functools
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ import triton.runtime.interpreter as triton_interpreter
 from sandbox.lanes import Lanes
 from sandbox.open_answers import ANSWER
 from sandbox.races import RaceError, Races
+from sandbox.triton_floats import add_bfloat16
 from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
@@ -157,9 +159,11 @@ class MemoryWatch(Turns):
         lanes = _lanes(mask, pointers)
         if lanes.size > 1:
             self.lanes.update(at, lanes)
-        found = self._in_any_order(
-            lambda *of: self.native.atomic_rmw(operation, *of, semantics), pointers, value, lanes
-        )
+        if value.dtype == np.uint16 and operation == self.native.RMW_OP.FADD:
+            found = self._in_any_order(lambda *of: add_bfloat16(self.native, *of), pointers, value, lanes)
+        else:
+            call = functools.partial(self.native.atomic_rmw, operation)
+            found = self._in_any_order(lambda *of: call(*of, semantics), pointers, value, lanes)
         found = np.where(lanes, found, np.zeros_like(found))  # as on an NVIDIA GPU
         self.races.release(addresses)
         if self.waits:

@@ -48,6 +48,20 @@ def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
     return TensorHandle(bits.numpy().view(unsigned).reshape(np.shape(handle.data)), kind)
 
 
+def add_bfloat16(native: Any, pointers: Any, value: Any, lanes: Any) -> Any:
+    """What an atomic addition of bfloat16 numbers finds, one lane after the other. Values are bits, as in memory."""
+    found, always, nothing = np.zeros(pointers.shape, np.uint16), np.ones(1, bool), np.zeros(1, np.uint16)
+    values = np.broadcast_to(value, pointers.shape)
+    for lane in zip(*np.nonzero(lanes), strict=True):
+        at = pointers[lane].reshape(1)
+        old = native.load(at, always, nothing, nothing.dtype)
+        total = torch.from_numpy(np.stack([old[0], values[lane]]).view(np.int16)).view(torch.bfloat16)
+        new = (total[0] + total[1]).reshape(1).view(torch.int16).numpy().view(np.uint16)
+        native.store(at, new, always)
+        found[lane] = old[0]
+    return found
+
+
 def truncated(wide: Any, near: Any) -> Any:
     """The nearest number of a narrower format of NumPy's → the next one toward zero: never infinity."""
     too_far = np.abs(near.data.astype(np.float64)) > np.abs(wide.data.astype(np.float64))

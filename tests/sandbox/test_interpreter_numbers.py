@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import triton.language as tl
 from triton._C.libtriton import ir
+from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-from sandbox import triton_interpreter, triton_older
+from sandbox import triton_floats, triton_interpreter, triton_older
 
 FLOAT8 = {"float8e4nv": (4, 3, 7), "float8e5": (5, 2, 15)}
 """Bits of exponent and mantissa, and the exponent's bias."""
@@ -161,3 +162,13 @@ def test_products_and_sums_are_rounded_once_in_the_oldest_version_too(kind: type
         beside = [np.nextafter(got, kind(end)) for end in (-np.inf, np.inf)]
         distance, *others = (abs(Fraction(float(one)) - exact) for one in (got, *beside))
         assert found.dtype == kind and distance <= min(others)
+
+
+def test_bfloat16_is_added_lane_after_lane_and_rounded_each_time() -> None:
+    memory = np.array([0x3F80, 0x4380], np.uint16)  # 1 and 256, to which 1 adds nothing: 8 bits of precision
+    start = np.uint64(memory.ctypes.data)
+    pointers = np.array([[start, start, start], [start + np.uint64(2)] * 3], np.uint64)
+    lanes = np.array([[True, True, False], [True, True, True]])
+    found = triton_floats.add_bfloat16(interpreter._interpreter, pointers, np.array([[0x3F80]], np.uint16), lanes)
+    assert memory.tolist() == [0x4040, 0x4380]
+    assert found.tolist() == [[0x3F80, 0x4000, 0], [0x4380, 0x4380, 0x4380]]
