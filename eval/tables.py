@@ -78,15 +78,18 @@ def speed(runs: list[Evaluated]) -> Table:
             for baseline, found in score.speed.items():
                 rows.append((
                     f"{run.name}, {baseline}{group}", str(found.problems), times(found.geometric_mean_speedup),
-                    share(found.sol), *(share(found.fast_p.get(p)) for p in ps),
+                    share(found.sol), *(share(found.fast_p.get(p)) for p in ps), str(found.compiled_in_parts),
                 ))  # fmt: skip
     return Table(
         title="Speed",
-        header=("run, baseline", "problems", "mean speedup", "SOL score", *(f"fast {p:g}" for p in ps)),
+        header=(
+            "run, baseline", "problems", "mean speedup", "SOL score", *(f"fast {p:g}" for p in ps), "compiled in parts",
+        ),
         rows=tuple(rows),
         note="Mean speedup is geometric, over right answers. fast p is the share of problems that are right and more "
-        "than p times as fast. `best` is the faster baseline of each case.",
-    )
+        "than p times as fast. `best` is the faster baseline of each case. Compiled in parts: problems of which "
+        "`torch.compile` left something to Python, so that a baseline could be faster.",
+    )  # fmt: skip
 
 
 def groups(runs: list[Evaluated]) -> Table:

@@ -32,6 +32,8 @@ class Speed(Record):
     """Over right answers; None: there is none. Likewise `sol`."""
     sol: Interval | None
     """`eval.benchmarks.formulas.sol_score`."""
+    compiled_in_parts: int = 0
+    """Problems of which `torch.compile` left something to Python: the baseline could be faster."""
 
 
 class Score(Record):
@@ -129,7 +131,12 @@ def _speed(problems: Sequence[Judged], baseline: str) -> Speed:
         fast_p={p: interval([_share(judged, _faster(baseline, p)) for judged in counted]) for p in FAST_P},
         geometric_mean_speedup=_exponential(mean_interval(logs)) if logs else None,
         sol=_mean(counted, lambda one: _sol(one, baseline)),
+        compiled_in_parts=sum(any(_in_parts(one, baseline) for one in judged) for judged in counted),
     )
+
+
+def _in_parts(one: Passed | Rejected, baseline: str) -> bool:
+    return isinstance(one, Passed) and any(timing.baseline_breaks for timing in _against(one, baseline).values())
 
 
 def _share(judged: Judged, holds: Callable[[Passed | Rejected], bool]) -> float:

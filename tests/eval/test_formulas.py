@@ -105,7 +105,7 @@ def timed(*ratios: tuple[str, Baseline, float]) -> Passed:
         Timing(
             case=case, baseline=baseline, candidate_ms=1.0, baseline_ms=ratio, ratio=ratio, ratio_low=ratio,
             ratio_high=ratio, candidate_peak_mib=0, baseline_peak_mib=0, roofline_ms=0.1, limited_by="bytes",
-            clock="events", samples=30, stamp={},
+            clock="events", samples=30, stamp={}, baseline_breaks=int(baseline == "compile"),
         )
         for case, baseline, ratio in ratios
     )  # fmt: skip
@@ -148,6 +148,7 @@ def test_kernelbench_scores_count_unanswered_but_not_broken(tmp_path: Path) -> N
     # One of two answers is right, and on average twice as fast.
     assert eager.fast_p[1.5].value == pytest.approx(1 / 2 / 3) and eager.fast_p[4.0].value == 0
     assert compiled.fast_p[0.0].value == pytest.approx(1 / 2 / 3) and compiled.fast_p[0.5].value == 0
+    assert [level.speed[name].compiled_in_parts for name in ("eager", "compile", "best")] == [0, 1, 1]
     best = level.speed["best"].geometric_mean_speedup
     assert best is not None and best.value == pytest.approx((0.5 * 1.0) ** 0.5), "compile on case a, eager on b"
     # Case a: 1 / (1 + 0.9 / 3.9), case b: 1 / 2.
