@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.bench.report import UnfitHostError, progress, write
+from sandbox.bench.report import UnfitHostError, host_marks, progress, write
 from sandbox.bench.suite_table import behind_copy
 
 OURS = "ours"
@@ -37,6 +38,9 @@ NO_STALL = ("selected", "not_selected")
 MOST_STALLS = 3
 SECONDS = 300.0
 
+Side = tuple[str, str, str]
+"""Operator, case, contender."""
+
 
 def run(arguments: Namespace, gpus: int) -> int:
     """Exit code 0.
@@ -48,28 +52,46 @@ def run(arguments: Namespace, gpus: int) -> int:
         raise UnfitHostError(
             "profiles need a GPU and Nsight Compute's `ncu` on the PATH; it comes with the CUDA toolkit"
         )
-    path = arguments.out / "suite_h100.json"
-    if not path.exists():
-        raise UnfitHostError(f"{path} does not exist; run python -m sandbox suite first")
-    result = json.loads(path.read_text())
+    suite = arguments.out / "suite_h100.json"
+    if not suite.exists():
+        raise UnfitHostError(f"{suite} does not exist; run python -m sandbox suite first")
+    result = json.loads(suite.read_text())
     slow = [(row["operator"], row["case"], OURS) for row in behind_copy(result["rows"])]
-    todo = list(dict.fromkeys([*sides(result["headlines"]), *slow]))
+    todo = wanted = list(dict.fromkeys([*sides(result["headlines"]), *slow]))
     if order := arguments.operators:
-        todo = sorted((one for one in todo if one[0] in order), key=lambda one: order.index(one[0]))
-    rows: list[dict[str, Any]] = []
+        todo = sorted((one for one in wanted if one[0] in order), key=lambda one: order.index(one[0]))
+    path = arguments.out / "suite_profile.json"
+    kept = earlier(path)
     with progress(Console(stderr=True)) as bar:
         task = bar.add_task("profiles", total=len(todo))
         for operator, case, contender in todo:
             kernels = parsed(profiled(operator, case, contender))
-            rows.append({"operator": operator, "case": case, "contender": contender, "kernels": kernels})
-            summary = {"profiles": len(rows), "missing": len(todo) - len(rows)}
-            path = write(arguments.out, "suite_profile", summary, rows)  # each time: the next may fail
+            kept[operator, case, contender] = {
+                "operator": operator, "case": case, "contender": contender, "kernels": kernels,
+            }  # fmt: skip
+            summary = {"profiles": len(kept), "missing": len(set(wanted) - kept.keys())}
+            write(arguments.out, "suite_profile", summary, list(kept.values()))  # each time: the next may fail
             bar.advance(task)
-    _print(rows, str(path))
+    _print(list(kept.values()), str(path))
     return 0
 
 
-def sides(claims: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def earlier(path: Path) -> dict[Side, dict[str, Any]]:
+    """Profiles that were made before, which those of other operators must not cost.
+
+    Raises:
+        UnfitHostError: they were made on another host, and would be lost.
+    """
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text())
+    here, there = ({**marks, "protocol": ""} for marks in (host_marks(), host_marks(found["stamp"])))
+    if here != there:
+        raise UnfitHostError(f"{path} was made on another host or with other versions; give another --out, or move it")
+    return {(row["operator"], row["case"], row["contender"]): row for row in found["rows"]}
+
+
+def sides(claims: list[dict[str, Any]]) -> list[Side]:
     """Operator, case and contender of each side of the claims about time that are missed."""
     missed = [claim for claim in claims if claim["measure"] == "time" and not claim["met"]]
     return [(claim["operator"], claim["case"], side) for claim in missed for side in (OURS, claim["against"])]
@@ -84,7 +106,10 @@ def profiled(operator: str, case: str, contender: str) -> str:
     sections = [word for name in SECTIONS for word in ("--section", name)]
     command = ["ncu", "--profile-from-start", "off", "--clock-control", "none", "--csv", "--page", "raw", *sections,
                sys.executable, "-m", "sandbox.bench.profiled", operator, case, contender]  # fmt: skip
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, timeout=SECONDS)
+    try:
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise UnfitHostError(f"ncu takes longer than {SECONDS:g} s on {operator} {case} {contender}") from error
     if done.returncode:
         raise UnfitHostError(f"ncu failed on {operator} {case} {contender}: {done.stdout[-600:]}")
     return done.stdout

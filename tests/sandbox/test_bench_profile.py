@@ -10,7 +10,7 @@ import torch
 from sandbox import references
 from sandbox.bench import profile
 from sandbox.bench.profiled import call_of, expert
-from sandbox.bench.report import UnfitHostError
+from sandbox.bench.report import UnfitHostError, write
 
 STALL = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
 COLUMNS = {
@@ -39,6 +39,15 @@ def test_kernels_are_read_from_between_other_lines() -> None:
 def test_both_sides_of_missed_claims_about_time() -> None:
     claims = [claim("t", False), claim("l", True), claim("s", False, "memory")]
     assert profile.sides(claims) == [("chron_rmsnorm", "t", "ours"), ("chron_rmsnorm", "t", "compile")]
+
+
+def test_profiles_of_other_operators_are_kept_but_not_of_other_hosts(tmp_path: Path) -> None:
+    row = {"operator": "chron_rmsnorm", "case": "t", "contender": "ours", "kernels": []}
+    path = write(tmp_path, "suite_profile", {}, [row])
+    assert profile.earlier(path) == {("chron_rmsnorm", "t", "ours"): row} and profile.earlier(tmp_path / "none") == {}
+    path.write_text(path.read_text().replace(torch.__version__.partition("+")[0], "1.0"))
+    with pytest.raises(UnfitHostError, match="another host"):
+        profile.earlier(path)
 
 
 def test_a_call_is_the_operator_on_drawn_inputs() -> None:

@@ -60,6 +60,14 @@ def test_claims_are_met_or_not_by_time_and_by_memory() -> None:
     assert [claim["met"] for claim in found] == [True, False, True, False] and found[3]["measured"] is None
     summary = suite.summarise([row, row], found)
     assert summary["headlines_met"] == 2 and summary["geomean_vs_best"] == pytest.approx(3.0)
+    mixed = suite.summarise([row, {**row, "ratio": 12.0, "graph_breaks": 2}], [])
+    assert (mixed["geomean_vs_best"], mixed["geomean_vs_best_compiled_whole"]) == (
+        pytest.approx(6.0),
+        pytest.approx(3.0),
+    )
+    page = suite_table.markdown([row, {**row, "graph_breaks": 2}], [], {"gpu": "", "torch": "", "triton": ""})
+    lines = [line for line in page.splitlines() if line.startswith("| sparton_head")]
+    assert ["*" in line for line in lines] == [False, "compile" in row["baselines_ms"]]
 
 
 def test_a_rejected_case_has_a_row_without_times() -> None:
