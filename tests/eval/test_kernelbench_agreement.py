@@ -11,7 +11,8 @@ from eval import kernelbench
 from eval.benchmarks.kernelbench.agreement import NAME, Agreement, Entry, compared, entries, spread
 from eval.benchmarks.kernelbench.items import load
 from eval.benchmarks.kernelbench.upstream import Times, UpstreamVerdict
-from sandbox.types import Broken
+from sandbox.local import LocalSandbox
+from sandbox.types import PROTOCOL_VERSION, Broken
 
 THEIRS = {"compiled": True, "correctness": True, "runtime_ms": 0.2, "reference_ms": 0.4, "revision": "abc"}
 PASSED = {"kind": "passed", "timings": []}
@@ -106,6 +107,21 @@ def test_rows_are_kept_counted_and_done_again_only_where_they_must(clone: Path, 
         "resubmitted_accepted_mixed": 1, "resubmitted_broken": 1, "resubmitted_interval_holds_1": 1,
         "resubmitted_within_2_percent": 1, "resubmitted_refused_triton_only": 2,
     }  # fmt: skip
+
+
+def test_another_protocol_of_the_sandbox_asks_it_alone_again(
+    clone: Path, tmp_path: Path, sandbox: LocalSandbox
+) -> None:
+    """The clone that is given holds no evaluator, so that asking it would fail."""
+    one, result = entry(clone), Agreement(tmp_path, 7)
+    key = result.key(one.code, one.item.task.reference, one.policy)
+    result.keep("candidates", "one", {"key": key, **compared(one, ours(), THEIRS, {**PASSED, "protocol": "0"})})
+    result.candidates([one], tmp_path, None, sandbox)
+    row = result.rows["candidates"]["one"]
+    assert row["hardened"]["kind"] == "rejected" and row["hardened"]["protocol"] == PROTOCOL_VERSION
+    assert row["kernelbench"] == THEIRS and row["verdict_equal"] and not row["fault"]
+    result.candidates([one], tmp_path, None, sandbox)
+    assert result.rows["candidates"]["one"] == row
 
 
 def test_samples_are_spread_over_all_levels(clone: Path) -> None:
