@@ -11,13 +11,12 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.bench.report import UnfitHostError, host_marks, progress, write
+from sandbox.bench.report import UnfitHostError, earlier_rows, progress, write
 from sandbox.bench.suite_table import behind_copy
 
 OURS = "ours"
@@ -61,7 +60,7 @@ def run(arguments: Namespace, gpus: int) -> int:
     if order := arguments.operators:
         todo = sorted((one for one in wanted if one[0] in order), key=lambda one: order.index(one[0]))
     path = arguments.out / "suite_profile.json"
-    kept = earlier(path)
+    kept = {(row["operator"], row["case"], row["contender"]): row for row in earlier_rows(path)}
     with progress(Console(stderr=True)) as bar:
         task = bar.add_task("profiles", total=len(todo))
         for operator, case, contender in todo:
@@ -74,21 +73,6 @@ def run(arguments: Namespace, gpus: int) -> int:
             bar.advance(task)
     _print(list(kept.values()), str(path))
     return 0
-
-
-def earlier(path: Path) -> dict[Side, dict[str, Any]]:
-    """Profiles that were made before, which those of other operators must not cost.
-
-    Raises:
-        UnfitHostError: they were made on another host, and would be lost.
-    """
-    if not path.exists():
-        return {}
-    found = json.loads(path.read_text())
-    here, there = ({**marks, "protocol": ""} for marks in (host_marks(), host_marks(found["stamp"])))
-    if here != there:
-        raise UnfitHostError(f"{path} was made on another host or with other versions; give another --out, or move it")
-    return {(row["operator"], row["case"], row["contender"]): row for row in found["rows"]}
 
 
 def sides(claims: list[dict[str, Any]]) -> list[Side]:

@@ -80,6 +80,24 @@ def host_marks(marks: dict[str, str] | None = None) -> dict[str, str]:
     return {name: value for name, value in marks.items() if name != "git"}
 
 
+def earlier_rows(path: Path, settings: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Rows of a result that is to be gone on with; none where there is none. The protocol may be another: it decides
+    what is right, not how long it takes.
+
+    Raises:
+        UnfitHostError: it was measured on another host or with other settings, and would be lost.
+    """
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    here, there = host_marks() | (settings or {}), host_marks(found["stamp"]) | found.get("settings", {})
+    here.pop("protocol"), there.pop("protocol", None)
+    if other := sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key)):
+        raise UnfitHostError(f"{path} was measured with another {', '.join(other)}; give another --out, or move it")
+    rows: list[dict[str, Any]] = found["rows"]
+    return rows
+
+
 class Ledger:
     """Rows of a long run as they come, one JSON line each, so that a run that was cut short goes on where it was.
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from configs.stamp import write_text
 from sandbox import references
 from sandbox.bench import plots, suite_page, suite_table
-from sandbox.bench.report import Judged, UnfitHostError, full_stamp, host_marks, how, judge_many, progress, write
+from sandbox.bench.report import Judged, UnfitHostError, earlier_rows, full_stamp, how, judge_many, progress, write
 from sandbox.gpu_pool import PAIRS
 from sandbox.local import LocalSandbox
 from sandbox.references import SuiteTask
@@ -97,7 +97,8 @@ def _measure(tasks: list[SuiteTask], arguments: Namespace, gpus: int) -> int:
     digests = {one: key for key, one in zip(jobs, map(digest, jobs.values()), strict=True)}
     settings = {"runs": arguments.runs, "baselines": sorted(arguments.baselines or [])}
     uncompiled: dict[str, str] = {}
-    known, marks, copy = earlier(arguments.out / "suite_h100.json", settings), full_stamp(), _copy_rate()
+    marks, copy = full_stamp(), _copy_rate()
+    known = {row["job"]: row for row in earlier_rows(arguments.out / "suite_h100.json", settings)}
     order = [task.name for task in tasks]
     right = {d for d, row in known.items() if row["verdict"] == "passed"}
     open_ = [(d, key) for d, key in digests.items() if key[0] in order and d not in right]
@@ -147,22 +148,6 @@ def _write(out: Path, suite: list[SuiteTask], rows: list[dict[str, Any]], **more
 def digest(one: Job) -> str:
     """Of everything that decides a row but the host."""
     return hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:16]
-
-
-def earlier(result: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Rows of a result by their job's digest; {} where there is none.
-
-    Raises:
-        UnfitHostError: it was measured on another host or with other settings, and would be lost.
-    """
-    if not result.exists():
-        return {}
-    found = json.loads(result.read_text())
-    here, there = host_marks() | settings, host_marks(found["stamp"]) | found["settings"]
-    here.pop("protocol"), there.pop("protocol", None)  # decides what is right, not how long it takes
-    if other := sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key)):
-        raise UnfitHostError(f"{result} was measured with another {', '.join(other)}; give another --out, or move it")
-    return {row["job"]: row for row in found["rows"]}
 
 
 def job(task: SuiteTask, case: Case, arguments: Namespace) -> Job:

@@ -1,5 +1,6 @@
 """Profiles of the suite: whose kernels are taken, and what is read from Nsight Compute's table."""
 
+import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,22 @@ def test_both_sides_of_missed_claims_about_time() -> None:
     assert profile.sides(claims) == [("chron_rmsnorm", "t", "ours"), ("chron_rmsnorm", "t", "compile")]
 
 
-def test_profiles_of_other_operators_are_kept_but_not_of_other_hosts(tmp_path: Path) -> None:
-    row = {"operator": "chron_rmsnorm", "case": "t", "contender": "ours", "kernels": []}
-    path = write(tmp_path, "suite_profile", {}, [row])
-    assert profile.earlier(path) == {("chron_rmsnorm", "t", "ours"): row} and profile.earlier(tmp_path / "none") == {}
-    path.write_text(path.read_text().replace(torch.__version__.partition("+")[0], "1.0"))
-    with pytest.raises(UnfitHostError, match="another host"):
-        profile.earlier(path)
+def test_profiles_of_other_operators_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = [claim("t", False), {**claim("t", False), "operator": "dora_norm"}]
+    (tmp_path / "suite_h100.json").write_text(json.dumps({"headlines": claims, "rows": []}))
+    other = {"operator": "dora_norm", "case": "t", "contender": "ours", "kernels": []}
+    path = write(tmp_path, "suite_profile", {}, [other])
+    tool = tmp_path / "ncu"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert profile.run(Namespace(out=tmp_path, operators=["chron_rmsnorm"]), 1) == 0
+    found = json.loads(path.read_text())
+    assert found["rows"] == [
+        other,
+        *({**other, "operator": "chron_rmsnorm", "contender": c} for c in ("ours", "compile")),
+    ]
+    assert found["summary"] == {"profiles": 3, "missing": 1}
 
 
 def test_a_call_is_the_operator_on_drawn_inputs() -> None:

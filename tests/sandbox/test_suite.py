@@ -108,13 +108,13 @@ def test_a_row_is_kept_while_its_job_is_and_never_lost_to_another_host(tmp_path:
     assert same != other != suite.digest(suite.job(task, task.cases[0], Namespace(runs=8, baselines=[])))
     settings = {"runs": 7, "baselines": []}
     path = report.write(tmp_path, "suite_h100", {}, [{**row, "job": same, "git": "an earlier one"}], settings=settings)
-    assert suite.earlier(path, settings).keys() == {same}
-    assert suite.earlier(tmp_path / "none.json", settings) == {}
+    assert [row["job"] for row in report.earlier_rows(path, settings)] == [same]
+    assert report.earlier_rows(tmp_path / "none.json", settings) == []
     with pytest.raises(UnfitHostError, match="another runs; give another --out"):
-        suite.earlier(path, settings | {"runs": 8})
+        report.earlier_rows(path, settings | {"runs": 8})
     path.write_text(path.read_text().replace(torch.__version__.partition("+")[0], "1.0"))
     with pytest.raises(UnfitHostError, match="another torch"):
-        suite.earlier(path, settings)
+        report.earlier_rows(path, settings)
 
 
 def test_baselines_of_a_task() -> None:
