@@ -17,6 +17,9 @@ from sandbox.types import Record
 GUARD_BYTES = 256
 ALIGNMENT = 256
 POISON = 0xFF
+GRANULE = 16
+"""Bytes that a reduction by TMA reads and writes at a time: to the elements of one that lie behind its tensor's end it
+adds zero, which makes a signalling NaN a quiet one and flushes what is denormal."""
 _F_ADD_SEALS, _SEALS = 1033, 0x1 | 0x2 | 0x4  # seal against sealing, shrinking, growing
 
 
@@ -70,6 +73,12 @@ def guards(arena: torch.Tensor, where: Layout) -> list[torch.Tensor]:
         found.append(arena[..., start : slot.offset])
         start = slot.offset + slot.nbytes
     return [*found, arena[..., start:]]
+
+
+def rests(arena: torch.Tensor, where: Layout, buffers: Sequence[int]) -> list[torch.Tensor]:
+    """Of each of these buffers what lies behind it in its last granule; `arena` as for `guards`."""
+    ends = [where.slots[number].offset + where.slots[number].nbytes for number in buffers]
+    return [arena[..., end : -(-end // GRANULE) * GRANULE] for end in ends]
 
 
 def strided(

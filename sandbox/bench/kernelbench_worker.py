@@ -4,7 +4,7 @@ Like its own script: the parent imports the evaluator, and each kernel gets a sp
 loads reference and candidate, checks, times and returns the result by pickle.
 """
 
-import importlib.util
+import importlib
 import json
 import multiprocessing
 import sys
@@ -16,20 +16,17 @@ from typing import Any
 
 from configs.stamp import write_json
 
-CLIENTS = {"dotenv": ("load_dotenv",), "openai": ("OpenAI",), "litellm": ("completion",)}
-"""Packages that its `utils.py` imports for generating kernels, with the names it takes; evaluating uses none."""
+CLIENTS = {"dotenv": "load_dotenv", "openai": "OpenAI", "litellm": "completion"}
+"""Packages that its `utils.py` imports for generating kernels, with the name it takes; evaluating uses none."""
 
 
-def stand_in() -> list[str]:
-    """Put an empty module in place of each client that is not installed; returns their names."""
-    missing = [name for name in CLIENTS if importlib.util.find_spec(name) is None]
-    for name in missing:
+def stand_in() -> None:
+    """Put an empty module in place of each client: one that is installed may lack what it needs itself."""
+    for name, attribute in CLIENTS.items():
         module = ModuleType(name)
         module.__spec__ = ModuleSpec(name, None)
-        for attribute in CLIENTS[name]:
-            setattr(module, attribute, lambda *arguments, **options: None)
+        setattr(module, attribute, lambda *arguments, **options: None)
         sys.modules[name] = module
-    return missing
 
 
 def evaluate(reference: str, candidate: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +59,7 @@ def evaluate(reference: str, candidate: str, settings: dict[str, Any]) -> dict[s
 
 def main() -> None:
     results, settings, files = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
-    missing = stand_in()
+    stand_in()
     importlib.import_module("kernelbench.eval")
     spawn = multiprocessing.get_context("spawn")
     rows = []
@@ -77,7 +74,7 @@ def main() -> None:
             except Exception as error:  # as its script does: whatever goes wrong is recorded as a failed kernel
                 row = {"compiled": False, "correctness": False, "metadata": {"error": repr(error)[:300]}}
         rows.append({"name": Path(reference).stem, **row, "seconds": time.monotonic() - started})
-    write_json(results, {"seconds": time.monotonic() - began, "stand_ins": missing, "rows": rows})
+    write_json(results, {"seconds": time.monotonic() - began, "rows": rows})
 
 
 if __name__ == "__main__":

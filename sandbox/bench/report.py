@@ -19,6 +19,8 @@ Verdict = Passed | Rejected | Broken
 LIMITS = Limits(gpu_seconds=3.0)
 SHORT = Limits(trace_seconds=2.0, run_seconds=2.0, compile_seconds=10.0, memory_mib=1024, gpu_seconds=2.0)
 """For candidates that may end in a timeout: they use all of it."""
+BEAR_ON_TIMES = ("gpu", "torch", "triton")
+"""The parts of a stamp that a kernel's time depends on."""
 
 
 class Judged(NamedTuple):
@@ -74,25 +76,18 @@ def write(out: Path, bench: str, summary: dict[str, Any], rows: list[dict[str, A
     return path
 
 
-def host_marks(marks: dict[str, str] | None = None) -> dict[str, str]:
-    """A stamp, by default the present one, without the commit."""
-    marks = marks or full_stamp()
-    return {name: value for name, value in marks.items() if name != "git"}
-
-
 def earlier_rows(path: Path, settings: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Rows of a result that is to be gone on with; none where there is none. The protocol may be another: it decides
-    what is right, not how long it takes.
+    """Rows of a result that is to be gone on with; none where there is none.
 
     Raises:
-        UnfitHostError: it was measured on another host or with other settings, and would be lost.
+        UnfitHostError: its times are those of another GPU, compiler or `settings`, and would be lost.
     """
     if not path.exists():
         return []
     found = json.loads(path.read_text())
-    here, there = host_marks() | (settings or {}), host_marks(found["stamp"]) | found.get("settings", {})
-    here.pop("protocol"), there.pop("protocol", None)
-    if other := sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key)):
+    here, there = full_stamp() | (settings or {}), found["stamp"] | found.get("settings", {})
+    bear = [*BEAR_ON_TIMES, *(settings or {})]
+    if other := [key for key in bear if here.get(key) != there.get(key)]:
         raise UnfitHostError(f"{path} was measured with another {', '.join(other)}; give another --out, or move it")
     rows: list[dict[str, Any]] = found["rows"]
     return rows

@@ -34,10 +34,10 @@ def exam() -> Exam:
     return an_exam(SOURCE)
 
 
-def an_exam(source: str) -> Exam:
+def an_exam(source: str, n: int = N) -> Exam:
     reference = Reference(source, "double")
-    drawn = [reference.draw(Case(name="one", args={"n": N})) for _ in range(SETS)]
-    buffers = [Buffer(nbytes=4 * N, input=0), Buffer(nbytes=4 * N)]
+    drawn = [reference.draw(Case(name="one", args={"n": n})) for _ in range(SETS)]
+    buffers = [Buffer(nbytes=4 * n, input=0), Buffer(nbytes=4 * n)]
     where = arena.layout([b.nbytes for b in buffers], spread=8)
     memory = torch.empty((SETS + 1) * where.nbytes + 100, dtype=torch.uint8)
     return Exam(ask(reference, drawn), buffers, where, memory, decoys=1)
@@ -130,6 +130,18 @@ def test_a_write_between_buffers_is_seen(exam: Exam) -> None:
     solve(exam)
     exam.blocks[exam.order[1], exam.where.slots[1].offset - 1] ^= 1
     assert "outside" in exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["reason"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_zero_added_behind_an_output_as_tma_adds_it_changes_no_bit(dtype: torch.dtype) -> None:
+    exam = an_exam(SOURCE, n=N + 1)
+    (rest,) = arena.rests(exam.blocks, exam.where, [1])
+    assert rest.shape == (SETS + 1, 12)
+    numbers = rest.contiguous().view(dtype)
+    assert torch.equal((numbers + 0).view(torch.uint8), rest)
+    magnitudes = numbers.abs()
+    assert ((magnitudes >= torch.finfo(dtype).tiny) & (magnitudes < torch.inf)).all()  # nothing to flush or to quiet
+    assert len(set(map(tuple, rest.tolist()))) == SETS + 1  # secret all the same
 
 
 def test_a_repetition_must_do_the_work_again(exam: Exam) -> None:
