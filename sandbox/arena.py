@@ -17,9 +17,9 @@ from sandbox.types import Record
 GUARD_BYTES = 256
 ALIGNMENT = 256
 POISON = 0xFF
-GRANULE = 16
-"""Bytes that a reduction by TMA reads and writes at a time: to the elements of one that lie behind its tensor's end it
-adds zero, which makes a signalling NaN a quiet one and flushes what is denormal."""
+TMA_BYTES = 16
+"""What the tensor memory accelerator writes at a time: the end of a tensor of one dimension it keeps to no closer than
+this (seen on an H200; behind the end, stores write what the block holds, and reductions add it)."""
 _F_ADD_SEALS, _SEALS = 1033, 0x1 | 0x2 | 0x4  # seal against sealing, shrinking, growing
 
 
@@ -66,19 +66,15 @@ def attach(fd: int, nbytes: int) -> torch.Tensor:
     return torch.frombuffer(mmap.mmap(fd, nbytes), dtype=torch.uint8)
 
 
-def guards(arena: torch.Tensor, where: Layout) -> list[torch.Tensor]:
-    """The bytes that belong to no buffer; `arena` is (nbytes,) or, with several sets of buffers, (sets, nbytes)."""
+def guards(arena: torch.Tensor, where: Layout, unit: int = 1) -> list[torch.Tensor]:
+    """The bytes that belong to no buffer; `arena` is (nbytes,) or, with several sets of buffers, (sets, nbytes). A
+    buffer has the last `unit` bytes that it begins to itself.
+    """
     found, start = [], 0
     for slot in where.slots:
         found.append(arena[..., start : slot.offset])
-        start = slot.offset + slot.nbytes
+        start = -(-(slot.offset + slot.nbytes) // unit) * unit
     return [*found, arena[..., start:]]
-
-
-def rests(arena: torch.Tensor, where: Layout, buffers: Sequence[int]) -> list[torch.Tensor]:
-    """Of each of these buffers what lies behind it in its last granule; `arena` as for `guards`."""
-    ends = [where.slots[number].offset + where.slots[number].nbytes for number in buffers]
-    return [arena[..., end : -(-end // GRANULE) * GRANULE] for end in ends]
 
 
 def strided(

@@ -76,6 +76,11 @@ class Binary(Record):
     not passed), or a list of them for a tuple. Empty where Triton IR was given instead of source."""
 
     @property
+    def tma(self) -> bool:
+        """Whether it may move blocks by tensor maps: those of its parameters, or those that it makes in its scratch."""
+        return bool(self.descriptors) or self.global_scratch_bytes > 0
+
+    @property
     def code(self) -> bytes:
         """The ELF file that `cuModuleLoadData` takes. Raises `ValueError` if `cubin` is no base64."""
         return base64.b64decode(self.cubin, validate=True)

@@ -63,7 +63,7 @@ class Exam:
 
     def __init__(
         self, asked: Asked, buffers: list[Buffer], where: arena.Layout,
-        memory: torch.Tensor, mutates: tuple[int, ...] = (), decoys: int = 0,
+        memory: torch.Tensor, mutates: tuple[int, ...] = (), decoys: int = 0, unit: int = 1,
     ) -> None:  # fmt: skip
         """Args:
         asked: its inputs are copied into the arena.
@@ -71,12 +71,13 @@ class Exam:
             overwritten entirely.
         mutates: as of `ask`.
         decoys: blocks beyond one a set; they look the same and must stay as they are.
+        unit: what the candidate's kernels write at a time, in bytes, and so may write behind the end of a buffer.
 
         One half of each piece of scratch or output holds 0xFF (NaN in every float format), the other secret random
         bytes, so that no constant can be counted on; which is which, nobody knows, and blocks take turns.
         """
         self.drawn, self.expected, self.returned, self.structure = asked
-        self.where, self.memory = where, memory
+        self.where, self.memory, self.unit = where, memory, unit
         self.inputs = {b.input: n for n, b in enumerate(buffers) if b.input is not None}
         self.kept = [n for source, n in self.inputs.items() if source not in mutates]
         self.changing = {n: source for source, n in self.inputs.items() if source in mutates}
@@ -86,8 +87,6 @@ class Exam:
         self.decoys = sorted(set(range(count)) - set(self.order))
         noise = torch.Generator(memory.device).manual_seed(secrets.randbits(63))
         memory.random_(0, 256, generator=noise)
-        for rest in arena.rests(self.blocks, where, sorted(set(range(len(buffers))) - set(self.kept))):
-            rest.bitwise_and_(0x3F).add_(0x20)  # normal, positive in every float format: adding zero changes none
         for buffer in set(range(len(buffers))) - set(self.inputs.values()):
             slot = where.slots[buffer]
             half, first = slot.nbytes // 2, secrets.randbelow(2)
@@ -137,7 +136,8 @@ class Exam:
         Where all is well: `rel_l2` and `limit_share`, the largest over all sets and outputs.
         """
         before, after = self._blocks(self.pristine), self._blocks(self.memory)
-        outside = list(zip(arena.guards(before, self.where), arena.guards(after, self.where), strict=True))
+        bands = (arena.guards(blocks, self.where, self.unit) for blocks in (before, after))
+        outside = list(zip(*bands, strict=True))
         outside.append((self.pristine[before.numel() :], self.memory[before.numel() :]))
         outside += [(before[block], after[block]) for block in self.decoys]
         spans = [slice(s.offset, s.offset + s.nbytes) for s in (self.where.slots[buffer] for buffer in self.kept)]

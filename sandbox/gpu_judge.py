@@ -221,10 +221,11 @@ class GpuJudge:
         if any(step["kind"] == "torch" for step in request["plan"]["steps"]):
             self.replayer.warm_up(LOAD_SECONDS)
         memory, mutates = self.arena.memory, tuple(request["mutates"])
+        unit = arena.TMA_BYTES if request["tma"] else 1
 
         def put() -> Exam:
             asked = posed.first(sets) if posed is not None else self._asked(request, sets)
-            return Exam(asked, buffers, where, memory, mutates, decoys)
+            return Exam(asked, buffers, where, memory, mutates, decoys, unit)
 
         exam = telling(put) if request["telling"] else put()
         torch.cuda.synchronize()

@@ -45,6 +45,7 @@ class Planned(NamedTuple):
             "outputs": [view.model_dump() for view in self.tree.views],
             "structure": self.tree.structure,
             "kernels": self.kernels,
+            "tma": any(binary.tma for binary in self.binaries.values()),
         }
 
 

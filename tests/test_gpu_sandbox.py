@@ -156,6 +156,13 @@ def test_the_rehearsal_sees_what_may_come_out_right_on_a_gpu(gpu_sandbox: LocalS
     assert isinstance(gpu_sandbox.judge(job), Rejected)
 
 
+@pytest.mark.parametrize("name", ["descriptor_store_of_odd_length.py", "descriptor_atomic_add.py"])
+def test_what_tma_writes_behind_a_tensors_end_is_no_fault_of_the_kernel(gpu_sandbox: LocalSandbox, name: str) -> None:
+    job = corpus.job(corpus.read_candidate(corpus.HONEST / name), LIMITS, "gpu", timing=None)
+    for _ in range(10):  # what lies there is drawn anew
+        assert isinstance(verdict := gpu_sandbox.judge(job), Passed), verdict
+
+
 def test_memory_for_spilled_registers_is_given_back(gpu_sandbox: LocalSandbox) -> None:
     def used(code: str) -> float:
         for _ in range(PAIRS):

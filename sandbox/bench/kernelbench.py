@@ -5,7 +5,8 @@
 2. A fresh spawned process a kernel (`mp.Pool(1)`), one kernel at a time on one GPU, its defaults: 5 correctness
    trials, 100 timed runs with CUDA events, 180 s timeout, fp32; `backend="triton"`.
 3. Its package imports three clients of language model services (`python-dotenv`, `openai`, `litellm`) which the
-   evaluator never calls. Empty modules stand in for them, which makes its start-up *faster* than a real installation's.
+   evaluator never calls. Where one cannot be imported, an empty module stands in, which makes its start-up *faster*
+   than a real installation's; the result says which stood in.
 4. Its Triton cache starts empty, as for newly generated kernels.
 """
 
@@ -63,7 +64,7 @@ def evaluate(clone: Path, folder: Path, chosen: list[str]) -> dict[str, Any]:
     """Run its evaluator on the pairs named in `chosen`.
 
     Returns:
-        `kernels_per_minute` over the loop, `revision`, `settings`, and a row a kernel with its verdict
+        `kernels_per_minute` over the loop, `revision`, `settings`, `stand_ins`, and a row a kernel with its verdict
         (`compiled`, `correctness`, `runtime` in ms as it reports them) and seconds.
 
     Raises:

@@ -20,13 +20,19 @@ CLIENTS = {"dotenv": "load_dotenv", "openai": "OpenAI", "litellm": "completion"}
 """Packages that its `utils.py` imports for generating kernels, with the name it takes; evaluating uses none."""
 
 
-def stand_in() -> None:
-    """Put an empty module in place of each client: one that is installed may lack what it needs itself."""
+def stand_in() -> list[str]:
+    """Put an empty module in place of each client that cannot be imported; returns their names."""
+    missing = []
     for name, attribute in CLIENTS.items():
-        module = ModuleType(name)
-        module.__spec__ = ModuleSpec(name, None)
-        setattr(module, attribute, lambda *arguments, **options: None)
-        sys.modules[name] = module
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            module = ModuleType(name)
+            module.__spec__ = ModuleSpec(name, None)
+            setattr(module, attribute, lambda *arguments, **options: None)
+            sys.modules[name] = module
+            missing.append(name)
+    return missing
 
 
 def evaluate(reference: str, candidate: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def evaluate(reference: str, candidate: str, settings: dict[str, Any]) -> dict[s
 
 def main() -> None:
     results, settings, files = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
-    stand_in()
+    missing = stand_in()
     importlib.import_module("kernelbench.eval")
     spawn = multiprocessing.get_context("spawn")
     rows = []
@@ -74,7 +80,7 @@ def main() -> None:
             except Exception as error:  # as its script does: whatever goes wrong is recorded as a failed kernel
                 row = {"compiled": False, "correctness": False, "metadata": {"error": repr(error)[:300]}}
         rows.append({"name": Path(reference).stem, **row, "seconds": time.monotonic() - started})
-    write_json(results, {"seconds": time.monotonic() - began, "rows": rows})
+    write_json(results, {"seconds": time.monotonic() - began, "stand_ins": missing, "rows": rows})
 
 
 if __name__ == "__main__":

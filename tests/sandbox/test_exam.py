@@ -34,13 +34,13 @@ def exam() -> Exam:
     return an_exam(SOURCE)
 
 
-def an_exam(source: str, n: int = N) -> Exam:
+def an_exam(source: str, n: int = N, unit: int = 1) -> Exam:
     reference = Reference(source, "double")
     drawn = [reference.draw(Case(name="one", args={"n": n})) for _ in range(SETS)]
     buffers = [Buffer(nbytes=4 * n, input=0), Buffer(nbytes=4 * n)]
     where = arena.layout([b.nbytes for b in buffers], spread=8)
     memory = torch.empty((SETS + 1) * where.nbytes + 100, dtype=torch.uint8)
-    return Exam(ask(reference, drawn), buffers, where, memory, decoys=1)
+    return Exam(ask(reference, drawn), buffers, where, memory, decoys=1, unit=unit)
 
 
 def solve(exam: Exam, factor: float = 2.0) -> None:
@@ -132,16 +132,18 @@ def test_a_write_between_buffers_is_seen(exam: Exam) -> None:
     assert "outside" in exam.check([VIEW], "tensor", TOLERANCE)["rejected"]["reason"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_zero_added_behind_an_output_as_tma_adds_it_changes_no_bit(dtype: torch.dtype) -> None:
-    exam = an_exam(SOURCE, n=N + 1)
-    (rest,) = arena.rests(exam.blocks, exam.where, [1])
-    assert rest.shape == (SETS + 1, 12)
-    numbers = rest.contiguous().view(dtype)
-    assert torch.equal((numbers + 0).view(torch.uint8), rest)
-    magnitudes = numbers.abs()
-    assert ((magnitudes >= torch.finfo(dtype).tiny) & (magnitudes < torch.inf)).all()  # nothing to flush or to quiet
-    assert len(set(map(tuple, rest.tolist()))) == SETS + 1  # secret all the same
+@pytest.mark.parametrize(
+    ("unit", "behind", "stage"), [(1, 0, "launch"), (16, 0, None), (16, 11, None), (16, 12, "launch")]
+)
+def test_kernels_that_write_sixteen_bytes_at_a_time_may_end_so(unit: int, behind: int, stage: str | None) -> None:
+    exam = an_exam(SOURCE, n=N + 1, unit=unit)  # 404 bytes: 12 are left of the last 16
+    view = VIEW.model_copy(update={"shape": [N + 1]})
+    for number, one in enumerate(exam.drawn):
+        exam.output(view, number).copy_(exam.tensor(number, 0, one.tensors[0]) * 2)
+    slot = exam.where.slots[1]
+    exam.blocks[exam.order[0], slot.offset + slot.nbytes + behind] += 1
+    found = exam.check([view], "tensor", TOLERANCE)
+    assert found.get("rejected", {}).get("stage") == stage
 
 
 def test_a_repetition_must_do_the_work_again(exam: Exam) -> None:
