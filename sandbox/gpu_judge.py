@@ -4,6 +4,7 @@ Inputs lie in device memory that both processes map; expected values only in the
 draws several sets, measures the baseline itself, and alternates with the replayer's samples of the candidate.
 """
 
+import gc
 import socket
 import sys
 import time
@@ -64,6 +65,7 @@ class GpuJudge:
         self.posed = None
         self.arena.release()
         self.replayer.ask({"op": "trim"}, LOAD_SECONDS)
+        gc.collect()  # frames in which memory ran out hold tensors in cycles
         torch.cuda.empty_cache()
         cuda.reset_stack()
         return {}, ()

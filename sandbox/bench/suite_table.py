@@ -24,7 +24,7 @@ Made by `python -m sandbox suite` on {gpu} with torch {torch} and Triton {triton
 `ratio` is the best of eager and compiled over ours, `roofline` the share of what the hardware allows by its nominal
 rates, `of copy` the share of the rate of a plain copy, where bytes limit; MiB are the most in use beyond the inputs.
 All of a row was measured side by side in one run, at the commit that the JSON file names. `*`: `torch.compile` left
-part of the operator to Python, and could be faster without that.
+part of the operator to Python, and could be faster without that; `fails`: it ends in an error.
 """
 
 Rows = list[dict[str, Any]]
@@ -93,6 +93,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _time(row: dict[str, Any], name: str) -> str:
+    if "not_compiled" in row and name in COMPILED_BASELINES:
+        return "fails"
     ms = row["baselines_ms"].get(name)
     mark = "*" if row.get("graph_breaks") and name in COMPILED_BASELINES else ""
     return f"{ms:.4g}{mark}" if ms else ""

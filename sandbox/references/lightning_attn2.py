@@ -165,15 +165,14 @@ def eager(q, k, v, slope, state):
         torch.nn.functional.pad(x, (0, 0, 0, pad)).reshape(*x.shape[:2], -1, size, x.shape[3]) for x in (q, k, v)
     )
     token = torch.arange(size, device=q.device)
-    starts = torch.arange(0, n + pad, size, device=q.device)
-    ends = (starts + size).clamp_max(n)
+    bounds = (torch.arange((n + pad) // size + 1, device=q.device) * size).clamp_max(n)
+    starts, ends = bounds[:-1], bounds[1:]
     distance = (token[:, None] - token).float()
     fade = torch.exp(-slope[:, None, None] * distance.clamp_min(0)) * (distance >= 0)  # [H, size, size]
     o = ((q @ k.mT) * fade[:, None].to(q.dtype)) @ v
 
     left = (ends[:, None] - 1 - starts[:, None] - token).clamp_min(0)  # [chunks, size]; padded keys are zero
     states = (k * torch.exp(-slope[:, None, None] * left)[..., None].to(k.dtype)).mT @ v
-    bounds = torch.cat([starts, ends[-1:]])
     gap = bounds[:, None] - ends  # from the end of a chunk to the start of a later one, or to the end of all
     weight = torch.exp(-slope[:, None, None] * gap.clamp_min(0)) * (gap >= 0)  # [H, chunks + 1, chunks]
     before = (weight @ states.float().flatten(3)).reshape(*state.shape[:2], -1, *state.shape[2:])

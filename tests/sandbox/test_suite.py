@@ -60,14 +60,17 @@ def test_claims_are_met_or_not_by_time_and_by_memory() -> None:
     assert [claim["met"] for claim in found] == [True, False, True, False] and found[3]["measured"] is None
     summary = suite.summarise([row, row], found)
     assert summary["headlines_met"] == 2 and summary["geomean_vs_best"] == pytest.approx(3.0)
-    mixed = suite.summarise([row, {**row, "ratio": 12.0, "graph_breaks": 2}], [])
+    in_parts = {**row, "graph_breaks": 2}
+    fails = {**row, "ratios": {"eager": row["ratios"]["eager"]}, "not_compiled": "KeyError: 'buf0'"}
+    mixed = suite.summarise([row, {**in_parts, "ratio": 12.0}, {**fails, "ratio": 6.0}], [])
     assert (mixed["geomean_vs_best"], mixed["geomean_vs_best_compiled_whole"]) == (
         pytest.approx(6.0),
         pytest.approx(3.0),
     )
-    page = suite_table.markdown([row, {**row, "graph_breaks": 2}], [], {"gpu": "", "torch": "", "triton": ""})
+    page = suite_table.markdown([row, in_parts, fails], [], {"gpu": "", "torch": "", "triton": ""})
     lines = [line for line in page.splitlines() if line.startswith("| sparton_head")]
-    assert ["*" in line for line in lines] == [False, "compile" in row["baselines_ms"]]
+    assert ["*" in line for line in lines] == [False, "compile" in row["baselines_ms"], False]
+    assert ["fails" in line for line in lines] == [False, False, True]
 
 
 def test_a_rejected_case_has_a_row_without_times() -> None:
