@@ -161,10 +161,9 @@ class GpuJudge:
             return sample
 
         exam.restore()
-        samplers: dict[str, Callable[[], float]] = {"candidate": candidate}
-        samplers |= {name: baseline(recorded.timer) for name, recorded in self.baselines.items()}
-        samples = timing.interleave(samplers, request["runs"])
-        return self._summary(samples, walls, self._cost(request, exam), len(exam.drawn)), ()
+        contenders = {name: baseline(recorded.timer) for name, recorded in self.baselines.items()}
+        timed, samples = timing.interleave(candidate, contenders, request["runs"])
+        return self._summary(timed, samples, walls, self._cost(request, exam), len(exam.drawn)), ()
 
     def _sample(self, request: dict[str, Any], walls: list[float]) -> float:
         """One sample of the candidate in ms, and in `walls` what it took by our clock; all of them must end in time."""
@@ -177,9 +176,9 @@ class GpuJudge:
         return ms
 
     def _summary(
-        self, samples: dict[str, list[float]], walls: list[float], cost: timing.Cost, sets: int
+        self, timed: list[float], samples: dict[Baseline, list[float]], walls: list[float], cost: timing.Cost, sets: int
     ) -> dict[str, Any]:
-        claimed = median(samples["candidate"])
+        claimed = median(timed)
         if claimed < timing.floor_ms(cost, self.machine):
             least = timing.roofline(cost, self.machine)[0]
             return rejected("tamper", f"a time of {claimed:.2g} ms is below what the hardware allows ({least:.2g} ms)")
@@ -191,7 +190,7 @@ class GpuJudge:
             "roofline_ms": least,
             "limited_by": limit,
             "clocks": clocks,
-            "ratios": {name: timing.compare(samples["candidate"], samples[name]).model_dump() for name in clocks},
+            "ratios": {name: timing.compare(timed, samples[name]).model_dump() for name in clocks},
         }
 
     def _cost(self, request: dict[str, Any], exam: Exam) -> timing.Cost:

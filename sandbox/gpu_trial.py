@@ -220,7 +220,7 @@ class GpuTrial(Trial):
                 case=case.name, baseline=name, **ratio, candidate_peak_mib=own,
                 baseline_peak_mib=prepared["peaks"][name], roofline_ms=measured["roofline_ms"],
                 baseline_breaks=prepared["breaks"] if name in COMPILED_BASELINES else 0,
-                limited_by=measured["limited_by"], clock=measured["clocks"][name], samples=timing.runs,
+                limited_by=measured["limited_by"], clock=measured["clocks"][name],
                 stamp=self.gpu.stamp,
             )
             for name, ratio in measured["ratios"].items()

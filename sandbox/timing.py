@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from sandbox.types import Record
+from sandbox.types import Baseline, Record
 
 WARM_ROUNDS = 2
+BASELINE_SECONDS, FEWEST_SAMPLES = 2.0, 7
+"""All samples of a baseline take no longer than this where there are more of them; long samples are steady ones."""
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 PLACEMENT_SHARE = 0.003
@@ -50,26 +53,46 @@ class Ratio(Record):
     ratio: float
     ratio_low: float
     ratio_high: float
+    samples: int
 
 
-def interleave(samplers: dict[str, Callable[[], float]], runs: int) -> dict[str, list[float]]:
-    """`runs` rounds of one sample each in random order, after a few that do not count. Values in ms."""
-    samples: dict[str, list[float]] = {name: [] for name in samplers}
-    order = list(samplers)
+def interleave(
+    candidate: Callable[[], float], baselines: dict[Baseline, Callable[[], float]], runs: int
+) -> tuple[list[float], dict[Baseline, list[float]]]:
+    """`runs` rounds of one sample each in random order, after a few that do not count. Values in ms; NaN in the rounds
+    that a slow baseline sits out, evenly spread.
+    """
+    timed: list[float] = []
+    samples: dict[Baseline, list[float]] = {name: [] for name in baselines}
+    rounds = dict.fromkeys(baselines, runs)
+    order: list[Baseline | None] = [None, *baselines]
     for number in range(-WARM_ROUNDS, runs):
         random.shuffle(order)
         for name in order:
-            value = samplers[name]()
-            if number >= 0:
-                samples[name].append(value)
-    return samples
+            if name is None:
+                timed.append(candidate())
+            elif number < 0:
+                started = time.perf_counter()
+                baselines[name]()
+                rounds[name] = _rounds(time.perf_counter() - started, runs)
+            elif number * rounds[name] // runs > (number - 1) * rounds[name] // runs:
+                samples[name].append(baselines[name]())
+            else:
+                samples[name].append(math.nan)
+    return timed[WARM_ROUNDS:], samples
+
+
+def _rounds(seconds: float, runs: int) -> int:
+    """Of how many rounds out of `runs` a baseline is part whose samples take so long."""
+    return max(min(FEWEST_SAMPLES, runs), min(runs, int(BASELINE_SECONDS / seconds)))
 
 
 def compare(candidate: list[float], baseline: list[float]) -> Ratio:
-    """Medians and their ratio. The interval is a percentile bootstrap over rounds (paired), and in quadrature what the
-    placement of tensors adds.
+    """Medians and their ratio, over the rounds that the baseline was part of. The interval is a percentile bootstrap
+    over rounds (paired), and in quadrature what the placement of tensors adds.
     """
-    pairs = (np.asarray(baseline), np.asarray(candidate))
+    took_part = ~np.isnan(baseline)
+    pairs = (np.asarray(baseline)[took_part], np.asarray(candidate)[took_part])
     medians = [float(np.median(values)) for values in pairs]
     if all(np.ptp(values) == 0 for values in pairs):
         low = high = medians[0] / medians[1]
@@ -84,6 +107,7 @@ def compare(candidate: list[float], baseline: list[float]) -> Ratio:
     return Ratio(
         candidate_ms=medians[1], baseline_ms=medians[0], ratio=ratio,
         ratio_low=ratio - math.hypot(ratio - low, placement), ratio_high=ratio + math.hypot(high - ratio, placement),
+        samples=len(pairs[0]),
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ class TimingRequest(Record):
     """What to measure once a candidate is right. Without a GPU nothing is measured."""
 
     runs: int = 30
-    """Timed samples of the candidate and of each baseline, interleaved in random order."""
+    """Timed samples of the candidate and of each baseline, interleaved in random order; fewer of slow baselines."""
     baselines: tuple[Baseline, ...] = ("eager",)
     """What to compare with: PyTorch as a user writes it (the task's `eager`, else its reference), the same under
     `torch.compile` in its default mode or in `max-autotune-no-cudagraphs`, and the task's `library`."""
@@ -156,6 +156,7 @@ class Timing(Record):
     limited_by: Literal["bytes", "flops"]
     clock: str
     samples: int
+    """Rounds in which both were timed."""
     stamp: dict[str, str]
 
 

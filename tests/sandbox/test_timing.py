@@ -1,6 +1,9 @@
 """From samples to a ratio: intervals that cover the truth, roofline and floors."""
 
+import itertools
 import random
+import statistics
+import time
 
 import pytest
 
@@ -38,15 +41,28 @@ def test_one_outlier_does_not_move_the_ratio() -> None:
 
 
 def test_every_round_samples_everything_once_and_warm_rounds_do_not_count() -> None:
-    calls = {"a": 0, "b": 0}
+    calls = {"candidate": 0, "baseline": 0}
 
     def sampler(name: str) -> float:
         calls[name] += 1
         return float(calls[name])
 
-    samples = timing.interleave({name: lambda name=name: sampler(name) for name in calls}, 10)  # type: ignore[misc]
-    assert {name: len(values) for name, values in samples.items()} == {"a": 10, "b": 10}
-    assert samples["a"][0] == timing.WARM_ROUNDS + 1
+    timed, samples = timing.interleave(lambda: sampler("candidate"), {"eager": lambda: sampler("baseline")}, 10)
+    assert timed == samples["eager"] == [timing.WARM_ROUNDS + n for n in range(1, 11)]
+
+
+def test_a_slow_baseline_sits_out_rounds_and_is_compared_over_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "BASELINE_SECONDS", 0.05)
+    rounds = itertools.count()
+    timed, samples = timing.interleave(lambda: float(next(rounds)), {"eager": lambda: time.sleep(0.005) or 60.0}, 30)
+    took_part = [number for number, value in enumerate(samples["eager"]) if value == value]
+    assert len(timed) == len(samples["eager"]) == 30 and 7 <= len(took_part) <= 10 and took_part[0] == 0
+    assert max(b - a for a, b in itertools.pairwise(took_part)) <= 5
+    found = timing.compare(timed, samples["eager"])
+    assert found.samples == len(took_part) and found.baseline_ms == 60.0
+    assert found.candidate_ms == statistics.median(timed[number] for number in took_part)
+    few = timing.interleave(lambda: 1.0, {"eager": lambda: time.sleep(0.06) or 1.0}, 3)[1]["eager"]
+    assert few == [1.0, 1.0, 1.0]  # never fewer than the fewest, or than there are
 
 
 @pytest.mark.parametrize(
