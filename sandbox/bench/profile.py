@@ -100,10 +100,21 @@ def profiled(operator: str, case: str, contender: str) -> str:
 
 
 def parsed(text: str) -> list[dict[str, Any]]:
-    """The kernels of a profile in their order; a metric that this GPU does not have is left out."""
+    """The kernels of a profile in the order of their first calls; a metric that this GPU does not have is left out.
+
+    Calls of one kernel on one grid are one row: `calls`, `us` of all of them, and the other numbers of the longest.
+    """
     lines = [line for line in text.splitlines() if line.startswith('"')]
-    rows = list(csv.DictReader(lines))[1:]  # the first holds units
-    return [_kernel(row) for row in rows]
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in list(csv.DictReader(lines))[1:]:  # the first holds units
+        kernel = _kernel(row)
+        found.setdefault((kernel["kernel"], kernel["grid"]), []).append(kernel)
+    return [_folded(calls) for calls in found.values()]
+
+
+def _folded(calls: list[dict[str, Any]]) -> dict[str, Any]:
+    times = [call.get("us", 0.0) for call in calls]
+    return {**calls[times.index(max(times))], "us": round(sum(times), 3), "calls": len(calls)}
 
 
 def _kernel(row: dict[str, str]) -> dict[str, Any]:
@@ -125,10 +136,12 @@ def _number(text: str) -> float:
 
 
 def _print(rows: list[dict[str, Any]], title: str) -> None:
-    table = Table("operator", "case", "of", "kernel", *METRICS, "waits for", title=title, title_justify="left")
+    columns = ("operator", "case", "of", "kernel", "calls", *METRICS, "waits for")
+    table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         for kernel in row["kernels"]:
             waits = ", ".join(f"{name} {value:g}" for name, value in kernel["stalls_per_issue"].items())
             numbers = [f"{kernel[name]:g}" if name in kernel else "" for name in METRICS]
-            table.add_row(row["operator"], row["case"], row["contender"], kernel["kernel"][:40], *numbers, waits)
+            which = (row["operator"], row["case"], row["contender"], kernel["kernel"][:40], str(kernel["calls"]))
+            table.add_row(*which, *numbers, waits)
     Console().print(table)

@@ -28,12 +28,16 @@ def claim(case: str, met: bool, measure: str = "time") -> dict[str, Any]:
 
 
 def test_kernels_are_read_from_between_other_lines() -> None:
-    quoted = [",".join(f'"{part}"' for part in parts) for parts in (COLUMNS, *zip(*COLUMNS.values(), strict=True))]
-    (kernel,) = profile.parsed("\n".join(["==PROF== Connected", *quoted, "==PROF== Disconnected"]))
-    assert kernel == {
-        "kernel": "_rows, twice", "grid": "(8192, 1, 1)", "block": "(128, 1, 1)", "us": 4178.464, "registers": 253,
-        "stalls_per_issue": {"barrier": 1.99, "wait": 1.17, "membar": 0.2},
+    units, call = zip(*COLUMNS.values(), strict=True)
+    shorter = [text.replace("4,178,464", "1,000").replace("1.99", "0") for text in call]
+    other = [text.replace("8192", "16") for text in call]
+    quoted = [",".join(f'"{part}"' for part in parts) for parts in (COLUMNS, units, shorter, other, call)]
+    first, second = profile.parsed("\n".join(["==PROF== Connected", *quoted, "==PROF== Disconnected"]))
+    assert first == {
+        "kernel": "_rows, twice", "grid": "(8192, 1, 1)", "block": "(128, 1, 1)", "us": 4179.464, "registers": 253,
+        "stalls_per_issue": {"barrier": 1.99, "wait": 1.17, "membar": 0.2}, "calls": 2,
     }  # fmt: skip
+    assert (second["grid"], second["calls"]) == ("(16, 1, 1)", 1)
     assert profile.parsed("==PROF== nothing ran") == []
 
 
