@@ -157,3 +157,9 @@ def test_many_threads_share_a_folder(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(keys)
     fresh = BinaryCache(tmp_path)
     assert [found.symbol for name in keys if (found := fresh.get(name))] == keys
+
+
+def test_kernels_that_move_blocks_by_tensor_maps_are_told() -> None:
+    pointers = binary().model_copy(update={"descriptors": ()})
+    assert binary().tma and not pointers.tma
+    assert pointers.model_copy(update={"global_scratch_bytes": 128}).tma  # made by the kernel itself
