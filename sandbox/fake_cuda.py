@@ -38,16 +38,20 @@ class FakeCuda(TorchFunctionMode):
     """Answers questions about the device and redirects requests for it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.device:
-            return func(*args, **(kwargs or {}))
+        if func is torch.device:  # one number is the GPU of that number
+            return func("cuda", *args) if [type(a) for a in args] == [int] else func(*args, **(kwargs or {}))
         if func in _ANSWERS:
             return _ANSWERS[func]
         if func in _IDENTITIES:
             return args[0]
         arguments = [_redirect(a) for a in args]
+        if func is torch.Tensor.to and [type(a) for a in args[1:2]] == [int]:
+            arguments[1] = _CPU
         if args and isinstance(args[0], FakeTensor):
             func = stand_in(func, args)
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}
+        if type(keywords.get("device")) is int:
+            keywords["device"] = _CPU
         result = func(*arguments, **keywords)
         if func in _SEQUENCES and isinstance(result, FakeTensor):
             with _disable_current_modes():
