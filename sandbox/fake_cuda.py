@@ -31,6 +31,8 @@ _ANSWERS: dict[Any, Any] = {
     _TENSOR.is_cpu.__get__: False,
     _TENSOR.get_device: 0,
 }
+_PLACES: dict[Any, int] = {torch.Tensor.to: 1, torch._C._nn._parse_to: 0}
+"""Which argument may be a GPU's number."""
 _IDENTITIES = (torch.Tensor.cuda, torch.Tensor.pin_memory)
 
 
@@ -45,8 +47,8 @@ class FakeCuda(TorchFunctionMode):
         if func in _IDENTITIES:
             return args[0]
         arguments = [_redirect(a) for a in args]
-        if func is torch.Tensor.to and [type(a) for a in args[1:2]] == [int]:
-            arguments[1] = _CPU
+        if (place := _PLACES.get(func)) is not None and [type(a) for a in args[place : place + 1]] == [int]:
+            arguments[place] = _CPU
         if args and isinstance(args[0], FakeTensor):
             func = stand_in(func, args)
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}

@@ -1,4 +1,4 @@
-"""Names the GPU by its number alone, as an argument and as a device.
+"""Names the GPU by its number alone, as an argument, as a device and where a module goes.
 
 family: devices by number
 task: axpy
@@ -18,7 +18,7 @@ def axpy_kernel(alpha, x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
 
 def axpy(alpha, x, y):
     assert torch.device(0) == x.device
-    y = y.to(x.device.index)
+    y = torch.nn.Identity().to(0)(y.to(x.device.index))
     out = torch.empty(x.shape, dtype=x.dtype, device=torch.cuda.current_device())
     with torch.cuda.device(x.get_device()):
         axpy_kernel[(triton.cdiv(x.numel(), 128),)](alpha, x, y, out, x.numel(), BLOCK=128)
