@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -46,6 +46,8 @@ class FakeCuda(TorchFunctionMode):
             return _ANSWERS[func]
         if func in _IDENTITIES:
             return args[0]
+        if func is torch.Tensor.numpy and isinstance(args[0], FakeTensor):
+            raise DataDependentOutputException(torch.ops.aten._local_scalar_dense.default)  # as .item() does
         arguments = [_redirect(a) for a in args]
         if (place := _PLACES.get(func)) is not None and [type(a) for a in args[place : place + 1]] == [int]:
             arguments[place] = _CPU
