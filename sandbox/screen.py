@@ -130,11 +130,12 @@ def _excuses_imports(handler: ast.ExceptHandler) -> bool:
 
 
 def _check_entry_point(tree: ast.Module, name: str) -> None:
-    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        defined |= {t.id for t in targets if isinstance(t, ast.Name)}
-    if name not in defined:
-        raise ValueError(f"the entry point {name!r} is not defined at the top level of the file")
+    queue: list[ast.AST] = [tree]
+    while queue:  # in branches too, where Python decides which of several it is
+        node = queue.pop()
+        own = isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name
+        if own or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)):
+            return
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Lambda):
+            queue += ast.iter_child_nodes(node)
+    raise ValueError(f"the entry point {name!r} is not defined at the top level of the file")
