@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -31,6 +31,8 @@ _ANSWERS: dict[Any, Any] = {
     _TENSOR.is_cpu.__get__: False,
     _TENSOR.get_device: 0,
 }
+_PLACES: dict[Any, int] = {torch.Tensor.to: 1, torch._C._nn._parse_to: 0}
+"""Which argument may be a GPU's number."""
 _IDENTITIES = (torch.Tensor.cuda, torch.Tensor.pin_memory)
 
 
@@ -38,16 +40,22 @@ class FakeCuda(TorchFunctionMode):
     """Answers questions about the device and redirects requests for it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.device:
-            return func(*args, **(kwargs or {}))
+        if func is torch.device:  # one number is the GPU of that number
+            return func("cuda", *args) if [type(a) for a in args] == [int] else func(*args, **(kwargs or {}))
         if func in _ANSWERS:
             return _ANSWERS[func]
         if func in _IDENTITIES:
             return args[0]
+        if func is torch.Tensor.numpy and isinstance(args[0], FakeTensor):
+            raise DataDependentOutputException(torch.ops.aten._local_scalar_dense.default)  # as .item() does
         arguments = [_redirect(a) for a in args]
+        if (place := _PLACES.get(func)) is not None and [type(a) for a in args[place : place + 1]] == [int]:
+            arguments[place] = _CPU
         if args and isinstance(args[0], FakeTensor):
             func = stand_in(func, args)
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}
+        if type(keywords.get("device")) is int:
+            keywords["device"] = _CPU
         result = func(*arguments, **keywords)
         if func in _SEQUENCES and isinstance(result, FakeTensor):
             with _disable_current_modes():

@@ -1,7 +1,10 @@
 """Takes out of kernels what says nothing to Triton: types of local variables, and what only serves debugging. Without
 `debug=True`, which the tracer refuses, a device assert does nothing, and a static print speaks to an author who
-compiles. Printing from the device is work, and is refused. An exception, which Triton does not compile, is an assertion
-that fails where it is compiled or, in a function that Python evaluates, where it stands.
+compiles. Printing from the device is work, and is refused.
+
+What may not be compiled becomes an assertion that fails where it is: an exception (in a function that Python evaluates,
+one that fails where it stands) and, in branches, what uses functions that kernels here do not have. Such branches are
+for another GPU, another version or for debugging, and constants switch them off.
 """
 
 import ast
@@ -10,6 +13,7 @@ from collections.abc import Mapping
 from sandbox.kernel_functions import at_compile_time
 from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import path_of
+from sandbox.kernel_source import check_dotted
 from sandbox.kernel_text import Function, KernelError
 
 IDLE = frozenset({"triton.language.static_print", "triton.language.device_assert"})
@@ -50,15 +54,38 @@ class _Dropper(ast.NodeTransformer):
         )
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return self._failing(node, ast.unparse(node))
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        self.generic_visit(node)
+        for branch in () if self.as_python else (node.body, node.orelse):
+            refused = ((number, why) for number, one in enumerate(branch) if (why := self._foreign(one)))
+            for number, why in [*refused][:1]:
+                if (failing := self._failing(branch[number], why)) is not branch[number]:
+                    branch[number:] = [failing]  # what follows may need what it would have assigned
+        return node
+
+    def _failing(self, node: ast.stmt, text: str) -> ast.stmt:
+        """An assertion that fails in the place of `node`, if the file has a name for the language."""
         language = next((name for name, path in self.known.items() if path == "triton.language"), "")
-        text = repr(ast.unparse(node))
-        if self.as_python:
-            failure = f"assert False, {text}"
-        elif language:
-            failure = f"{language}.static_assert(False, {text})"
-        else:
+        if not self.as_python and not language:
             return node
+        failure = f"assert False, {text!r}" if self.as_python else f"{language}.static_assert(False, {text!r})"
         return ast.fix_missing_locations(ast.copy_location(ast.parse(failure).body[0], node))
+
+    def _foreign(self, statement: ast.stmt) -> str:
+        """Why a statement without others in it may not be compiled; empty if nothing speaks against it."""
+        simple = isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
+        for node in ast.walk(statement) if simple else ():
+            name = self._name(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+            if name == "print":
+                return "print may not be used inside a kernel"
+            if name.startswith("triton.language."):
+                try:
+                    check_dotted(name.split("."), f"line {statement.lineno}")
+                except KernelError as error:
+                    return str(error)
+        return ""
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         kind = self._name(node.annotation).split(".")[-1]

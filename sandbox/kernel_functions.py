@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import Function
@@ -41,12 +41,13 @@ def meant(tree: ast.Module, lines: Mapping[str, int | None]) -> tuple[dict[str, 
 
 
 def jit_functions(tree: ast.Module) -> list[Function]:
-    """Functions decorated with something that ends in `jit`, or passed to `triton.jit(...)`."""
+    """Functions decorated with something that ends in `jit`, or passed to `triton.jit(...)`, by whatever name."""
+    names = _names_of_jit(tree)
     wrapped = {
         call.args[0].id
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
-        and last_name(call.func) == "jit"
+        and last_name(call.func) in names
         and call.args
         and isinstance(call.args[0], ast.Name)
     }
@@ -56,6 +57,24 @@ def jit_functions(tree: ast.Module) -> list[Function]:
         if isinstance(node, Function)
         and (
             node.name in wrapped
-            or any(last_name(d.func if isinstance(d, ast.Call) else d) == "jit" for d in node.decorator_list)
+            or any(last_name(d.func if isinstance(d, ast.Call) else d) in names for d in node.decorator_list)
         )
     ]
+
+
+def _names_of_jit(tree: ast.Module) -> set[str]:
+    """`jit`, and what the file makes of it: another name, a partial application, a decorator of its own."""
+    found = {"jit"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found |= {name.asname for name in node.names if name.name == "jit" and name.asname}
+        elif isinstance(node, Function) and any(last_name(inner) == "jit" for inner in _body(node)):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign) and any(last_name(inner) == "jit" for inner in ast.walk(node.value)):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _body(function: Function) -> Iterator[ast.AST]:
+    for statement in function.body:
+        yield from ast.walk(statement)

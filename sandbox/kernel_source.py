@@ -237,7 +237,7 @@ def _check_attribute(node: ast.Attribute, bound: set[str], known: dict[str, str]
     dotted = path_of(node)
     if dotted and dotted[0] not in bound and dotted[0] in known:
         root = known[dotted[0]].replace(":", ".")
-        _check_dotted([*root.split("."), *dotted[1:]], where)
+        check_dotted([*root.split("."), *dotted[1:]], where)
     elif node.attr not in MEMBERS:
         raise KernelError(
             f"{where}: attribute .{node.attr} may not be used inside a kernel; no tensor, dtype or "
@@ -249,12 +249,12 @@ def _check_attribute(node: ast.Attribute, bound: set[str], known: dict[str, str]
 def _check_alias(target: str, name: str, where: str) -> None:
     module, _, attribute = target.partition(":")
     if attribute:
-        _check_dotted([*module.split("."), attribute], where)
+        check_dotted([*module.split("."), attribute], where)
     elif module not in ("math", "triton", *MODULES):
         raise KernelError(f"{where}: {name} ({module}) may not be used inside a kernel")
 
 
-def _check_dotted(parts: list[str], where: str) -> None:
+def check_dotted(parts: list[str], where: str) -> None:
     """A dotted path from `triton` must lead to a public name of the language, or a method of one."""
     path = ".".join(parts)
     for module in (*LIBDEVICE_MODULES, "triton.language.math"):

@@ -70,7 +70,8 @@ def check(
             _check_step(plan, step, policy, own)
         _check_views(plan, tree.views)
         _check_in_place(plan, tree.views, mutates)
-        _check_origin(plan, tree.views, policy, own)
+        empty = bool(input_nbytes) and not any(input_nbytes)  # then nothing is left to do but to fill outputs
+        _check_origin(plan, tree.views, "mixed" if empty else policy, own)
     except (ValueError, ValidationError) as error:
         return Rejected(stage="plan", reason=str(error)[:500])
     return tree

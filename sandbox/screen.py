@@ -5,11 +5,13 @@ kernel-body check (`kernel_source`) decides later what the interpreter may execu
 """
 
 import ast
+import sys
 import warnings
 
 from sandbox import kernel_functions, kernel_source
 from sandbox.kernel_debugging import drop_debugging
 from sandbox.kernel_records import number_fields
+from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import KernelError
 from sandbox.syntax import parsed
 from sandbox.types import Job, Rejected
@@ -17,9 +19,10 @@ from sandbox.types import Job, Rejected
 MAX_SOURCE_BYTES = 256 << 10
 ALLOWED_IMPORTS = frozenset(
     """
-    __future__ abc argparse bisect collections contextlib copy dataclasses einops enum fractions functools heapq
-    importlib inspect itertools json logging math numbers numpy operator os packaging pathlib platform pprint random re
-    statistics string sys textwrap threading time torch traceback triton types typing typing_extensions warnings weakref
+    __future__ abc argparse bisect builtins cmath collections contextlib copy dataclasses datetime einops enum fractions
+    functools gc hashlib heapq importlib inspect io itertools json logging math numbers numpy operator os packaging
+    pathlib platform pprint random re statistics string struct sys textwrap threading time timeit torch traceback triton
+    types typing typing_extensions unittest warnings weakref
     """.split()
 )
 """What kernel files import for their own ends; in the tracer's jail none of it is dangerous, its clock least of all."""
@@ -86,25 +89,39 @@ def _check_imports(tree: ast.Module) -> None:
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
             raise ValueError("relative imports are not allowed; a candidate is one file")
-        modules = (
-            [alias.name for alias in node.names] if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom)
-            else []
-        )  # fmt: skip
-        for module in modules:
+        for module in _imported(node):
             if module.split(".")[0] not in ALLOWED_IMPORTS:
                 allowed = ", ".join(sorted(ALLOWED_IMPORTS - {"__future__"}))
                 raise ValueError(f"import of {module!r} is not allowed; allowed are {allowed}")
 
 
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+
+
+def _is_of_a_library(node: ast.AST) -> bool:
+    roots = {module.split(".")[0] for module in _imported(node)} - {""}
+    return bool(roots) and not roots & sys.stdlib_module_names
+
+
 def _never_run(tree: ast.Module) -> set[int]:
-    """Statements of `if __name__ == "__main__":`, and those for which a failed import has a substitute."""
+    """Statements of `if __name__ == "__main__":` and `if TYPE_CHECKING:`, those for which a failed import has a
+    substitute, and imports of libraries in functions (for plots, for tests): whoever calls one finds it missing.
+    """
     blocks = [
         node for node in ast.walk(tree)
-        if (isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'")
+        if (isinstance(node, ast.If) and _is_false(node.test))
         or (isinstance(node, ast.Try) and any(_excuses_imports(handler) for handler in node.handlers))
     ]  # fmt: skip
-    return {id(node) for block in blocks for statement in block.body for node in ast.walk(statement)}
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    late = {id(node) for function in functions for node in ast.walk(function) if _is_of_a_library(node)}
+    return late | {id(node) for block in blocks for statement in block.body for node in ast.walk(statement)}
+
+
+def _is_false(test: ast.expr) -> bool:
+    return last_name(test) == "TYPE_CHECKING" or ast.unparse(test) == "__name__ == '__main__'"
 
 
 def _excuses_imports(handler: ast.ExceptHandler) -> bool:
@@ -113,11 +130,12 @@ def _excuses_imports(handler: ast.ExceptHandler) -> bool:
 
 
 def _check_entry_point(tree: ast.Module, name: str) -> None:
-    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        defined |= {t.id for t in targets if isinstance(t, ast.Name)}
-    if name not in defined:
-        raise ValueError(f"the entry point {name!r} is not defined at the top level of the file")
+    queue: list[ast.AST] = [tree]
+    while queue:  # in branches too, where Python decides which of several it is
+        node = queue.pop()
+        own = isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name
+        if own or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)):
+            return
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Lambda):
+            queue += ast.iter_child_nodes(node)
+    raise ValueError(f"the entry point {name!r} is not defined at the top level of the file")

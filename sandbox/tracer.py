@@ -4,6 +4,7 @@ Runs inside an isolated child of the `trace` zygote. There is no data here, only
 candidate does to this process can only change the plan, and the plan is only data.
 """
 
+import ast
 import importlib
 import importlib.util
 import linecache
@@ -28,7 +29,7 @@ from sandbox.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.kernel_request import KernelRequest
 from sandbox.lowering import LoweringError, lower
 from sandbox.model_weights import bind_parameters, mend_modules
-from sandbox.recorder import Recorder
+from sandbox.recorder import Recorder, TooManyStepsError
 from sandbox.triton_device import DEVICE
 from sandbox.unwrapped import unwrap
 
@@ -38,6 +39,7 @@ WARM = (
 )  # fmt: skip
 MAX_REASON = 400
 MAX_LOG = 4000
+MOST_CAUSES = 8
 NO_GRAPH = "; candidates are called under torch.no_grad(), so put torch.enable_grad() around what needs gradients"
 
 
@@ -91,18 +93,19 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     pretend_cuda(device)
     plans: list[Any] = []
     position = 0
+    lacking: set[str] = set()
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:
         count = triton_trace.choose_configs(int(request.get("variant", 0)))
         triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
         try:
-            function = getattr(_load(path), request["entry_point"])
+            function = getattr(_load(path, recorder, lacking), request["entry_point"])
             for final in (False, True):
                 for position, case in enumerate(request["cases"]):  # noqa: B007  # the handler below reads it
                     output = _call(function, case, recorder)
                     if final:
                         plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
-            return {"rejected": {**_describe(error), "case": position}}
+            return {"rejected": {**_describe(error, lacking), "case": position}}
     return {"plans": plans, "variants": count()}
 
 
@@ -134,14 +137,45 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     return function(*arguments)
 
 
-def _load(path: Path) -> ModuleType:
-    """Import the candidate from a real file: Triton reads source lines."""
+def _load(path: Path, recorder: Recorder, lacking: set[str]) -> ModuleType:
+    """Import the candidate from a real file: Triton reads source lines.
+
+    Statement by statement: one that asks for data, as a test below the kernel does, is passed over. It tells nothing of
+    what a later call does. `lacking` becomes the names that it would have set.
+    """
     spec = importlib.util.spec_from_file_location("candidate", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["candidate"] = module
-    spec.loader.exec_module(module)
+    tree = ast.parse(path.read_bytes(), str(path))
+    compile(tree, path, "exec", dont_inherit=True)  # what is no module as a whole is none in parts
+    features = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    for statement in tree.body:
+        code = compile(ast.Module([*features, statement], []), path, "exec", dont_inherit=True)
+        try:
+            exec(code, vars(module))
+        except Exception as error:
+            if not _for_lack_of_data(error, lacking):
+                raise
+            names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            lacking |= {name.id for name in names if isinstance(name.ctx, ast.Store)} - vars(module).keys()
+            recorder.start([])
     return module
+
+
+def _for_lack_of_data(error: BaseException, lacking: set[str]) -> bool:
+    """It, or what led to it, is about tensors that hold none; a benchmark repeats its launches without end."""
+    chain: BaseException | None = error
+    try:
+        for _ in range(MOST_CAUSES):
+            if isinstance(chain, DataDependentOutputException | DynamicOutputShapeException | TooManyStepsError):
+                return True
+            if isinstance(chain, NameError) and chain.name in lacking:
+                return True
+            chain = chain and (chain.__cause__ or chain.__context__)
+    except BaseException:  # hostile __cause__: then it says nothing
+        pass
+    return False
 
 
 def _argument(tree: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
@@ -168,10 +202,10 @@ def _output(value: Any, recorder: Recorder) -> dict[str, Any]:
     raise TraceError(f"the output must be made of tensors, tuples, lists and dicts, not {type(value).__name__}")
 
 
-def _describe(error: BaseException) -> dict[str, str]:
+def _describe(error: BaseException, lacking: set[str]) -> dict[str, str]:
     """Stage, reason and log of whatever was raised; the error's own `__str__` is not trusted to work."""
     stage = "compile" if any(c.__module__.startswith("triton.compiler") for c in type(error).__mro__) else "trace"
-    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+    if not isinstance(error, TooManyStepsError) and _for_lack_of_data(error, lacking):
         reason = (
             "the host code reads tensor data (.item(), bool(), nonzero, a data-dependent shape); a candidate must "
             "decide by shapes and dtypes alone"

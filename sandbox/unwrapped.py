@@ -23,13 +23,12 @@ def unwrap() -> None:
     register = library.impl
 
     def impl(self: Any, name: Any, function: Any, dispatch_key: str = "", **options: Any) -> Any:
-        known = (
-            dispatch_key in ("CUDA", "CompositeExplicitAutograd")
-            and isinstance(name, str)
-            and not options.get("with_keyset")
-        )
-        if known and (dispatch_key == "CUDA" or f"{self.ns}::{name}" not in _registered):
-            _registered[f"{self.ns}::{name}"] = function
+        key, operator = dispatch_key or self.dispatch_key, getattr(name, "_schema", None)
+        path = name if operator is None else operator.name
+        path = path if "::" in path else f"{self.ns}::{path}"
+        known = key in ("CUDA", "CompositeExplicitAutograd") and not options.get("with_keyset")
+        if known and (key == "CUDA" or path not in _registered):
+            _registered[path] = function
         return register(self, name, function, dispatch_key, **options)
 
     torch.compile = _compile
