@@ -24,6 +24,7 @@ from sandbox.lanes import Lanes
 from sandbox.open_answers import ANSWER
 from sandbox.races import RaceError, Races
 from sandbox.triton_floats import add_bfloat16
+from sandbox.triton_hints import HINTS
 from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
@@ -78,6 +79,7 @@ class MemoryWatch(Turns):
         self.races, self.synchronises = Races(self.written.size, len(order), synchronises), synchronises
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
+        HINTS.false.clear()
         if self.written.size > MAX_UNDONE:
             self.attempts = 0
 
@@ -195,7 +197,9 @@ class MemoryWatch(Turns):
 
         Raises:
             MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
+            HintError: lanes are not where the kernel has said.
         """
+        HINTS.check(pointers, _lanes(mask, pointers), itemsize)
         active = pointers[_lanes(mask, pointers)].astype(np.uint64)
         slot = np.searchsorted(self.starts, active, side="right").astype(np.int64) - 1
         inside = (

@@ -36,6 +36,7 @@ from sandbox.triton_floats import (
     truncated,
     widened,
 )
+from sandbox.triton_hints import mend_hints
 from sandbox.triton_loops import counted
 from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
@@ -216,8 +217,8 @@ def _of_bits(binary: Any) -> Any:
 
 
 def _mend_language() -> None:
-    """Indices that NumPy 2.5 takes (Triton 3.6 makes them by `int()` of an array), and loops as compiled kernels have
-    them. For good.
+    """Indices that NumPy 2.5 takes (Triton 3.6 makes them by `int()` of an array), loops as compiled kernels have
+    them, and hints that are looked at. For good.
     """
     patch_tensor, patch_core = interpreter._patch_lang_tensor, interpreter._patch_lang_core
 
@@ -228,6 +229,7 @@ def _mend_language() -> None:
     def patched_core(language: Any, scope: Any) -> None:
         patch_core(language, scope)
         scope.set_attr(language, "range", counted)
+        mend_hints(language, scope)
 
     interpreter._patch_lang_tensor, interpreter._patch_lang_core = patched_tensor, patched_core
 
