@@ -18,6 +18,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _ROUNDED = re.compile(r"(?P<kind>[fd]?)(?P<name>add|sub|mul|div|sqrt|rsqrt|rcp|fma)f?_r(?P<mode>[nduz])")
 _CONVERTED = re.compile(r"(double|float|int|uint|ll|ull)2(double|float|int|uint|ll|ull)_r(?P<mode>[nduz])")
 _TO_INTEGER = {"n": np.rint, "d": np.floor, "u": np.ceil, "z": np.trunc}
+SAME_BITS = {
+    "__nv_copysignf", "__nv_float_as_int", "__nv_float_as_uint", "__nv_int_as_float", "__nv_uint_as_float",
+}  # fmt: skip
+"""Of float32, what keeps numbers below the least normal one as they are. Triton sets `nvvm-reflect-ftz`, by which all
+else may take them for zeros."""
 _PERIOD_POINTS = 4096
 """Of the integral that is J_n: exact to float64 while n + |x| stays below this."""
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import triton.language as tl
 
+from sandbox.triton_values import value_of
+
 Array = npt.NDArray[Any]
 WIDEST = 16
 """Bytes of an access: how pointers are aligned beyond that matters to nobody."""
@@ -78,7 +80,7 @@ def _looking(hint: Any, look: Any) -> Any:
         given = hint(input, values, **named)
         if isinstance(given, tl.tensor):
             sizes = values if isinstance(values, list | tuple | tl.tuple) else [values]
-            for axis, size in enumerate(getattr(size, "value", size) for size in sizes):
+            for axis, size in enumerate(map(value_of, sizes)):
                 if size > 1:
                     look(np.asarray(given.handle.data), axis, size, given.dtype)
         return given
@@ -136,4 +138,5 @@ def _apart(lines: Array, size: int, step: int) -> Array:
 
 
 def _distances(line: Array, step: int) -> bytes:
-    return ((line - line[0]) // step).tobytes()
+    steps: Array = (line - line[0]) // step
+    return steps.tobytes()

@@ -42,7 +42,7 @@ from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
 from sandbox.triton_python import OWN, helpers, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
-from sandbox.triton_undefined import mend_undefined
+from sandbox.triton_undefined import mend_undefined, with_or_without_subnormals
 from sandbox.triton_values import mend_constants
 
 FILE = "kernels.py"
@@ -285,8 +285,12 @@ def _mend_libraries() -> None:
 
     def call(self: Any, library: str, path: str, symbol: str, arguments: list[Any], result: Any, is_pure: bool) -> Any:
         kind = result.scalar
+        number = np.dtype(interpreter._get_np_dtype(kind))
         arrays = [handle.data for handle in arguments]
-        return TensorHandle(libdevice.compute(symbol, arrays, np.dtype(interpreter._get_np_dtype(kind))), kind)
+        if symbol in libdevice.SAME_BITS:
+            return TensorHandle(libdevice.compute(symbol, arrays, number), kind)
+        made = with_or_without_subnormals(lambda *given: libdevice.compute(symbol, list(given), number), arrays)
+        return TensorHandle(made, kind)
 
     InterpreterBuilder.create_extern_elementwise = call
     for module in map(importlib.import_module, LIBDEVICE_MODULES):
