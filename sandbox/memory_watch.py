@@ -11,7 +11,6 @@ in a kernel that waits that are lost only if another program comes between the l
 """
 
 import ctypes
-import functools
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -21,16 +20,14 @@ import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
-from sandbox.open_answers import ANSWER
 from sandbox.races import RaceError, Races
-from sandbox.triton_floats import add_bfloat16
+from sandbox.triton_atomics import in_any_order, listen, updated
 from sandbox.triton_hints import HINTS
 from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
-_ATOMIC_METHODS = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
 
 
 class MemoryFaultError(Exception):
@@ -50,6 +47,8 @@ class MemoryWatch(Turns):
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
+        self.alone = False
+        """The present atomic is one to its own program only."""
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
@@ -57,10 +56,7 @@ class MemoryWatch(Turns):
         watch = cls(triton_interpreter._interpreter, base, nbytes)
         triton_interpreter._interpreter = watch
         watch.lanes.listen()
-        builder = triton_interpreter.interpreter_builder
-        for name in _ATOMIC_METHODS:
-            if hasattr(builder, name):  # Triton 3.6 has none of them
-                setattr(builder, name, watch._atomically(getattr(builder, name)))
+        listen(watch, triton_interpreter.interpreter_builder)
         return watch
 
     def start(
@@ -147,25 +143,21 @@ class MemoryWatch(Turns):
         return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:
-        self.overtake()
         at = self._within(pointers, mask, value.dtype.itemsize, "updates")
         if operation == self.native.RMW_OP.XCHG:  # as good as a store
             for byte in range(value.dtype.itemsize):
                 self.written[at + byte] = 1
         self._check_written(at, "updates")
-        addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
+        addresses = self._meeting(at, semantics)
         self.races.acquire(addresses)
-        self.races.update(at, swap=False)
+        self._update(at, value.dtype.itemsize, swap=False)
         if addresses and at.size == 1:
             self.lanes.meet()
         lanes = _lanes(mask, pointers)
         if lanes.size > 1:
             self.lanes.update(at, lanes)
-        if value.dtype == np.uint16 and operation == self.native.RMW_OP.FADD:
-            found = self._in_any_order(lambda *of: add_bfloat16(self.native, *of), pointers, value, lanes)
-        else:
-            call = functools.partial(self.native.atomic_rmw, operation)
-            found = self._in_any_order(lambda *of: call(*of, semantics), pointers, value, lanes)
+        atomic = updated(self.native, operation, semantics)
+        found = in_any_order(atomic, (pointers, value, lanes), self.synchronises)
         found = np.where(lanes, found, np.zeros_like(found))  # as on an NVIDIA GPU
         self.races.release(addresses)
         if self.waits:
@@ -175,22 +167,33 @@ class MemoryWatch(Turns):
         return found
 
     def atomic_cas(self, pointers: Array, compare: Array, value: Array, semantics: Any) -> Any:
-        self.overtake()
         at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
         self._check_written(at, "updates")
-        addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
+        addresses = self._meeting(at, semantics)
         self.races.acquire(addresses)
-        self.races.update(at, swap=self.waits)
+        self._update(at, value.dtype.itemsize, swap=self.waits)
         if addresses and at.size == 1:
             self.lanes.meet()
         if pointers.size > 1:
             self.lanes.update(at, np.ones(pointers.shape, bool))
-        found = self._in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), pointers, compare, value)
+        operands = (pointers, compare, value)
+        found = in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), operands, self.synchronises)
         self.races.release(addresses)
         if bool(((found == compare) & (found != value)).any()):
             self.progress()
         self.look(at, found)
         return found
+
+    def _meeting(self, at: Array, semantics: Any) -> list[int]:
+        """Places by which programs order themselves in this atomic."""
+        return [] if self.alone or semantics == self.native.MEM_SEMANTIC.RELAXED else at.tolist()
+
+    def _update(self, at: Array, itemsize: int, swap: bool) -> None:
+        if not self.alone:
+            self.races.update(at, swap)
+            return
+        self.races.read(at, itemsize)
+        self.races.write(at, lambda lanes: True, itemsize)
 
     def _within(self, pointers: Array, mask: Array, itemsize: int, verb: str) -> Array:
         """Positions of the active lanes relative to `base`.
@@ -255,30 +258,6 @@ class MemoryWatch(Turns):
             return None
         self.looks[self.races.me.program, at] = looks - 1
         return old
-
-    def _in_any_order(self, atomic: Callable[..., Array], *operands: Array) -> Array:
-        """What an atomic of many lanes finds: nobody knows which lane comes first."""
-        shape, size = operands[0].shape, operands[0].size
-        if size < 2:
-            return atomic(*operands)
-        order = ANSWER.order(size) if self.synchronises else np.random.default_rng().permutation(size)
-        served = atomic(*(np.broadcast_to(operand, shape).ravel()[order] for operand in operands))
-        found = np.empty_like(served)
-        found[order] = served
-        return found.reshape(shape)
-
-    def _atomically(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Triton 3.9 interprets atomic loads and stores as plain ones."""
-
-        def call(*args: Any) -> Any:
-            self.overtake()
-            self.atomic = True
-            try:
-                return method(*args)
-            finally:
-                self.atomic = False
-
-        return call
 
 
 def _lanes(mask: Any, pointers: Array) -> Array:
