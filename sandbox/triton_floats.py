@@ -28,6 +28,8 @@ PART_PRODUCTS = {
 }
 """Products of float32 matrices on bfloat16 tensor cores: which parts of the two are multiplied besides the largest, the
 smallest first."""
+PRODUCTS_AT_A_TIME = 16
+"""By `mma` and `wgmma` of float16."""
 
 
 def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
@@ -118,6 +120,38 @@ def saturated(handle: Any, wide: Any) -> Any:
     return TensorHandle(data, handle.dtype)
 
 
+def _summed_in_half(a: Any, b: Any, d: Any) -> Any:
+    """A matrix product as tensor cores sum it up in float16: so many products are added at a time."""
+    left, right, total = a.data.astype(np.float32), b.data.astype(np.float32), np.asarray(d.data)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, left.shape[-1], PRODUCTS_AT_A_TIME):
+            part = slice(first, first + PRODUCTS_AT_A_TIME)
+            total = (left[..., part] @ right[..., part, :] + total).astype(np.float16)
+    return TensorHandle(total, tl.float16)
+
+
+def _mend_scaled() -> None:
+    """Scales and what they make of numbers are of the format in which is multiplied; for Triton's interpreter, float32.
+    Triton 3.6 interprets no `tl.dot_scaled`.
+    """
+    scale_of, prepare = interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand
+
+    def rounded_to(kind: Any, data: Any) -> Any:
+        with np.errstate(over="ignore"):
+            if kind == tl.float16:
+                return data.astype(np.float16).astype(np.float32)
+            return widened(rounded(TensorHandle(data, tl.float32), tl.bfloat16)).data
+
+    def scale(handle: Any, kind: Any) -> Any:
+        return rounded_to(kind, scale_of(handle, kind))
+
+    def operand(value: Any, scale: Any, form: Any, pack: Any, kind: Any, is_rhs: bool) -> Any:
+        made = prepare(value, scale, form, pack, kind, is_rhs)
+        return made if scale is None else rounded_to(kind, made)
+
+    interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand = scale, operand
+
+
 def mend_products() -> None:
     """Matrix products of narrow formats, in TF32 and of bfloat16 parts, masks made of scalars, constants. For good.
 
@@ -137,6 +171,8 @@ def mend_products() -> None:
         name = str(precision).split(".")[-1].upper()
         if name == "TF32" and a.dtype.scalar == tl.float32:
             a, b = round_to_tf32(a), round_to_tf32(b)
+        if d.dtype.scalar == tl.float16:
+            return _summed_in_half(a, b, d)
         if name not in PART_PRODUCTS or a.dtype.scalar != tl.float32:
             return dot(self, a, b, d, precision, *rest)
         left, right = in_parts(a), in_parts(b)
@@ -155,5 +191,7 @@ def mend_products() -> None:
         with np.errstate(over="ignore"):
             return TensorHandle(np.array([value], np.float32).astype(np.float16), tl.float16)
 
+    if hasattr(InterpreterBuilder, "create_dot_scaled"):
+        _mend_scaled()
     InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat
     InterpreterBuilder.get_fp16 = get_fp16
