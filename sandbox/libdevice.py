@@ -67,13 +67,17 @@ def _directed(exact: Array, kind: "np.dtype[Any]", mode: str) -> Array:
 
 
 def _converted(array: Array, kind: "np.dtype[Any]", mode: str) -> Array:
-    """Between integers and floats; what is out of range becomes the nearest integer there is, NaN 0."""
+    """Between integers and floats; what is out of range becomes the nearest integer there is, NaN 0 or the upper bit
+    alone (PTX ISA, section on cvt).
+    """
     if kind.kind == "f":
         return _directed(array.astype(np.longdouble), kind, mode)
     whole = _TO_INTEGER[mode](array.astype(np.longdouble))
     limits = np.iinfo(kind)
     low, high = whole <= limits.min, whole >= limits.max
     inside = np.where(low | high | np.isnan(whole), 0, whole).astype(kind)
+    if array.dtype == np.float64 or kind.itemsize == 8:
+        inside = np.where(np.isnan(whole), kind.type(limits.min or 1 << limits.bits - 1), inside)
     return np.where(low, limits.min, np.where(high, limits.max, inside)).astype(kind)
 
 

@@ -105,8 +105,9 @@ def in_parts(handle: Any) -> list[Any]:
 
 
 def saturated(handle: Any, wide: Any) -> Any:
-    """Integers made of the numbers in `wide`: the nearest where a number is too large, and 0 for NaN (PTX ISA, section
-    on cvt). Those of 8 bits are the lower half of 16, as LLVM makes them. NumPy makes of them what the processor does.
+    """Integers made of the numbers in `wide`: the nearest where a number is too large, and for NaN 0 or the upper bit
+    alone (PTX ISA, section on cvt). Those of 8 bits are the lower half of 16, as LLVM makes them. NumPy makes of them
+    what the processor does.
     """
     made, given = np.asarray(handle.data), np.asarray(wide.data)
     if given.dtype.kind != "f" or made.dtype.kind not in "iu":
@@ -116,7 +117,7 @@ def saturated(handle: Any, wide: Any) -> Any:
     data = made.copy()
     data[given >= float(limits.max)] = most
     data[given < float(limits.min)] = least
-    data[np.isnan(given)] = 0
+    data[np.isnan(given)] = of_nan(given.dtype, limits).astype(made.dtype)
     return TensorHandle(data, handle.dtype)
 
 
@@ -150,6 +151,11 @@ def _mend_scaled() -> None:
         return made if scale is None else rounded_to(kind, made)
 
     interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand = scale, operand
+
+
+def of_nan(source: Any, limits: Any) -> Any:
+    """The integer within `limits` that a NaN of format `source` becomes."""
+    return limits.dtype.type(0 if source.itemsize < 8 and limits.bits < 64 else limits.min or 1 << limits.bits - 1)
 
 
 def mend_products() -> None:

@@ -109,6 +109,10 @@ def test_integers_are_made_of_too_large_numbers_as_by_a_gpu(builder: Interpreter
     most, least = (TensorHandle(np.array([x], np.float32), tl.float32) for x in (1e30, -1.0))
     assert builder.create_fp_to_ui(most, tl.uint64).data.tolist() == [2**64 - 1]
     assert builder.create_fp_to_ui(least, tl.uint32).data.tolist() == [0]
+    nothing = TensorHandle(np.array([np.nan]), tl.float64)
+    assert builder.create_fp_to_si(nothing, tl.int32).data.tolist() == [-(2**31)]
+    assert builder.create_fp_to_ui(nothing, tl.uint64).data.tolist() == [2**63]
+    assert builder.create_fp_to_si(numbers, tl.int64).data.tolist()[2] == -(2**63)
     brain = builder.cast_impl(most, tl.bfloat16)
     assert builder.create_fp_to_si(brain, tl.int64).data.tolist() == [2**63 - 1]
 
