@@ -20,6 +20,7 @@ import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
+from sandbox.pipelines import LOOPS
 from sandbox.races import RaceError, Races
 from sandbox.triton_atomics import in_any_order, listen, updated
 from sandbox.triton_hints import HINTS
@@ -42,6 +43,8 @@ class MemoryWatch(Turns):
         self.native, self.base = native, base
         self.written = np.zeros(nbytes, np.uint8)
         """Not zero for every byte that holds something; the owner marks inputs and what other steps write."""
+        self.iterations = np.zeros(nbytes, np.int64)
+        """For every byte, when a loop stored it; see `pipelines`."""
         self.starts = self.ends = np.empty(0, np.uint64)
         self.signals: dict[int, tuple[int, Any]] = {}
         """Where a flag was stored plainly: in which segment, and what was there before."""
@@ -113,6 +116,7 @@ class MemoryWatch(Turns):
         elif not flag:
             self.races.read(at, dtype.itemsize)
             self.lanes.load(at, _lanes(mask, pointers))
+            LOOPS.load(self.iterations, at, self.races.me.program)
         found = self.native.load(pointers, mask, other, dtype)
         if stale is not None:
             found = np.where(_lanes(mask, pointers), stale, found)
@@ -132,6 +136,7 @@ class MemoryWatch(Turns):
         elif not flag:
             self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
             self.lanes.store(at, _lanes(mask, pointers))
+            LOOPS.store(self.iterations, at, self.races.me.program)
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
         self.progress()
@@ -189,6 +194,7 @@ class MemoryWatch(Turns):
         return [] if self.alone or semantics == self.native.MEM_SEMANTIC.RELAXED else at.tolist()
 
     def _update(self, at: Array, itemsize: int, swap: bool) -> None:
+        LOOPS.store(self.iterations, at, self.races.me.program)
         if not self.alone:
             self.races.update(at, swap)
             return
