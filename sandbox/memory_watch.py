@@ -50,8 +50,8 @@ class MemoryWatch(Turns):
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
-        self.alone = False
-        """The present atomic is one to its own program only."""
+        self.alone = self.volatile = False
+        """The present atomic is one to its own program only; the present load is repeated wherever it stands."""
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
@@ -108,6 +108,11 @@ class MemoryWatch(Turns):
         at = self._within(pointers, mask, dtype.itemsize, "reads")
         self._check_written(at, "reads")
         flag = self._is_flag(at, dtype) and not self.atomic
+        if flag and not self.volatile and not self.races.knows(self.signals.get(int(at[0]), (0, None))[0]):
+            raise RaceError(
+                "a program reads a flag that another one sets: compiled, it may never look again; load it with "
+                "volatile=True, or by an atomic"
+            )
         stale = self._stale(int(at[0]), dtype) if flag else None
         if stale is None and (self.atomic or flag):
             self.races.acquire(at.tolist())

@@ -1,7 +1,7 @@
 """Triton's private interfaces: atomics, interpreted as a GPU has them.
 
-Triton's interpreter knows nothing of scopes, serves lanes in order, takes atomic loads and stores for plain ones, and
-adds the bits of bfloat16 numbers.
+Triton's interpreter knows nothing of scopes and volatile loads, serves lanes in order, takes atomic loads and stores for
+plain ones, and adds the bits of bfloat16 numbers.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,10 @@ _UPDATES = ("create_atomic_rmw", "create_atomic_cas")
 
 
 def listen(watch: Any, builder: Any) -> None:
-    """Tell a `MemoryWatch` what is atomic, and what is so to one program only, which is plain to others. For good."""
+    """Tell a `MemoryWatch` what is volatile, what is atomic, and what is so to one program only, which is plain to
+    others. For good.
+    """
+    builder.create_masked_load = _told(watch, builder.create_masked_load)
     for name in _ACCESSES:
         if hasattr(builder, name):  # Triton 3.6 has none of them
             setattr(builder, name, _atomically(watch, getattr(builder, name)))
@@ -39,6 +42,14 @@ def _atomically(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*args)
         finally:
             watch.atomic = False
+
+    return call
+
+
+def _told(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **named: Any) -> Any:
+        watch.volatile = bool(named["is_volatile"] if "is_volatile" in named else args[-1])
+        return method(*args, **named)
 
     return call
 
