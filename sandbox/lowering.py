@@ -42,6 +42,8 @@ _IMPOSSIBLE = re.compile(
 )
 """What Triton lowers and can compile for no GPU: arithmetic, reductions and scans of float8, conversions between its
 formats, from it to float64 and back or from float64 toward zero, histograms of other than 32 bits."""
+_NOT_IMITATED = "f8E4M3B11FNUZ"
+"""float8e4b15, which PyTorch has not and a GPU rounds and saturates in a way of its own."""
 
 
 class LoweringError(Exception):
@@ -204,11 +206,14 @@ def _listed(kind: Any) -> Any:
 
 def _check_possible(name: str, ttir: str) -> None:
     """Raises:
-    LoweringError: the kernel does what Triton lowers and can compile for no GPU.
+    LoweringError: the kernel does what Triton lowers and can compile for no GPU, or has numbers of a format that is
+        not imitated.
     """
     if found := _IMPOSSIBLE.search(ttir):
         said = f"{found[0].split()[0]} of these types cannot be compiled; convert to another type, through float32"
         raise LoweringError(f"kernel {name}: {said}"[:MAX_REASON], "")
+    if _NOT_IMITATED in ttir:
+        raise LoweringError(f"kernel {name}: there is no float8e4b15 here; use float8e4nv or float8e5"[:MAX_REASON], "")
 
 
 def _refused(name: str, error: Exception) -> LoweringError:

@@ -1,7 +1,7 @@
 """Triton's private interfaces: atomics, interpreted as a GPU has them.
 
-Triton's interpreter knows nothing of scopes and volatile loads, serves lanes in order, takes atomic loads and stores for
-plain ones, and adds the bits of bfloat16 numbers.
+Triton's interpreter knows nothing of scopes and volatile loads, serves lanes in order, takes atomic loads and stores
+for plain ones, adds the bits of bfloat16 numbers, and exchanges no floats.
 """
 
 from collections.abc import Callable
@@ -88,6 +88,9 @@ def updated(native: Any, operation: Any, semantics: Any) -> Callable[..., Array]
     def update(pointers: Array, value: Array, lanes: Array) -> Array:
         if adds and value.dtype == np.uint16:
             return np.asarray(add_bfloat16(native, pointers, value, lanes))
+        if operation == native.RMW_OP.XCHG:
+            bits = value.view(f"i{value.dtype.itemsize}")
+            return np.asarray(native.atomic_rmw(operation, pointers, bits, lanes, semantics)).view(value.dtype)
         found: Array = native.atomic_rmw(operation, pointers, value, lanes, semantics)
         if adds and value.dtype == np.float32:
             sums = native.load(pointers, lanes, np.zeros(pointers.shape, np.float32), np.dtype(np.float32))

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import triton
 import triton.language as tl
-from triton._C.libtriton import ir
 from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
@@ -26,6 +25,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
+from sandbox.triton_descriptors import mend_descriptors
 from sandbox.triton_floats import (
     CONVERTED,
     NARROW,
@@ -195,7 +195,7 @@ def mend_numbers() -> None:
         _widen_method(name, widen, narrow)
     mend_products()
     _mend_language()
-    _mend_descriptors()
+    mend_descriptors()
     _mend_libraries()
     mend_reductions()
     mend_order()
@@ -262,22 +262,6 @@ def resolved(target: str) -> Any:
         return getattr(found, attribute)(*args, **kwargs)
 
     return late
-
-
-def _mend_descriptors() -> None:
-    """Atomics through tensor descriptors. For good."""
-
-    def reduce(self: Any, kind: Any, descriptor: Any, value: Any, offsets: list[Any]) -> None:
-        name = str(kind).rpartition(".")[2]
-        if name == "ADD" and value.dtype.scalar.is_floating():
-            name = "FADD"
-        if name in ("MIN", "MAX") and value.dtype.scalar.is_int_unsigned():
-            name = f"U{name}"
-        pointers, mask = descriptor.materialize_pointers(offsets)
-        relaxed, scope = ir.MEM_SEMANTIC.RELAXED, ir.MEM_SYNC_SCOPE.GPU
-        self.create_atomic_rmw(getattr(ir.ATOMIC_OP, name), pointers, value, mask, relaxed, scope)
-
-    InterpreterBuilder.create_descriptor_reduce = reduce
 
 
 def _mend_libraries() -> None:
