@@ -42,8 +42,8 @@ _IMPOSSIBLE = re.compile(
 )
 """What Triton lowers and can compile for no GPU: arithmetic, reductions and scans of float8, conversions between its
 formats, from it to float64 and back or from float64 toward zero, histograms of other than 32 bits."""
-_NOT_IMITATED = "f8E4M3B11FNUZ"
-"""float8e4b15, which PyTorch has not and a GPU rounds and saturates in a way of its own."""
+_NOT_IMITATED = "tt.elementwise_inline_asm"
+"""By which Triton makes and reads float8e4b15: PyTorch has it not, and a GPU rounds it in a way of its own."""
 
 
 class LoweringError(Exception):

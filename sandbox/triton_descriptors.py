@@ -37,7 +37,8 @@ def _padded(method: Any) -> Any:
         nan = ir.PADDING_OPTION.PAD_NAN in (getattr(pointer, "padding", None), *rest)
         if nan and made.dtype.scalar in NARROW:
             _, inside = pointer.materialize_pointers(where)
-            made.data = np.where(inside.data, made.data, made.data.dtype.type(NAN_BITS.get(made.dtype.scalar.name, 0x7F)))
+            bits = NAN_BITS.get(made.dtype.scalar.name, 0x7F)
+            made.data = np.where(inside.data, made.data, made.data.dtype.type(bits))
         return made
 
     return load
