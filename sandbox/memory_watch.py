@@ -22,13 +22,14 @@ import triton.runtime.interpreter as triton_interpreter
 from sandbox.lanes import Lanes
 from sandbox.pipelines import LOOPS
 from sandbox.races import RaceError, Races
-from sandbox.triton_atomics import in_any_order, listen, updated
+from sandbox.triton_atomics import STORES_UNSEEN, in_any_order, listen, updated
 from sandbox.triton_hints import HINTS
 from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
+_PLAINLY, _DESCRIBED = 1, 2
 
 
 class MemoryFaultError(Exception):
@@ -52,6 +53,10 @@ class MemoryWatch(Turns):
         """Program and flag → how often it may still see what was there before."""
         self.alone = self.volatile = False
         """The present atomic is one to its own program only; the present load is repeated wherever it stands."""
+        self.described = False
+        """The present access is by a tensor descriptor."""
+        self.ways = np.zeros(nbytes, np.uint8)
+        """For every byte, whether the launch has stored it, and how: `_PLAINLY` or `_DESCRIBED`."""
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
@@ -79,6 +84,8 @@ class MemoryWatch(Turns):
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
         HINTS.false.clear()
+        for start, end in buffers:
+            self.ways[start - self.base : end - self.base] = 0
         if self.written.size > MAX_UNDONE:
             self.attempts = 0
 
@@ -107,6 +114,7 @@ class MemoryWatch(Turns):
         dtype = np.dtype(dtype)
         at = self._within(pointers, mask, dtype.itemsize, "reads")
         self._check_written(at, "reads")
+        self._check_way(at)
         flag = self._is_flag(at, dtype) and not self.atomic
         if flag and not self.volatile and not self.races.knows(self.signals.get(int(at[0]), (0, None))[0]):
             raise RaceError(
@@ -144,6 +152,7 @@ class MemoryWatch(Turns):
             LOOPS.store(self.iterations, at, self.races.me.program)
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
+        self.ways[at] = _DESCRIBED if self.described else _PLAINLY
         self.progress()
         done = self.native.store(pointers, value, mask)
         if at.size > 1:
@@ -238,6 +247,20 @@ class MemoryWatch(Turns):
             raise MemoryFaultError(
                 f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
                 "torch.empty needs torch.zeros or a store first"
+            )
+
+    def _check_way(self, at: Array) -> None:
+        """Raises:
+        RaceError: compiled, nothing makes the load wait for the store of what it loads.
+        """
+        if self.described and bool((self.ways[at] == _PLAINLY).any()):
+            raise RaceError(
+                "a tensor descriptor loads what its kernel has stored by pointers: compiled, nothing puts the two in "
+                "order; store it by a descriptor, or load it by pointers"
+            )
+        if STORES_UNSEEN and bool((self.ways[at] == _DESCRIBED).any()):
+            raise RaceError(
+                "a kernel loads what it has stored by a tensor descriptor: Triton 3.6 does not wait until that is done"
             )
 
     def _check_agreement(self, pointers: Array, value: Array, mask: Array) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from triton._C.libtriton import ir
+from triton.runtime.interpreter import InterpreterBuilder
 
 from sandbox.open_answers import ANSWER
 from sandbox.triton_floats import add_bfloat16
@@ -17,13 +18,18 @@ from sandbox.triton_undefined import without_subnormals
 
 Array = npt.NDArray[Any]
 _ACCESSES = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
+_DESCRIBED = ("create_descriptor_load", "create_descriptor_store")
 _UPDATES = ("create_atomic_rmw", "create_atomic_cas")
+STORES_UNSEEN = not hasattr(InterpreterBuilder, "create_atomic_load")
+"""Triton 3.6: after a store by a tensor descriptor it waits for shared memory to be free (`wait_group.read`)."""
 
 
 def listen(watch: Any, builder: Any) -> None:
-    """Tell a `MemoryWatch` what is volatile, what is atomic, and what is so to one program only, which is plain to
-    others. For good.
+    """Tell a `MemoryWatch` what is volatile, by tensor descriptors, atomic, and atomic to one program only, which is
+    plain to others. For good.
     """
+    for name in _DESCRIBED:
+        setattr(builder, name, _described(watch, getattr(builder, name)))
     builder.create_masked_load = _told(watch, builder.create_masked_load)
     for name in _ACCESSES:
         if hasattr(builder, name):  # Triton 3.6 has none of them
@@ -50,6 +56,17 @@ def _told(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **named: Any) -> Any:
         watch.volatile = bool(named["is_volatile"] if "is_volatile" in named else args[-1])
         return method(*args, **named)
+
+    return call
+
+
+def _described(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **named: Any) -> Any:
+        watch.described = True
+        try:
+            return method(*args, **named)
+        finally:
+            watch.described = False
 
     return call
 
