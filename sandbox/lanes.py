@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from triton.runtime.interpreter import InterpreterBuilder, ReduceScanOpInterface
 
+from sandbox.pipelines import LOOPS
 from sandbox.races import RaceError
 
 Array = npt.NDArray[Any]
@@ -21,6 +22,7 @@ EXCHANGES = (
     "create_split", "create_reshape",
 )  # fmt: skip
 """Methods of the interpreter's builder, besides reductions and scans, by which values get from lane to lane."""
+PRODUCTS = ("create_dot", "create_dot_scaled")
 PLACE_BITS, SHAPE_BITS = 20, 10
 """No tensor has more lanes; shapes beyond as many are taken for one."""
 SEVERAL = (1 << PLACE_BITS + SHAPE_BITS) - 1
@@ -106,7 +108,11 @@ class Lanes:
 
     def listen(self) -> None:
         """Be told by this process's interpreter when lanes meet. For good."""
-        InterpreterBuilder.create_barrier = _told(InterpreterBuilder.create_barrier, self.meet)
+        for order in (self.meet, LOOPS.inside):
+            InterpreterBuilder.create_barrier = _told(InterpreterBuilder.create_barrier, order)
+        for name in PRODUCTS:
+            if hasattr(InterpreterBuilder, name):
+                setattr(InterpreterBuilder, name, _told(getattr(InterpreterBuilder, name), LOOPS.multiply))
         for place, name in [(ReduceScanOpInterface, "apply"), *((InterpreterBuilder, name) for name in EXCHANGES)]:
             if hasattr(place, name):
                 setattr(place, name, _told(getattr(place, name), self._exchange))

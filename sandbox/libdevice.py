@@ -18,6 +18,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _ROUNDED = re.compile(r"(?P<kind>[fd]?)(?P<name>add|sub|mul|div|sqrt|rsqrt|rcp|fma)f?_r(?P<mode>[nduz])")
 _CONVERTED = re.compile(r"(double|float|int|uint|ll|ull)2(double|float|int|uint|ll|ull)_r(?P<mode>[nduz])")
 _TO_INTEGER = {"n": np.rint, "d": np.floor, "u": np.ceil, "z": np.trunc}
+SAME_BITS = {
+    "__nv_copysignf", "__nv_float_as_int", "__nv_float_as_uint", "__nv_int_as_float", "__nv_uint_as_float",
+}  # fmt: skip
+"""Of float32, what keeps numbers below the least normal one as they are. Triton sets `nvvm-reflect-ftz`, by which all
+else may take them for zeros."""
 _PERIOD_POINTS = 4096
 """Of the integral that is J_n: exact to float64 while n + |x| stays below this."""
 
@@ -62,13 +67,17 @@ def _directed(exact: Array, kind: "np.dtype[Any]", mode: str) -> Array:
 
 
 def _converted(array: Array, kind: "np.dtype[Any]", mode: str) -> Array:
-    """Between integers and floats; what is out of range becomes the nearest integer there is, NaN 0."""
+    """Between integers and floats; what is out of range becomes the nearest integer there is, NaN 0 or the upper bit
+    alone (PTX ISA, section on cvt).
+    """
     if kind.kind == "f":
         return _directed(array.astype(np.longdouble), kind, mode)
     whole = _TO_INTEGER[mode](array.astype(np.longdouble))
     limits = np.iinfo(kind)
     low, high = whole <= limits.min, whole >= limits.max
     inside = np.where(low | high | np.isnan(whole), 0, whole).astype(kind)
+    if array.dtype == np.float64 or kind.itemsize == 8:
+        inside = np.where(np.isnan(whole), kind.type(limits.min or 1 << limits.bits - 1), inside)
     return np.where(low, limits.min, np.where(high, limits.max, inside)).astype(kind)
 
 

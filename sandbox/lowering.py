@@ -34,10 +34,16 @@ from sandbox.types import Target
 MODULE_NAME = "candidate"
 MAX_REASON = 400
 MAX_LOG = 4000
-_FLOAT8 = re.compile(
+_IMPOSSIBLE = re.compile(
     r"\b(?:arith\.(?:(?:add|sub|mul|div|rem|neg|cmp)f|(?:min|max)(?:num|imum)f)|tt\.clampf|math\.(?!absf)\w+) .*[ x]f8E"
-    r"|\btt\.fp_to_fp .*[ x]f64> -> .*[ x]f8E|\btt\.fp_to_fp .* f64 -> f8E"
+    r"|\btt\.(?:reduce|scan)\.return .*\bf8E"
+    r"|\btt\.fp_to_fp .*\bf64\b|\btt\.fp_to_fp .*[ x]f64>|\btt\.fp_to_fp .*[ x]f8E\w+>? -> (?:.*x)?f8E"
+    r"|\btt\.histogram .*xi(?!32)\d+> .*-> "
 )
+"""What Triton lowers and can compile for no GPU: arithmetic, reductions and scans of float8, conversions between its
+formats, from it to float64 and back or from float64 toward zero, histograms of other than 32 bits."""
+_NOT_IMITATED = "tt.elementwise_inline_asm"
+"""By which Triton makes and reads float8e4b15: PyTorch has it not, and a GPU rounds it in a way of its own."""
 
 
 class LoweringError(Exception):
@@ -82,7 +88,7 @@ def lower(requests: Sequence[KernelRequest], target: Target, scratch: Path) -> l
         except Exception as error:  # the frontend runs the candidate's source, and may raise anything over it
             raise _refused(request.name, error) from error
         launch = recorded.pop()
-        _check_float8(request.name, launch.ttir)
+        _check_possible(request.name, launch.ttir)
         kinds = {name: _listed(kind) for name, kind in launch.signature.items()}
         options = {name: value for name, value in launch.options.items() if name in triton_trace.KEPT_OPTIONS}
         found.append(Lowered(launch.ttir, options, kinds))
@@ -198,13 +204,16 @@ def _listed(kind: Any) -> Any:
     return [_listed(item) for item in kind] if isinstance(kind, tuple | list) else str(kind)
 
 
-def _check_float8(name: str, ttir: str) -> None:
+def _check_possible(name: str, ttir: str) -> None:
     """Raises:
-    LoweringError: the kernel computes with float8, which Triton lowers and can compile for no GPU.
+    LoweringError: the kernel does what Triton lowers and can compile for no GPU, or has numbers of a format that is
+        not imitated.
     """
-    if found := _FLOAT8.search(ttir):
-        said = f"{found[0].split()[0]} on float8 cannot be compiled; convert it to another type, through float32"
+    if found := _IMPOSSIBLE.search(ttir):
+        said = f"{found[0].split()[0]} of these types cannot be compiled; convert to another type, through float32"
         raise LoweringError(f"kernel {name}: {said}"[:MAX_REASON], "")
+    if _NOT_IMITATED in ttir:
+        raise LoweringError(f"kernel {name}: there is no float8e4b15 here; use float8e4nv or float8e5"[:MAX_REASON], "")
 
 
 def _refused(name: str, error: Exception) -> LoweringError:

@@ -11,7 +11,6 @@ in a kernel that waits that are lost only if another program comes between the l
 """
 
 import ctypes
-import functools
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -21,15 +20,16 @@ import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
-from sandbox.open_answers import ANSWER
+from sandbox.pipelines import LOOPS
 from sandbox.races import RaceError, Races
-from sandbox.triton_floats import add_bfloat16
+from sandbox.triton_atomics import STORES_UNSEEN, in_any_order, listen, updated
+from sandbox.triton_hints import HINTS
 from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
-_ATOMIC_METHODS = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
+_PLAINLY, _DESCRIBED = 1, 2
 
 
 class MemoryFaultError(Exception):
@@ -44,11 +44,19 @@ class MemoryWatch(Turns):
         self.native, self.base = native, base
         self.written = np.zeros(nbytes, np.uint8)
         """Not zero for every byte that holds something; the owner marks inputs and what other steps write."""
+        self.iterations = np.zeros(nbytes, np.int64)
+        """For every byte, when a loop stored it; see `pipelines`."""
         self.starts = self.ends = np.empty(0, np.uint64)
         self.signals: dict[int, tuple[int, Any]] = {}
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
+        self.alone = self.volatile = False
+        """The present atomic is one to its own program only; the present load is repeated wherever it stands."""
+        self.described = False
+        """The present access is by a tensor descriptor."""
+        self.ways = np.zeros(nbytes, np.uint8)
+        """For every byte, whether the launch has stored it, and how: `_PLAINLY` or `_DESCRIBED`."""
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
@@ -56,10 +64,7 @@ class MemoryWatch(Turns):
         watch = cls(triton_interpreter._interpreter, base, nbytes)
         triton_interpreter._interpreter = watch
         watch.lanes.listen()
-        builder = triton_interpreter.interpreter_builder
-        for name in _ATOMIC_METHODS:
-            if hasattr(builder, name):  # Triton 3.6 has none of them
-                setattr(builder, name, watch._atomically(getattr(builder, name)))
+        listen(watch, triton_interpreter.interpreter_builder)
         return watch
 
     def start(
@@ -78,6 +83,9 @@ class MemoryWatch(Turns):
         self.races, self.synchronises = Races(self.written.size, len(order), synchronises), synchronises
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
+        HINTS.false.clear()
+        for start, end in buffers:
+            self.ways[start - self.base : end - self.base] = 0
         if self.written.size > MAX_UNDONE:
             self.attempts = 0
 
@@ -106,7 +114,13 @@ class MemoryWatch(Turns):
         dtype = np.dtype(dtype)
         at = self._within(pointers, mask, dtype.itemsize, "reads")
         self._check_written(at, "reads")
+        self._check_way(at)
         flag = self._is_flag(at, dtype) and not self.atomic
+        if flag and not self.volatile and not self.races.knows(self.signals.get(int(at[0]), (0, None))[0]):
+            raise RaceError(
+                "a program reads a flag that another one sets: compiled, it may never look again; load it with "
+                "volatile=True, or by an atomic"
+            )
         stale = self._stale(int(at[0]), dtype) if flag else None
         if stale is None and (self.atomic or flag):
             self.races.acquire(at.tolist())
@@ -115,6 +129,7 @@ class MemoryWatch(Turns):
         elif not flag:
             self.races.read(at, dtype.itemsize)
             self.lanes.load(at, _lanes(mask, pointers))
+            LOOPS.load(self.iterations, at, self.races.me.program)
         found = self.native.load(pointers, mask, other, dtype)
         if stale is not None:
             found = np.where(_lanes(mask, pointers), stale, found)
@@ -134,8 +149,10 @@ class MemoryWatch(Turns):
         elif not flag:
             self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
             self.lanes.store(at, _lanes(mask, pointers))
+            LOOPS.store(self.iterations, at, self.races.me.program)
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
+        self.ways[at] = _DESCRIBED if self.described else _PLAINLY
         self.progress()
         done = self.native.store(pointers, value, mask)
         if at.size > 1:
@@ -145,25 +162,21 @@ class MemoryWatch(Turns):
         return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:
-        self.overtake()
         at = self._within(pointers, mask, value.dtype.itemsize, "updates")
         if operation == self.native.RMW_OP.XCHG:  # as good as a store
             for byte in range(value.dtype.itemsize):
                 self.written[at + byte] = 1
         self._check_written(at, "updates")
-        addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
+        addresses = self._meeting(at, semantics)
         self.races.acquire(addresses)
-        self.races.update(at, swap=False)
+        self._update(at, value.dtype.itemsize, swap=False)
         if addresses and at.size == 1:
             self.lanes.meet()
         lanes = _lanes(mask, pointers)
         if lanes.size > 1:
             self.lanes.update(at, lanes)
-        if value.dtype == np.uint16 and operation == self.native.RMW_OP.FADD:
-            found = self._in_any_order(lambda *of: add_bfloat16(self.native, *of), pointers, value, lanes)
-        else:
-            call = functools.partial(self.native.atomic_rmw, operation)
-            found = self._in_any_order(lambda *of: call(*of, semantics), pointers, value, lanes)
+        atomic = updated(self.native, operation, semantics)
+        found = in_any_order(atomic, (pointers, value, lanes), self.synchronises)
         found = np.where(lanes, found, np.zeros_like(found))  # as on an NVIDIA GPU
         self.races.release(addresses)
         if self.waits:
@@ -173,29 +186,43 @@ class MemoryWatch(Turns):
         return found
 
     def atomic_cas(self, pointers: Array, compare: Array, value: Array, semantics: Any) -> Any:
-        self.overtake()
         at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
         self._check_written(at, "updates")
-        addresses = at.tolist() if semantics != self.native.MEM_SEMANTIC.RELAXED else []
+        addresses = self._meeting(at, semantics)
         self.races.acquire(addresses)
-        self.races.update(at, swap=self.waits)
+        self._update(at, value.dtype.itemsize, swap=self.waits)
         if addresses and at.size == 1:
             self.lanes.meet()
         if pointers.size > 1:
             self.lanes.update(at, np.ones(pointers.shape, bool))
-        found = self._in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), pointers, compare, value)
+        operands = (pointers, compare, value)
+        found = in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), operands, self.synchronises)
         self.races.release(addresses)
         if bool(((found == compare) & (found != value)).any()):
             self.progress()
         self.look(at, found)
         return found
 
+    def _meeting(self, at: Array, semantics: Any) -> list[int]:
+        """Places by which programs order themselves in this atomic."""
+        return [] if self.alone or semantics == self.native.MEM_SEMANTIC.RELAXED else at.tolist()
+
+    def _update(self, at: Array, itemsize: int, swap: bool) -> None:
+        LOOPS.store(self.iterations, at, self.races.me.program)
+        if not self.alone:
+            self.races.update(at, swap)
+            return
+        self.races.read(at, itemsize)
+        self.races.write(at, lambda lanes: True, itemsize)
+
     def _within(self, pointers: Array, mask: Array, itemsize: int, verb: str) -> Array:
         """Positions of the active lanes relative to `base`.
 
         Raises:
             MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
+            HintError: lanes are not where the kernel has said.
         """
+        HINTS.check(pointers, _lanes(mask, pointers), itemsize)
         active = pointers[_lanes(mask, pointers)].astype(np.uint64)
         slot = np.searchsorted(self.starts, active, side="right").astype(np.int64) - 1
         inside = (
@@ -220,6 +247,20 @@ class MemoryWatch(Turns):
             raise MemoryFaultError(
                 f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
                 "torch.empty needs torch.zeros or a store first"
+            )
+
+    def _check_way(self, at: Array) -> None:
+        """Raises:
+        RaceError: compiled, nothing makes the load wait for the store of what it loads.
+        """
+        if self.described and bool((self.ways[at] == _PLAINLY).any()):
+            raise RaceError(
+                "a tensor descriptor loads what its kernel has stored by pointers: compiled, nothing puts the two in "
+                "order; store it by a descriptor, or load it by pointers"
+            )
+        if STORES_UNSEEN and bool((self.ways[at] == _DESCRIBED).any()):
+            raise RaceError(
+                "a kernel loads what it has stored by a tensor descriptor: Triton 3.6 does not wait until that is done"
             )
 
     def _check_agreement(self, pointers: Array, value: Array, mask: Array) -> None:
@@ -251,30 +292,6 @@ class MemoryWatch(Turns):
             return None
         self.looks[self.races.me.program, at] = looks - 1
         return old
-
-    def _in_any_order(self, atomic: Callable[..., Array], *operands: Array) -> Array:
-        """What an atomic of many lanes finds: nobody knows which lane comes first."""
-        shape, size = operands[0].shape, operands[0].size
-        if size < 2:
-            return atomic(*operands)
-        order = ANSWER.order(size) if self.synchronises else np.random.default_rng().permutation(size)
-        served = atomic(*(np.broadcast_to(operand, shape).ravel()[order] for operand in operands))
-        found = np.empty_like(served)
-        found[order] = served
-        return found.reshape(shape)
-
-    def _atomically(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Triton 3.9 interprets atomic loads and stores as plain ones."""
-
-        def call(*args: Any) -> Any:
-            self.overtake()
-            self.atomic = True
-            try:
-                return method(*args)
-            finally:
-                self.atomic = False
-
-        return call
 
 
 def _lanes(mask: Any, pointers: Array) -> Array:

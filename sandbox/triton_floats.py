@@ -28,6 +28,8 @@ PART_PRODUCTS = {
 }
 """Products of float32 matrices on bfloat16 tensor cores: which parts of the two are multiplied besides the largest, the
 smallest first."""
+PRODUCTS_AT_A_TIME = 16
+"""By `mma` and `wgmma` of float16."""
 
 
 def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
@@ -103,8 +105,9 @@ def in_parts(handle: Any) -> list[Any]:
 
 
 def saturated(handle: Any, wide: Any) -> Any:
-    """Integers made of the numbers in `wide`: the nearest where a number is too large, and 0 for NaN (PTX ISA, section
-    on cvt). Those of 8 bits are the lower half of 16, as LLVM makes them. NumPy makes of them what the processor does.
+    """Integers made of the numbers in `wide`: the nearest where a number is too large, and for NaN 0 or the upper bit
+    alone (PTX ISA, section on cvt). Those of 8 bits are the lower half of 16, as LLVM makes them. NumPy makes of them
+    what the processor does.
     """
     made, given = np.asarray(handle.data), np.asarray(wide.data)
     if given.dtype.kind != "f" or made.dtype.kind not in "iu":
@@ -114,8 +117,45 @@ def saturated(handle: Any, wide: Any) -> Any:
     data = made.copy()
     data[given >= float(limits.max)] = most
     data[given < float(limits.min)] = least
-    data[np.isnan(given)] = 0
+    data[np.isnan(given)] = of_nan(given.dtype, limits).astype(made.dtype)
     return TensorHandle(data, handle.dtype)
+
+
+def _summed_in_half(a: Any, b: Any, d: Any) -> Any:
+    """A matrix product as tensor cores sum it up in float16: so many products are added at a time."""
+    left, right, total = a.data.astype(np.float32), b.data.astype(np.float32), np.asarray(d.data)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, left.shape[-1], PRODUCTS_AT_A_TIME):
+            part = slice(first, first + PRODUCTS_AT_A_TIME)
+            total = (left[..., part] @ right[..., part, :] + total).astype(np.float16)
+    return TensorHandle(total, tl.float16)
+
+
+def _mend_scaled() -> None:
+    """Scales and what they make of numbers are of the format in which is multiplied; for Triton's interpreter, float32.
+    Triton 3.6 interprets no `tl.dot_scaled`.
+    """
+    scale_of, prepare = interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand
+
+    def rounded_to(kind: Any, data: Any) -> Any:
+        with np.errstate(over="ignore"):
+            if kind == tl.float16:
+                return data.astype(np.float16).astype(np.float32)
+            return widened(rounded(TensorHandle(data, tl.float32), tl.bfloat16)).data
+
+    def scale(handle: Any, kind: Any) -> Any:
+        return rounded_to(kind, scale_of(handle, kind))
+
+    def operand(value: Any, scale: Any, form: Any, pack: Any, kind: Any, is_rhs: bool) -> Any:
+        made = prepare(value, scale, form, pack, kind, is_rhs)
+        return made if scale is None else rounded_to(kind, made)
+
+    interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand = scale, operand
+
+
+def of_nan(source: Any, limits: Any) -> Any:
+    """The integer within `limits` that a NaN of format `source` becomes."""
+    return limits.dtype.type(0 if source.itemsize < 8 and limits.bits < 64 else limits.min or 1 << limits.bits - 1)
 
 
 def mend_products() -> None:
@@ -137,6 +177,8 @@ def mend_products() -> None:
         name = str(precision).split(".")[-1].upper()
         if name == "TF32" and a.dtype.scalar == tl.float32:
             a, b = round_to_tf32(a), round_to_tf32(b)
+        if d.dtype.scalar == tl.float16:
+            return _summed_in_half(a, b, d)
         if name not in PART_PRODUCTS or a.dtype.scalar != tl.float32:
             return dot(self, a, b, d, precision, *rest)
         left, right = in_parts(a), in_parts(b)
@@ -155,5 +197,7 @@ def mend_products() -> None:
         with np.errstate(over="ignore"):
             return TensorHandle(np.array([value], np.float32).astype(np.float16), tl.float16)
 
+    if hasattr(InterpreterBuilder, "create_dot_scaled"):
+        _mend_scaled()
     InterpreterBuilder.create_dot, InterpreterBuilder.create_splat = create_dot, create_splat
     InterpreterBuilder.get_fp16 = get_fp16

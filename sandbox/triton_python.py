@@ -20,7 +20,7 @@ from sandbox import triton_values as values
 from sandbox.kernel_returns import followed
 from sandbox.kernel_scopes import assigned, variables
 from sandbox.kernel_signature import last_name
-from sandbox.triton_loops import bounded, gone, python_range
+from sandbox.triton_loops import bounded, gone, python_range, waiting
 from sandbox.triton_values import largest, least
 
 _PREFIX = "__as_compiled_"
@@ -48,7 +48,7 @@ def helpers() -> dict[str, Any]:
     found = (
         values.value_of, values.plain, values.bound, values.annotated, values.every, values.some, values.opposite,
         values.chosen, values.noted, values.returned, values.early, values.ended, values.constant,
-        values.called, bounded, gone, tuple,
+        values.called, bounded, gone, waiting, tuple,
     )  # fmt: skip
     return {_PREFIX + function.__name__: function for function in found}
 
@@ -139,6 +139,7 @@ class _AsCompiled(_Values):
 
     def visit_While(self, node: ast.While) -> ast.AST:
         self._visit_inside(node)
+        node.test = _call(waiting, node.test)
         return node
 
     def _visit_inside(self, node: ast.AST) -> None:

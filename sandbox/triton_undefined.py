@@ -5,6 +5,7 @@ A compiler may take any, and a GPU has others. So each comes out here (`open_ans
 masks it out is not.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ def mend_undefined() -> None:
     ):  # fmt: skip
         setattr(InterpreterBuilder, name, _best(function))
     InterpreterBuilder.create_clampf, InterpreterBuilder.create_frem = _clamp, _remainder
-    for name in ("create_exp2", "create_sqrt", "create_rsqrt"):
+    for name in (
+        "create_exp2", "create_sqrt", "create_rsqrt", "create_floor", "create_ceil", "create_sin", "create_erf",
+    ):  # fmt: skip
         setattr(InterpreterBuilder, name, _flushing(getattr(InterpreterBuilder, name)))
     bitcast, store = InterpreterBuilder.create_bitcast, InterpreterBuilder.create_masked_store
 
@@ -54,10 +57,26 @@ def _flushing(method: Any) -> Any:
         data = np.asarray(handle.data)
         if data.dtype != np.float32 or handle.dtype.scalar != tl.float32:
             return handle
-        small = np.abs(data) < np.finfo(np.float32).tiny
-        return TensorHandle(np.where(small, np.copysign(np.float32(0), data), data), handle.dtype)
+        return TensorHandle(without_subnormals(data), handle.dtype)
 
     return lambda self, handle: flushed(method(self, flushed(handle)))
+
+
+def without_subnormals(data: Any) -> Any:
+    """Zeros instead of float32 numbers below the least normal one, with their signs."""
+    if data.dtype != np.float32:
+        return data
+    return np.where(np.abs(data) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), data), data)
+
+
+def with_or_without_subnormals(function: Callable[..., Any], arrays: list[Any]) -> Any:
+    """What a function of libdevice makes of arrays: Triton takes most of them, or a part, with `ftz`."""
+    made, given = function(*arrays), [without_subnormals(array) for array in arrays]
+    alike = all(one.tobytes() == other.tobytes() for one, other in zip(arrays, given, strict=True))
+    flushed = without_subnormals(made if alike else function(*given))
+    if made.tobytes() == flushed.tobytes():
+        return made
+    return ANSWER.among(flushed, flushed, made)
 
 
 def _any_nan(handle: Any) -> Any:
@@ -74,9 +93,19 @@ def _any_nan(handle: Any) -> Any:
 
 
 def _clamp(self: Any, one: Any, low: Any, high: Any, propagate: Any) -> Any:
-    if propagate != tl.PropagateNan.NONE:
-        return self.create_minimumf(self.create_maximumf(one, low), high)
-    return self.create_minnumf(self.create_maxnumf(one, low), high)
+    """Where bounds are constants and opposite, a GPU has the sign of `one * high` and the lesser of both sizes."""
+    every = propagate != tl.PropagateNan.NONE
+    least, most = (self.create_maximumf, self.create_minimumf) if every else (self.create_maxnumf, self.create_minnumf)
+    made = most(least(one, low), high)
+    value, lower, upper = np.broadcast_arrays(*(np.asarray(handle.data) for handle in (one, low, high)))
+    undefined = ~(lower <= upper) | (np.isnan(value) & (lower == -upper) & (not every))
+    if not undefined.any():
+        return made
+    data = np.broadcast_to(made.data, value.shape)
+    sign = np.copysign(1, np.where(np.isnan(value), 1, value)) * np.copysign(1, upper)  # of a GPU's NaN
+    on_gpu = np.copysign(np.fmin(np.abs(value), np.abs(upper)), sign).astype(data.dtype)
+    found = ANSWER.among(noise_like(data), on_gpu, data)
+    return TensorHandle(np.where(undefined, found, data), made.dtype)
 
 
 def _remainder(self: Any, one: Any, other: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
+from sandbox.pipelines import LOOPS
 from sandbox.races import Races
 
 Array = npt.NDArray[Any]
@@ -130,11 +131,12 @@ class Turns:
         builder = triton_interpreter.interpreter_builder
         index, me, atomic, times = builder.grid_idx, self.races.me, self.atomic, (self.lanes.now, self.lanes.exchanged)
         self.waiting, self.atomic = self.waiting + 1, False
+        loops, LOOPS.around = LOOPS.around, []
         try:
             self._run(program, self.body)
         finally:
             self.waiting, self.atomic = self.waiting - 1, atomic
-            builder.grid_idx, self.races.me = index, me
+            builder.grid_idx, self.races.me, LOOPS.around = index, me, loops
             self.lanes.now, self.lanes.exchanged = times
             self.progress()
 

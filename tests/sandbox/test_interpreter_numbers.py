@@ -13,6 +13,7 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from sandbox import triton_floats, triton_interpreter, triton_older
+from sandbox.open_answers import ANSWER
 
 FLOAT8 = {"float8e4nv": (4, 3, 7), "float8e5": (5, 2, 15)}
 """Bits of exponent and mantissa, and the exponent's bias."""
@@ -108,6 +109,10 @@ def test_integers_are_made_of_too_large_numbers_as_by_a_gpu(builder: Interpreter
     most, least = (TensorHandle(np.array([x], np.float32), tl.float32) for x in (1e30, -1.0))
     assert builder.create_fp_to_ui(most, tl.uint64).data.tolist() == [2**64 - 1]
     assert builder.create_fp_to_ui(least, tl.uint32).data.tolist() == [0]
+    nothing = TensorHandle(np.array([np.nan]), tl.float64)
+    assert builder.create_fp_to_si(nothing, tl.int32).data.tolist() == [-(2**31)]
+    assert builder.create_fp_to_ui(nothing, tl.uint64).data.tolist() == [2**63]
+    assert builder.create_fp_to_si(numbers, tl.int64).data.tolist()[2] == -(2**63)
     brain = builder.cast_impl(most, tl.bfloat16)
     assert builder.create_fp_to_si(brain, tl.int64).data.tolist() == [2**63 - 1]
 
@@ -172,3 +177,25 @@ def test_bfloat16_is_added_lane_after_lane_and_rounded_each_time() -> None:
     found = triton_floats.add_bfloat16(interpreter._interpreter, pointers, np.array([[0x3F80]], np.uint16), lanes)
     assert memory.tolist() == [0x4040, 0x4380]
     assert found.tolist() == [[0x3F80, 0x4000, 0], [0x4380, 0x4380, 0x4380]]
+
+
+@pytest.mark.skipif(not hasattr(InterpreterBuilder, "create_dot_scaled"), reason="Triton 3.6 interprets none")
+def test_scales_beside_float16_are_float16(builder: InterpreterBuilder) -> None:
+    """2^17 is infinite there."""
+    ones = TensorHandle(np.ones((16, 32), np.float16), tl.float16)
+    codes = builder.create_fp_to_fp(TensorHandle(np.ones((32, 16), np.float32), tl.float32), tl.float8e5, None)
+    scales = TensorHandle(np.full((16, 1), 127 + 17, np.uint8), tl.uint8)
+    kinds, nothing = ir.ScaleDotElemTypeTY, TensorHandle(np.zeros((16, 16), np.float32), tl.float32)
+    operands = (ones, None, kinds.FP16, codes, scales, kinds.E5M2)
+    made = builder.create_dot_scaled(*operands, False, True, True, nothing)
+    assert np.isposinf(made.data).all()
+
+
+@pytest.mark.skipif(hasattr(InterpreterBuilder, "create_dot_scaled"), reason="later versions drop them on a GPU too")
+def test_numbers_without_a_bin_are_counted_anywhere(builder: InterpreterBuilder) -> None:
+    data = TensorHandle(np.array([1, 9, -7, 8], np.int32), tl.int32)
+    ANSWER.number = 1
+    assert builder.create_histogram(data, 8, None).data.tolist() == [1, 3, 0, 0, 0, 0, 0, 0]
+    ANSWER.number = 2
+    assert builder.create_histogram(data, 8, None).data.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+    ANSWER.number = 0

@@ -1,0 +1,89 @@
+"""Loads that a compiler puts before stores of earlier iterations of their loop.
+
+Triton overlaps the iterations of a loop (`num_stages`): what the next ones load is on its way before the present one
+stores, whether it is the same memory or not. It does so where `tl.range` is told to, and for what `tl.dot` needs; in
+innermost `for` loops, and not where a `tl.debug_barrier()` is in the loop. An interpreter has no such overlap.
+
+Which loads of a loop a `tl.dot` needs is not known here: each may be one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from sandbox.races import RaceError
+
+Array = npt.NDArray[np.int64]
+PROGRAM_BITS = 24
+"""Programs beyond as many are taken for others."""
+
+
+class Loop:
+    """One run of a `for` loop."""
+
+    def __init__(self, time: int, stages: int | None) -> None:
+        self.began = self.iteration = time
+        """Times of the first and of the present iteration."""
+        self.stages = stages
+        self.overlaps = stages is not None and stages > 1
+        self.orders = False
+        """It is not innermost, or has barriers."""
+
+    def next(self) -> None:
+        """The next iteration begins."""
+        LOOPS.time += 1
+        self.iteration = LOOPS.time
+
+
+class Loops:
+    """Those that a program is in, and when it stored what."""
+
+    def __init__(self) -> None:
+        self.time = 1
+        self.around: list[Loop] = []
+
+    @contextmanager
+    def entered(self, stages: int | None) -> Iterator[Loop]:
+        """While the loop runs."""
+        self.inside()
+        around, loop = self.around, Loop(self.time + 1, stages)
+        around.append(loop)
+        try:
+            yield loop
+        finally:
+            around.remove(loop)
+
+    def inside(self) -> None:
+        """In the present loop is another one, or a barrier."""
+        if self.around:
+            self.around[-1].orders = True
+
+    def multiply(self) -> None:
+        """A matrix product is computed."""
+        if self.around and self.around[-1].stages is None:
+            self.around[-1].overlaps = True
+
+    def store(self, stored: Array, at: Array, program: int) -> None:
+        """The present program stores to the positions `at`; note it in `stored`, one for each byte of memory."""
+        if self.around:
+            stored[at] = (self.time << PROGRAM_BITS) + program % (1 << PROGRAM_BITS)
+
+    def load(self, stored: Array, at: Array, program: int) -> None:
+        """Raises:
+        RaceError: an earlier iteration has stored what is loaded.
+        """
+        loop = self.around[-1] if self.around else None
+        if loop is None or loop.orders or not loop.overlaps or at.size < 2:
+            return
+        times, own = stored[at] >> PROGRAM_BITS, stored[at] % (1 << PROGRAM_BITS) == program % (1 << PROGRAM_BITS)
+        if bool((own & (times >= loop.began) & (times < loop.iteration)).any()):
+            raise RaceError(
+                "a loop loads what an earlier iteration has stored: compiled, its iterations overlap; put "
+                "tl.debug_barrier() into the loop"
+            )
+
+
+LOOPS = Loops()
+"""Of the one program that a process interprets at a time."""
