@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from triton.runtime.interpreter import InterpreterBuilder, ReduceScanOpInterface
+from triton.runtime.interpreter import InterpreterBuilder, ReduceScanOpInterface, TensorHandle
 
 from sandbox.pipelines import LOOPS
 from sandbox.races import RaceError
@@ -112,7 +112,7 @@ class Lanes:
             InterpreterBuilder.create_barrier = _told(InterpreterBuilder.create_barrier, order)
         for name in PRODUCTS:
             if hasattr(InterpreterBuilder, name):
-                setattr(InterpreterBuilder, name, _told(getattr(InterpreterBuilder, name), LOOPS.multiply))
+                setattr(InterpreterBuilder, name, _multiplying(getattr(InterpreterBuilder, name)))
         for place, name in [(ReduceScanOpInterface, "apply"), *((InterpreterBuilder, name) for name in EXCHANGES)]:
             if hasattr(place, name):
                 setattr(place, name, _told(getattr(place, name), self._exchange))
@@ -127,6 +127,17 @@ def _told(method: Any, after: Callable[[], None]) -> Any:
         done = method(*args, **kwargs)
         after()
         return done
+
+    return call
+
+
+def _multiplying(product: Any) -> Any:
+    """`create_dot`, or the scaled one; the last of the tensors is what is added."""
+
+    def call(self: Any, *given: Any) -> Any:
+        operands = [np.asarray(handle.data) for handle in given if isinstance(handle, TensorHandle)]
+        LOOPS.multiply(operands[:-1])
+        return product(self, *given)
 
     return call
 

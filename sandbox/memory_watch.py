@@ -129,8 +129,9 @@ class MemoryWatch(Turns):
         elif not flag:
             self.races.read(at, dtype.itemsize)
             self.lanes.load(at, _lanes(mask, pointers))
-            LOOPS.load(self.iterations, at, self.races.me.program)
         found = self.native.load(pointers, mask, other, dtype)
+        if not self.atomic and not flag:
+            LOOPS.load(self.iterations, at, self.races.me.program, found)
         if stale is not None:
             found = np.where(_lanes(mask, pointers), stale, found)
         self.look(at, found)
@@ -141,7 +142,6 @@ class MemoryWatch(Turns):
         flag = self._is_flag(at, value.dtype)
         if flag and not self.atomic:
             self.overtake()
-        if flag and not self.atomic:
             old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
             self.signals[int(at[0])] = (self.races.me.segment, old[_lanes(mask, pointers)][0])
         if self.atomic:

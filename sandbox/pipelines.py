@@ -1,14 +1,17 @@
 """Loads that a compiler puts before stores of earlier iterations of their loop.
 
 Triton overlaps the iterations of a loop (`num_stages`): what the next ones load is on its way before the present one
-stores, whether it is the same memory or not. It does so where `tl.range` is told to, and for what `tl.dot` needs; in
-innermost `for` loops, and not where a `tl.debug_barrier()` is in the loop. An interpreter has no such overlap.
+stores, whether it is the same memory or not. It does so where `tl.range` is told to, and for the factors of a `tl.dot`
+(not for what is added to the product); in innermost `for` loops, and not where a `tl.debug_barrier()` is in the loop.
+An interpreter has no such overlap.
 
-Which loads of a loop a `tl.dot` needs is not known here: each may be one.
+A factor is known by its numbers, which may have been transposed or converted since they were loaded, but not computed
+with.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,10 @@ import numpy.typing as npt
 from sandbox.races import RaceError
 
 Array = npt.NDArray[np.int64]
+OVERLAP = (
+    "a loop loads what an earlier iteration has stored: compiled, its iterations overlap; put tl.debug_barrier() into "
+    "the loop"
+)
 PROGRAM_BITS = 24
 """Programs beyond as many are taken for others."""
 
@@ -27,7 +34,8 @@ class Loop:
         self.began = self.iteration = time
         """Times of the first and of the present iteration."""
         self.stages = stages
-        self.overlaps = stages is not None and stages > 1
+        self.loaded: list[npt.NDArray[Any]] = []
+        """What earlier iterations have stored."""
         self.orders = False
         """It is not innermost, or has barriers."""
 
@@ -60,29 +68,44 @@ class Loops:
         if self.around:
             self.around[-1].orders = True
 
-    def multiply(self) -> None:
-        """A matrix product is computed."""
-        if self.around and self.around[-1].stages is None:
-            self.around[-1].overlaps = True
+    def multiply(self, factors: list[npt.NDArray[Any]]) -> None:
+        """Raises:
+        RaceError: an earlier iteration has stored what is multiplied.
+        """
+        loop = self.around[-1] if self.around else None
+        for loaded in loop.loaded if loop is not None and not loop.orders else ():
+            if any(_alike(loaded, factor) for factor in factors):
+                raise RaceError(OVERLAP)
 
     def store(self, stored: Array, at: Array, program: int) -> None:
         """The present program stores to the positions `at`; note it in `stored`, one for each byte of memory."""
         if self.around:
             stored[at] = (self.time << PROGRAM_BITS) + program % (1 << PROGRAM_BITS)
 
-    def load(self, stored: Array, at: Array, program: int) -> None:
-        """Raises:
-        RaceError: an earlier iteration has stored what is loaded.
+    def load(self, stored: Array, at: Array, program: int, found: npt.NDArray[Any]) -> None:
+        """The present program loads what is `found` at the positions `at`.
+
+        Raises:
+            RaceError: an earlier iteration has stored it.
         """
         loop = self.around[-1] if self.around else None
-        if loop is None or loop.orders or not loop.overlaps or at.size < 2:
+        if loop is None or loop.orders or loop.stages == 1 or at.size < 2:
             return
         times, own = stored[at] >> PROGRAM_BITS, stored[at] % (1 << PROGRAM_BITS) == program % (1 << PROGRAM_BITS)
-        if bool((own & (times >= loop.began) & (times < loop.iteration)).any()):
-            raise RaceError(
-                "a loop loads what an earlier iteration has stored: compiled, its iterations overlap; put "
-                "tl.debug_barrier() into the loop"
-            )
+        if not bool((own & (times >= loop.began) & (times < loop.iteration)).any()):
+            return
+        if loop.stages is not None:
+            raise RaceError(OVERLAP)
+        loop.loaded.append(found)
+
+
+def _alike(loaded: npt.NDArray[Any], factor: npt.NDArray[Any]) -> bool:
+    """Whether they hold the same numbers, which are not all one number."""
+    if loaded.size != factor.size or (loaded == loaded.flat[0]).all():
+        return False
+    with np.errstate(all="ignore"):
+        found = loaded.astype(factor.dtype)
+    return any(np.array_equal(one.ravel(), factor.ravel(), equal_nan=True) for one in (found, found.T))
 
 
 LOOPS = Loops()
