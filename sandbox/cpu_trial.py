@@ -14,9 +14,9 @@ from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
 JUDGE_SECONDS = 120.0
-ARENA_SHARE = 40
+ARENA_SHARE = 49
 """Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
-`races`, `lanes`)."""
+`races`, `lanes`, `pipelines`)."""
 ORDERS = 4
 """Runs of a case whose kernels wait, each with its programs in an order of its own: one can hide a lost update."""
 

@@ -51,10 +51,8 @@ class MemoryWatch(Turns):
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
-        self.alone = self.volatile = False
-        """The present atomic is one to its own program only; the present load is repeated wherever it stands."""
-        self.described = False
-        """The present access is by a tensor descriptor."""
+        self.alone = self.volatile = self.described = False
+        """The present access is an atomic to its own program only; repeated wherever it stands; by a descriptor."""
         self.ways = np.zeros(nbytes, np.uint8)
         """For every byte, whether the launch has stored it, and how: `_PLAINLY` or `_DESCRIBED`."""
 
@@ -222,8 +220,9 @@ class MemoryWatch(Turns):
             MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
             HintError: lanes are not where the kernel has said.
         """
-        HINTS.check(pointers, _lanes(mask, pointers), itemsize)
-        active = pointers[_lanes(mask, pointers)].astype(np.uint64)
+        lanes = _lanes(mask, pointers)
+        HINTS.check(pointers, lanes, itemsize)
+        active = pointers[lanes].astype(np.uint64)
         slot = np.searchsorted(self.starts, active, side="right").astype(np.int64) - 1
         inside = (
             (slot >= 0) & (active + np.uint64(itemsize) <= self.ends[np.maximum(slot, 0)])

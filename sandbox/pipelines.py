@@ -5,8 +5,8 @@ stores, whether it is the same memory or not. It does so where `tl.range` is tol
 (not for what is added to the product); in innermost `for` loops, and not where a `tl.debug_barrier()` is in the loop.
 An interpreter has no such overlap.
 
-A factor is known by its numbers, which may have been transposed or converted since they were loaded, but not computed
-with.
+A factor is known by its numbers, which may have been transposed or converted (not to bfloat16) since they were loaded
+in the same iteration, but not computed with.
 """
 
 from collections.abc import Iterator
@@ -34,8 +34,9 @@ class Loop:
         self.began = self.iteration = time
         """Times of the first and of the present iteration."""
         self.stages = stages
+        self.multiplies = False
         self.loaded: list[npt.NDArray[Any]] = []
-        """What earlier iterations have stored."""
+        """What the present iteration has loaded of what earlier ones have stored."""
         self.orders = False
         """It is not innermost, or has barriers."""
 
@@ -43,6 +44,7 @@ class Loop:
         """The next iteration begins."""
         LOOPS.time += 1
         self.iteration = LOOPS.time
+        self.loaded.clear()
 
 
 class Loops:
@@ -73,9 +75,11 @@ class Loops:
         RaceError: an earlier iteration has stored what is multiplied.
         """
         loop = self.around[-1] if self.around else None
-        for loaded in loop.loaded if loop is not None and not loop.orders else ():
-            if any(_alike(loaded, factor) for factor in factors):
-                raise RaceError(OVERLAP)
+        if loop is None or loop.orders:
+            return
+        loop.multiplies = True
+        if any(_alike(loaded, factor) for loaded in loop.loaded for factor in factors):
+            raise RaceError(OVERLAP)
 
     def store(self, stored: Array, at: Array, program: int) -> None:
         """The present program stores to the positions `at`; note it in `stored`, one for each byte of memory."""
@@ -89,7 +93,9 @@ class Loops:
             RaceError: an earlier iteration has stored it.
         """
         loop = self.around[-1] if self.around else None
-        if loop is None or loop.orders or loop.stages == 1 or at.size < 2:
+        if loop is None or loop.orders or at.size < 2:
+            return
+        if not (loop.multiplies if loop.stages is None else loop.stages > 1):
             return
         times, own = stored[at] >> PROGRAM_BITS, stored[at] % (1 << PROGRAM_BITS) == program % (1 << PROGRAM_BITS)
         if not bool((own & (times >= loop.began) & (times < loop.iteration)).any()):
@@ -105,7 +111,8 @@ def _alike(loaded: npt.NDArray[Any], factor: npt.NDArray[Any]) -> bool:
         return False
     with np.errstate(all="ignore"):
         found = loaded.astype(factor.dtype)
-    return any(np.array_equal(one.ravel(), factor.ravel(), equal_nan=True) for one in (found, found.T))
+    turned = found.swapaxes(-1, -2) if found.ndim > 1 else found
+    return any(np.array_equal(one.ravel(), factor.ravel(), equal_nan=True) for one in (found, turned))
 
 
 LOOPS = Loops()

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from sandbox.pipelines import Loops
 from sandbox.races import RaceError, Races, Standpoint
 
 DATA, LOCK, OTHER = 0, 8, 16
@@ -93,3 +95,19 @@ def test_many_segments() -> None:
     races.enter(1)
     races.acquire([LOCK])
     races.read(np.array([DATA]))
+
+
+def test_a_loop_remembers_loads_of_one_iteration_and_only_where_it_multiplies() -> None:
+    loops, stored, at, found = Loops(), np.zeros(8, np.int64), np.arange(4), np.arange(4.0)
+    with mock.patch("sandbox.pipelines.LOOPS", loops), loops.entered(None) as loop:
+        for number in range(3):
+            loop.next()
+            loops.load(stored, at, 0, found)
+            assert len(loop.loaded) == (number > 1)  # a product was seen in the second iteration
+            loops.store(stored, at, 0)
+            if number:
+                loops.multiply([np.ones(4)])
+        with pytest.raises(RaceError, match="iterations overlap"):
+            loops.multiply([found])
+        loop.next()
+        loops.multiply([found])  # it is no longer what this iteration has loaded
