@@ -108,7 +108,8 @@ def _is_of_a_library(node: ast.AST) -> bool:
 
 def _never_run(tree: ast.Module) -> set[int]:
     """Statements of `if __name__ == "__main__":` and `if TYPE_CHECKING:`, those for which a failed import has a
-    substitute, and imports of libraries in functions (for plots, for tests): whoever calls one finds it missing.
+    substitute. And imports of libraries in functions (for plots, for tests): few are called, and in the tracer's jail
+    none does harm; what a library launches is not in the file, and is refused where it is planned.
     """
     blocks = [
         node for node in ast.walk(tree)

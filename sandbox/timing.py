@@ -84,7 +84,7 @@ def interleave(
 
 def _rounds(seconds: float, runs: int) -> int:
     """Of how many rounds out of `runs` a baseline is part whose samples take so long."""
-    return max(min(FEWEST_SAMPLES, runs), min(runs, int(BASELINE_SECONDS / seconds)))
+    return min(runs, max(FEWEST_SAMPLES, int(BASELINE_SECONDS / max(seconds, 1e-9))))
 
 
 def compare(candidate: list[float], baseline: list[float]) -> Ratio:

@@ -6,7 +6,6 @@ Times under the profiler are no speed: the clock is not that of a busy GPU, and 
 """
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from configs.stamp import read_json
 from sandbox.bench.report import UnfitHostError, earlier_rows, progress, write
 from sandbox.bench.suite_table import behind_copy
 
@@ -54,7 +54,7 @@ def run(arguments: Namespace, gpus: int) -> int:
     suite = arguments.out / "suite_h100.json"
     if not suite.exists():
         raise UnfitHostError(f"{suite} does not exist; run python -m sandbox suite first")
-    result = json.loads(suite.read_text())
+    result = read_json(suite)
     slow = [(row["operator"], row["case"], OURS) for row in behind_copy(result["rows"])]
     todo = wanted = list(dict.fromkeys([*sides(result["headlines"]), *slow]))
     if order := arguments.operators:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from configs.stamp import stamp, write_json
+from configs.stamp import read_json, stamp, write_json
 from sandbox.types import PROTOCOL_VERSION, Broken, Job, Limits, Passed, Rejected
 
 Verdict = Passed | Rejected | Broken
@@ -81,10 +81,11 @@ def earlier_rows(path: Path, settings: dict[str, Any] | None = None) -> list[dic
 
     Raises:
         UnfitHostError: its times are those of another GPU, compiler or `settings`, and would be lost.
+        UsageError: it is damaged.
     """
     if not path.exists():
         return []
-    found = json.loads(path.read_text())
+    found = read_json(path)
     here, there = full_stamp() | (settings or {}), found["stamp"] | found.get("settings", {})
     bear = [*BEAR_ON_TIMES, *(settings or {})]
     if other := [key for key in bear if here.get(key) != there.get(key)]:
