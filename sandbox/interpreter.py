@@ -4,6 +4,7 @@ Runs inside an isolated child of the `interpret` zygote. No candidate host code 
 (`kernel_source`), real inputs in shared memory, and nothing that knows what is expected.
 """
 
+import importlib
 import secrets
 import tempfile
 import traceback
@@ -42,7 +43,8 @@ MAX_REASON = 400
 MAX_LOG = 4000
 MAX_LINE = 120
 
-
+WARM = ("numpy.ctypeslib", "numpy.random", "triton.language.extra.libdevice", "triton.runtime.interpreter")
+"""NumPy imports its own parts at their first use."""
 FIRST = """
 def first(x_ptr, y_ptr, n, scale, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -57,8 +59,8 @@ def warm() -> None:
     """
     triton_trace.check_version()
     triton_interpreter.mend_numbers()
-    import triton.language.extra.libdevice
-    import triton.runtime.interpreter  # noqa: F401
+    for name in WARM:
+        importlib.import_module(name)
 
     torch.set_num_threads(1)
     x = torch.ones(1, 1, 64, 64)  # what torch looks up about the processor, while it still may

@@ -61,12 +61,11 @@ class Jail:
         self.mount_point = mount_point
         self.profile: seccomp.Profile = profile
         self.uid = _draw_uid()
-        self.paths = readable_paths()
+        self.paths = list(readable_paths())
         self.devices = [Path(device) for device in _DEVICES]
         self.on_gpu = profile in seccomp.GPU_PROFILES
         self.mounts = mounts_below(self.paths) if self.on_gpu else []
-        headers = Path(sysconfig.get_paths()["include"])
-        if profile == "program" and headers.exists():
+        if profile == "program" and (headers := Path(sysconfig.get_paths()["include"])).exists():
             self.paths.append(headers)  # Triton compiles its launchers in there
         if self.on_gpu:
             self.paths += [Path(folder) for folder in _GPU_FOLDERS]

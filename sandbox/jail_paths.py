@@ -1,13 +1,18 @@
 """What of the host's files a jail shows: what Python, torch and compilers read, and what is mounted inside of it."""
 
+import functools
 import re
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def readable_paths() -> list[Path]:
-    """What Python, torch, Triton and its bundled compilers need to read; never the project, home or /tmp."""
+@functools.cache
+def readable_paths() -> tuple[Path, ...]:
+    """What Python, torch, Triton and its bundled compilers need to read; never the project, home or /tmp. Found once:
+    a warm process asks before it forks.
+    """
     stdlib = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     packages = {
         str(Path(module.__file__).parent.parent)
@@ -16,10 +21,10 @@ def readable_paths() -> list[Path]:
     }
     system = {"/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache"}
     wanted = {Path(p) for p in (*stdlib, *packages, *system, f"{sys.base_prefix}/lib", f"{sys.base_prefix}/bin")}
-    return sorted({path for path in wanted if path.exists()}, key=lambda path: len(path.parts))
+    return tuple(sorted({path for path in wanted if path.exists()}, key=lambda path: len(path.parts)))
 
 
-def mounts_below(folders: list[Path]) -> list[Path]:
+def mounts_below(folders: Iterable[Path]) -> list[Path]:
     """What is mounted inside these folders, outermost first: a bind mount does not take it along. Containers get a
     driver's libraries so.
     """

@@ -15,6 +15,7 @@ from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import path_of
 from sandbox.kernel_source import check_dotted
 from sandbox.kernel_text import Function, KernelError
+from sandbox.syntax import walk
 
 IDLE = frozenset({"triton.language.static_print", "triton.language.device_assert"})
 
@@ -45,7 +46,7 @@ class _Dropper(ast.NodeTransformer):
 
     def _acts(self, call: ast.expr) -> bool:
         """An argument assigns, changes memory or calls a function of the file: Triton computes it all the same."""
-        inside = [node for node in ast.walk(call) if isinstance(node, ast.Call | ast.NamedExpr) and node is not call]
+        inside = [node for node in walk(call) if isinstance(node, ast.Call | ast.NamedExpr) and node is not call]
         return any(
             isinstance(node, ast.NamedExpr)
             or not (name := self._name(node.func)).startswith("triton.")
@@ -76,7 +77,7 @@ class _Dropper(ast.NodeTransformer):
     def _foreign(self, statement: ast.stmt) -> str:
         """Why a statement without others in it may not be compiled; empty if nothing speaks against it."""
         simple = isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
-        for node in ast.walk(statement) if simple else ():
+        for node in walk(statement) if simple else ():
             name = self._name(node) if isinstance(node, ast.Name | ast.Attribute) else ""
             if name == "print":
                 return "print may not be used inside a kernel"

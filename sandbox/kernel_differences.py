@@ -10,6 +10,7 @@ from types import NoneType
 from sandbox.kernel_scopes import assigned, inside, variables
 from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import Function, KernelError
+from sandbox.syntax import walk
 
 ASSERTION = "static_assert"
 DTYPE = re.compile(r"(int|uint|float|bfloat)\d+\w*")
@@ -59,7 +60,7 @@ def _nodes(function: Function) -> Iterator[tuple[ast.AST, bool]]:
 def _taken(function: Function, statement: ast.stmt) -> str:
     """A variable of the kernel that a comprehension has too, where it may be read before it is set again."""
     parts = [child for child in ast.iter_child_nodes(statement) if isinstance(child, ast.expr)]
-    nodes = [node for part in parts for node in ast.walk(part)]
+    nodes = [node for part in parts for node in walk(part)]
     found = {name.id: name for node in nodes if isinstance(node, ast.ListComp) for name in variables(node)}
     if not found:
         return ""
@@ -77,9 +78,9 @@ def _late(node: ast.AST) -> Sequence[ast.AST]:
         return [node.iter]
     if not isinstance(node, ast.Call) or not node.keywords:
         return []
-    inside = [inner for keyword in node.keywords for inner in ast.walk(keyword)]
+    inside = [inner for keyword in node.keywords for inner in walk(keyword)]
     assigned_by_name = {inner.target.id for inner in inside if isinstance(inner, ast.NamedExpr)}
-    read = {inner.id for part in node.args for inner in ast.walk(part) if isinstance(inner, ast.Name)}
+    read = {inner.id for part in node.args for inner in walk(part) if isinstance(inner, ast.Name)}
     return [*node.args, *node.keywords] if assigned_by_name & read else node.args
 
 
@@ -89,7 +90,7 @@ def _assertions(function: Function, known: Mapping[str, str]) -> Iterator[ast.Ca
     Raises:
         KernelError: it is something else than called.
     """
-    nodes = [node for statement in function.body for node in ast.walk(statement)]
+    nodes = [node for statement in function.body for node in walk(statement)]
     calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
     for node in nodes:
         if ASSERTION in (last_name(node), known.get(last_name(node), "").rpartition(":")[2]):
@@ -99,7 +100,7 @@ def _assertions(function: Function, known: Mapping[str, str]) -> Iterator[ast.Ca
 
 
 def _acts(node: ast.AST) -> bool:
-    return any(isinstance(inner, ast.Call | ast.NamedExpr) for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Call | ast.NamedExpr) for inner in walk(node))
 
 
 def _compared(node: ast.Compare) -> Iterator[tuple[ast.cmpop, ast.expr, ast.expr]]:

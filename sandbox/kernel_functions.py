@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import Function
+from sandbox.syntax import walk
 
 
 def functions(tree: ast.Module) -> dict[str, Function]:
     """All function definitions of a candidate by name, wherever they stand; a later one wins."""
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, Function)}
+    return {node.name: node for node in walk(tree) if isinstance(node, Function)}
 
 
 def first_line(function: Function) -> int:
@@ -24,7 +25,7 @@ def at_compile_time(function: Function) -> bool:
 
 
 def evaluated(tree: ast.Module) -> list[Function]:
-    return [node for node in ast.walk(tree) if isinstance(node, Function) and at_compile_time(node)]
+    return [node for node in walk(tree) if isinstance(node, Function) and at_compile_time(node)]
 
 
 def meant(tree: ast.Module, lines: Mapping[str, int | None]) -> tuple[dict[str, Function], set[str]]:
@@ -33,9 +34,9 @@ def meant(tree: ast.Module, lines: Mapping[str, int | None]) -> tuple[dict[str, 
 
     The plan says so, as Python decided it (`if … else`, a second version further down): a lie is another candidate.
     """
-    found, times = functions(tree), Counter(n.name for n in ast.walk(tree) if isinstance(n, Function))
+    found, times = functions(tree), Counter(n.name for n in walk(tree) if isinstance(n, Function))
     unclear = {name for name, count in times.items() if count > 1}
-    named = [n for n in ast.walk(tree) if isinstance(n, Function) and n.name in unclear]
+    named = [n for n in walk(tree) if isinstance(n, Function) and n.name in unclear]
     told = {node.name: node for node in named if lines.get(node.name) == first_line(node)}
     return {**found, **told}, unclear - told.keys()
 
@@ -45,7 +46,7 @@ def jit_functions(tree: ast.Module) -> list[Function]:
     names = _names_of_jit(tree)
     wrapped = {
         call.args[0].id
-        for call in ast.walk(tree)
+        for call in walk(tree)
         if isinstance(call, ast.Call)
         and last_name(call.func) in names
         and call.args
@@ -53,7 +54,7 @@ def jit_functions(tree: ast.Module) -> list[Function]:
     }
     return [
         node
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, Function)
         and (
             node.name in wrapped
@@ -65,16 +66,16 @@ def jit_functions(tree: ast.Module) -> list[Function]:
 def _names_of_jit(tree: ast.Module) -> set[str]:
     """`jit`, and what the file makes of it: another name, a partial application, a decorator of its own."""
     found = {"jit"}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
             found |= {name.asname for name in node.names if name.name == "jit" and name.asname}
         elif isinstance(node, Function) and any(last_name(inner) == "jit" for inner in _body(node)):
             found.add(node.name)
-        elif isinstance(node, ast.Assign) and any(last_name(inner) == "jit" for inner in ast.walk(node.value)):
+        elif isinstance(node, ast.Assign) and any(last_name(inner) == "jit" for inner in walk(node.value)):
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return found
 
 
 def _body(function: Function) -> Iterator[ast.AST]:
     for statement in function.body:
-        yield from ast.walk(statement)
+        yield from walk(statement)

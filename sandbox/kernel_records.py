@@ -13,6 +13,7 @@ from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import Function, KernelError
 from sandbox.plan import Argument, Group
+from sandbox.syntax import walk
 
 MAX_RECORDS = 64
 """Each is held against every variable of a kernel."""
@@ -60,7 +61,7 @@ def _places(kernel: Function, own: set[str], records: list[dict[str, int]]) -> d
     of: dict[int, int] = {}
     """Node → number of the path that it is, equal for equal paths."""
     read: dict[int, list[ast.Attribute]] = {}
-    for node in reversed([node for statement in kernel.body for node in ast.walk(statement)]):  # from within
+    for node in reversed([node for statement in kernel.body for node in walk(statement)]):  # from within
         if isinstance(node, ast.Name) and node.id in own:
             of[id(node)] = paths.setdefault((-1, node.id), len(paths))
         elif isinstance(node, ast.Attribute | ast.Subscript) and (owner := of.get(id(node.value))) is not None:
@@ -81,7 +82,7 @@ def _places(kernel: Function, own: set[str], records: list[dict[str, int]]) -> d
 
 def records_of(tree: ast.Module) -> Iterator[list[str]]:
     """The fields of each named tuple, in order: classes, `namedtuple("P", "a b")`, `NamedTuple("P", [("a", int)])`."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ClassDef) and any(last_name(base) == "NamedTuple" for base in node.bases):
             yield [s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
         elif isinstance(node, ast.Call) and last_name(node.func) in ("namedtuple", "NamedTuple") and node.args[1:]:

@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from sandbox.kernel_text import Function
+from sandbox.syntax import walk
 
 
 def followed(function: Function) -> dict[ast.Return, bool]:
@@ -45,4 +46,4 @@ def _compiled(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _inside(body: list[ast.stmt]) -> list[ast.Return]:
-    return [node for statement in body for node in ast.walk(statement) if isinstance(node, ast.Return)]
+    return [node for statement in body for node in walk(statement) if isinstance(node, ast.Return)]

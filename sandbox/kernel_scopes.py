@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from sandbox.kernel_text import Function, KernelError
+from sandbox.syntax import walk
 
 
 def bound(function: Function) -> set[str]:
@@ -43,7 +44,7 @@ def variables(comprehension: ast.ListComp) -> list[ast.Name]:
 
 
 def _targets(function: Function) -> dict[int, ast.Name]:
-    nodes = (node for statement in function.body for node in ast.walk(statement))
+    nodes = (node for statement in function.body for node in walk(statement))
     return {id(name): name for node in nodes if isinstance(node, ast.ListComp) for name in variables(node)}
 
 
@@ -66,4 +67,4 @@ def inside(body: list[ast.stmt]) -> Iterator[int]:
 
 
 def _names(node: ast.AST) -> Iterator[ast.Name]:
-    return (n for n in ast.walk(node) if isinstance(n, ast.Name))
+    return (n for n in walk(node) if isinstance(n, ast.Name))

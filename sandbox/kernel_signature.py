@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Mapping
 
+from sandbox.syntax import walk
 from sandbox.types import Record
 
 DROPPED_OPTIONS = frozenset(["fn", "version", "repr", "launch_metadata", "debug"])
@@ -56,7 +57,7 @@ def jit_options(tree: ast.Module) -> dict[str, list[ast.keyword]]:
         if isinstance(call, ast.Call) and last_name(call.func) == "jit":
             found.setdefault(name, []).extend(call.keywords)
 
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call) and len(node.args) == 1 and (name := last_name(node.args[0])):
             note(name, node)
             note(name, node.func)

@@ -9,7 +9,7 @@ candidate does not get in at all.
 import ast
 import copy
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 
@@ -31,6 +31,7 @@ from sandbox.kernel_language import (
 from sandbox.kernel_scopes import bound
 from sandbox.kernel_signature import Signature, is_literal, jit_options, path_of, signature
 from sandbox.kernel_text import Function, KernelError, written
+from sandbox.syntax import walk
 from sandbox.types import Record
 
 MODULES = (
@@ -71,7 +72,7 @@ def aliases(tree: ast.Module) -> dict[str, str]:
     told later.
     """
     found: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
                 package = name.name.split(".")[0]
@@ -187,7 +188,7 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
     for default in [*function.args.defaults, *filter(None, function.args.kw_defaults)]:
         if not is_literal(default, known):
             raise KernelError(f"{where}: default values must be numbers, texts, names, or arithmetic with those")
-        used |= _check_nodes(ast.walk(default), set(), kernels, constants, known, where)
+        used |= _check_nodes(walk(default), set(), kernels, constants, known, where)
     if not at_compile_time(function):
         check_understood(function, known)
     own = bound(function)  # whoever executes the module has names of his own, with underscores
@@ -197,7 +198,7 @@ def check(function: Function, kernels: set[str], constants: set[str] | None, kno
 
 
 def _check_nodes(
-    nodes: Iterator[ast.AST], bound: set[str], kernels: set[str], constants: set[str] | None, known: dict[str, str],
+    nodes: Iterable[ast.AST], bound: set[str], kernels: set[str], constants: set[str] | None, known: dict[str, str],
     where: str,
 ) -> dict[str, str]:  # fmt: skip
     """The Triton aliases that these nodes use, where the names in `bound` are assigned by the kernel itself."""
@@ -278,7 +279,7 @@ def check_dotted(parts: list[str], where: str) -> None:
 
 def _body_nodes(function: Function) -> Iterator[ast.AST]:
     for statement in function.body:
-        yield from ast.walk(statement)
+        yield from walk(statement)
 
 
 def _asks(node: ast.Call, known: dict[str, str]) -> bool:

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Collection, Iterable, Mapping
 
 from sandbox.kernel_text import KernelError
+from sandbox.syntax import walk
 
 Function = ast.FunctionDef
 MAX_WORK = 500_000
@@ -18,9 +19,9 @@ _LOADS = ("load", "load_tensor_descriptor")
 
 def uses_atomic_results(function: Function, known: Mapping[str, str]) -> bool:
     """An atomic's result is used; to give it a name that is never read is no use."""
-    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    read = {n.id for n in walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     dropped = set()
-    for node in ast.walk(function):
+    for node in walk(function):
         unread = isinstance(node, ast.Assign) and all(
             isinstance(target, ast.Name) and target.id not in read for target in node.targets
         )
@@ -28,7 +29,7 @@ def uses_atomic_results(function: Function, known: Mapping[str, str]) -> bool:
             dropped.add(id(node.value))  # type: ignore[attr-defined]  # both kinds have one
     return any(
         _called(node, known).startswith("atomic_") and id(node) not in dropped
-        for node in ast.walk(function)
+        for node in walk(function)
         if isinstance(node, ast.Call)
     )
 
@@ -46,9 +47,9 @@ def waits(functions: Collection[Function], known: Mapping[str, str]) -> bool:
     """
     if sum(map(_work, functions)) > MAX_WORK:
         raise KernelError("the kernels nest loops and branches too deeply; split them")
-    called = {f.name: {_called(node, known) for node in ast.walk(f) if isinstance(node, ast.Call)} for f in functions}
+    called = {f.name: {_called(node, known) for node in walk(f) if isinstance(node, ast.Call)} for f in functions}
     readers = _spread({name for name, inside in called.items() if any(map(_touches, inside))}, called)
-    loops = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.While)]
+    loops = [node for function in functions for node in walk(function) if isinstance(node, ast.While)]
     return any(_waits(loop, readers, known) for loop in loops)
 
 
@@ -67,13 +68,13 @@ def _work(function: Function) -> int:
 
 def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool:
     def reads(node: ast.AST) -> bool:
-        return any(_touches(name) or name in readers for name in (_called(n, known) for n in ast.walk(node)))
+        return any(_touches(name) or name in readers for name in (_called(n, known) for n in walk(node)))
 
     sources: dict[str, set[str]] = {}
     """Name that the loop stores → expressions that it comes from; expression → names in it."""
     fresh: set[str] = set()
     """Names whose value may come from memory, read inside the loop."""
-    for node in ast.walk(loop):
+    for node in walk(loop):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr):
             source, stored = node.value, _stored([node])
         elif isinstance(node, ast.For | ast.comprehension):
@@ -91,8 +92,8 @@ def _waits(loop: ast.While, readers: set[str], known: Mapping[str, str]) -> bool
     fresh = _spread(fresh, sources)
     ends = [
         node.test
-        for node in ast.walk(loop)
-        if isinstance(node, ast.If) and any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(node))
+        for node in walk(loop)
+        if isinstance(node, ast.If) and any(isinstance(n, ast.Break | ast.Return) for n in walk(node))
     ]
     return any(reads(test) or _loaded(test) & fresh for test in (loop.test, *ends))
 
@@ -127,8 +128,8 @@ def _called(node: ast.AST, known: Mapping[str, str]) -> str:
 
 
 def _loaded(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return {n.id for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _stored(nodes: Iterable[ast.AST]) -> set[str]:
-    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {n.id for node in nodes for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

@@ -118,7 +118,7 @@ class Helper:
                 return wire.receive(channel)
             except wire.WireError as error:
                 self.close()
-                raise ProcessDiedError(f"{self.module}: {error}") from error
+                raise ProcessDiedError(f"{self.module}, asked to {request.get('op', 'answer')}: {error}") from error
 
     def post(self, request: dict[str, Any], fds: tuple[int, ...]) -> None:
         """One request, answered elsewhere (zygotes).

@@ -13,7 +13,7 @@ from sandbox.kernel_debugging import drop_debugging
 from sandbox.kernel_records import number_fields
 from sandbox.kernel_signature import last_name
 from sandbox.kernel_text import KernelError
-from sandbox.syntax import parsed
+from sandbox.syntax import parsed, walk
 from sandbox.types import Job, Rejected
 
 MAX_SOURCE_BYTES = 256 << 10
@@ -84,7 +84,7 @@ def _check_kernels(tree: ast.Module, kernels: list[ast.FunctionDef]) -> None:
 
 def _check_imports(tree: ast.Module) -> None:
     skipped = _never_run(tree)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -112,13 +112,13 @@ def _never_run(tree: ast.Module) -> set[int]:
     none does harm; what a library launches is not in the file, and is refused where it is planned.
     """
     blocks = [
-        node for node in ast.walk(tree)
+        node for node in walk(tree)
         if (isinstance(node, ast.If) and _is_false(node.test))
         or (isinstance(node, ast.Try) and any(_excuses_imports(handler) for handler in node.handlers))
     ]  # fmt: skip
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    late = {id(node) for function in functions for node in ast.walk(function) if _is_of_a_library(node)}
-    return late | {id(node) for block in blocks for statement in block.body for node in ast.walk(statement)}
+    functions = [node for node in walk(tree) if isinstance(node, ast.FunctionDef)]
+    late = {id(node) for function in functions for node in walk(function) if _is_of_a_library(node)}
+    return late | {id(node) for block in blocks for statement in block.body for node in walk(statement)}
 
 
 def _is_false(test: ast.expr) -> bool:

@@ -5,6 +5,7 @@ candidate does to this process can only change the plan, and the plan is only da
 """
 
 import ast
+import functools
 import importlib
 import importlib.util
 import linecache
@@ -30,7 +31,9 @@ from sandbox.kernel_request import KernelRequest
 from sandbox.lowering import LoweringError, lower
 from sandbox.model_weights import bind_parameters, mend_modules
 from sandbox.recorder import Recorder, TooManyStepsError
+from sandbox.syntax import walk
 from sandbox.triton_device import DEVICE
+from sandbox.triton_names import own_names
 from sandbox.unwrapped import unwrap
 
 WARM = (
@@ -57,6 +60,12 @@ def warm() -> None:
         importlib.import_module(module)
     torch.ones(1).to(torch.float16)  # the first conversion looks at the processor, which a jail without /proc hides
     _trace_our_own()
+
+
+@functools.cache
+def _fake_tensors() -> FakeTensorMode:
+    """Made before the warm process forks: it writes down its stack, with the lines of all files."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
 
 
 def _trace_our_own() -> None:
@@ -94,9 +103,10 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     plans: list[Any] = []
     position = 0
     lacking: set[str] = set()
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FakeCuda(), Recorder() as recorder:
+    with _fake_tensors(), torch.no_grad(), FakeCuda(), Recorder() as recorder:
         count = triton_trace.choose_configs(int(request.get("variant", 0)))
         triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
+        check_names = own_names()
         try:
             function = getattr(_load(path, recorder, lacking), request["entry_point"])
             for final in (False, True):
@@ -104,6 +114,7 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
                     output = _call(function, case, recorder)
                     if final:
                         plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
+            check_names()
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error, lacking), "case": position}}
     return {"plans": plans, "variants": count()}
@@ -157,7 +168,7 @@ def _load(path: Path, recorder: Recorder, lacking: set[str]) -> ModuleType:
         except Exception as error:
             if not _for_lack_of_data(error, lacking):
                 raise
-            names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            names = [node for node in walk(statement) if isinstance(node, ast.Name)]
             lacking |= {name.id for name in names if isinstance(name.ctx, ast.Store)} - vars(module).keys()
             recorder.start([])
     return module

@@ -7,6 +7,7 @@ from types import ModuleType, NoneType
 from typing import Any
 
 from sandbox.kernel_language import LANGUAGE_MODULES, LIBDEVICE_MODULES
+from sandbox.syntax import walk
 from sandbox.triton_trace import is_jit_function
 
 MODULES = (*LANGUAGE_MODULES, *LIBDEVICE_MODULES)
@@ -66,9 +67,9 @@ def globals_of(*functions: Any) -> dict[str, Any]:
 
 
 def _names_in_defaults(function: Any) -> set[str]:
-    arguments = next(node for node in ast.walk(function.parse()) if isinstance(node, ast.FunctionDef)).args
+    arguments = next(node for node in walk(function.parse()) if isinstance(node, ast.FunctionDef)).args
     defaults = [*arguments.defaults, *filter(None, arguments.kw_defaults)]
-    return {node.id for default in defaults for node in ast.walk(default) if isinstance(node, ast.Name)}
+    return {node.id for default in defaults for node in walk(default) if isinstance(node, ast.Name)}
 
 
 def _own(function: Any) -> bool:

@@ -218,9 +218,10 @@ def _of_bits(binary: Any) -> Any:
 
 def _mend_language() -> None:
     """Indices that NumPy 2.5 takes (Triton 3.6 makes them by `int()` of an array), loops as compiled kernels have
-    them, and hints that are looked at. For good.
+    them, and hints that are looked at; all that once a launch, not at every call of a device function. For good.
     """
     patch_tensor, patch_core = interpreter._patch_lang_tensor, interpreter._patch_lang_core
+    patch = interpreter._patch_lang
 
     def patched_tensor(tensor: Any, scope: Any) -> None:
         patch_tensor(tensor, scope)
@@ -231,7 +232,14 @@ def _mend_language() -> None:
         scope.set_attr(language, "range", counted)
         mend_hints(language, scope)
 
+    def patched(function: Any) -> Any:
+        seen = [value.load for value in function.__globals__.values() if value is tl or value is tl.core]
+        if seen and not any(map(tl.core.is_builtin, (*seen, tl.tensor.to))):
+            return interpreter._LangPatchScope()
+        return patch(function)
+
     interpreter._patch_lang_tensor, interpreter._patch_lang_core = patched_tensor, patched_core
+    interpreter._patch_lang = patched
 
 
 def _widen_method(name: str, widen: Any, narrow: Any) -> None:

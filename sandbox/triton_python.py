@@ -20,6 +20,7 @@ from sandbox import triton_values as values
 from sandbox.kernel_returns import followed
 from sandbox.kernel_scopes import assigned, variables
 from sandbox.kernel_signature import last_name
+from sandbox.syntax import walk
 from sandbox.triton_loops import bounded, gone, python_range, waiting
 from sandbox.triton_values import largest, least
 
@@ -98,7 +99,7 @@ class _AsCompiled(_Values):
     """All the rest, for one function."""
 
     def __init__(self, function: ast.FunctionDef) -> None:
-        self.returns = [node for node in ast.walk(function) if isinstance(node, ast.Return) and node.value]
+        self.returns = [node for node in walk(function) if isinstance(node, ast.Return) and node.value]
         self.decides = len({ast.dump(node) for node in self.returns}) > 1
         """It may return one thing or another."""
         self.followed = followed(function)
@@ -171,9 +172,9 @@ class _AsCompiled(_Values):
 
     def visit_Assign(self, node: ast.Assign) -> list[ast.AST]:
         """A comprehension leaves its variables to the function, if that has them."""
-        comprehensions = [inner for inner in ast.walk(node.value) if isinstance(inner, ast.ListComp)]
+        comprehensions = [inner for inner in walk(node.value) if isinstance(inner, ast.ListComp)]
         left = {name.id for comprehension in comprehensions for name in variables(comprehension)} & self.own
-        left -= {inner.id for target in node.targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
+        left -= {inner.id for target in node.targets for inner in walk(target) if isinstance(inner, ast.Name)}
         self.generic_visit(node)
         node.value = _call(values.bound, node.value)
         return [node, *(ast.Assign([ast.Name(name, ast.Store())], _call(gone)) for name in sorted(left))]
@@ -200,7 +201,7 @@ class _AsCompiled(_Values):
         return [ast.Expr(part) for part in (node.test, node.msg) if part]
 
     def visit_If(self, node: ast.If) -> ast.AST:
-        returns = any(isinstance(inner, ast.Return) for inner in ast.walk(node))
+        returns = any(isinstance(inner, ast.Return) for inner in walk(node))
         self._visit_inside(node)
         if self.returns and returns:
             node.test = _call(values.noted, ast.Name(_SEEN, ast.Load()), node.test)
@@ -224,7 +225,7 @@ def _call(function: Callable[..., Any], *arguments: ast.expr) -> ast.Call:
 
 
 def _calls(node: ast.AST) -> bool:
-    return any(isinstance(inner, ast.Call) for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Call) for inner in walk(node))
 
 
 def _later(operand: ast.expr) -> ast.Lambda:

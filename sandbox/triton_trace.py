@@ -1,11 +1,10 @@
 """Triton's private interfaces, tracing half: `kernel[grid](…)` reports instead of compiling and launching.
 
 Everything that touches what Triton does not promise sits in modules named `triton_*`, behind `check_version`:
-this one, `triton_device`, `triton_interpreter`, `triton_gate` and `triton_compile`. Triton 3.6 to 3.9.
+this one, `triton_device`, `triton_names`, `triton_interpreter`, `triton_gate`, `triton_compile`. Triton 3.6 to 3.9.
 """
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -29,14 +28,6 @@ IR_OPTIONS = (
     "deprecated_fp8_dot_operand_dtypes", "max_num_imprecise_acc_default",
 )  # fmt: skip
 """Compile options that only Triton's frontend reads; the plan carries numbers that are not the usual ones."""
-
-
-OWN_MODULES = ("triton.language", "triton.compiler", "triton.runtime.jit", "triton.runtime.autotuner")
-"""What makes of a kernel's source what it does."""
-
-
-class PatchedTritonError(Exception):
-    """A kernel is launched while Triton is not as it was; it is judged, and must work, with Triton as it is."""
 
 
 class UnsupportedOptionError(Exception):
@@ -146,9 +137,6 @@ def record_launches(
     usual = vars(make_backend(gpu_target(target)).parse_options({}))
 
     def compiled(source: Any, target: Any = None, options: Any = None, _env_vars: Any = None) -> _Lowered:
-        for place, name, value in pristine:
-            if vars(place).get(name) is not value:
-                raise PatchedTritonError(f"Triton's own {place.__name__}.{name} may not be replaced")
         options = dict(options or {})
         _check_options(options, usual)
         memo = f"{source.hash()}{sorted((k, str(v)) for k, v in options.items())}"
@@ -163,16 +151,6 @@ def record_launches(
 
     triton.compiler.compile = compiled
     triton.runtime.driver.set_active(StandInDriver(gpu_target(target), device))
-    pristine = list(_own_names())
-
-
-def _own_names() -> Iterator[tuple[Any, str, Any]]:
-    """Module or class, name and value of everything that Triton's own modules and their classes hold."""
-    for module in [m for name, m in sorted(sys.modules.items()) if name.startswith(OWN_MODULES)]:
-        classes = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
-        for place in (module, *classes):
-            for name, value in list(vars(place).items()):
-                yield place, name, value
 
 
 def _check_options(options: dict[str, Any], usual: dict[str, Any]) -> None:

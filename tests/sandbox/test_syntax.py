@@ -1,5 +1,6 @@
 """Threads that parse at the same time do not disturb each other."""
 
+import ast
 import sys
 import threading
 import time
@@ -52,3 +53,14 @@ def test_sound_source_is_parsed_in_every_thread(eager_threads: None) -> None:
     for thread in threads:
         thread.join()
     assert not failed
+
+
+@pytest.mark.parametrize("folder", ["honest", "exploits"])
+def test_all_nodes_are_walked_in_the_usual_order(folder: str) -> None:
+    for path in sorted((Path(__file__).parents[1] / folder).glob("*.py")):
+        try:
+            tree = ast.parse(path.read_text())
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        usual = [node for node in ast.walk(tree) if not isinstance(node, ast.expr_context)]
+        assert [id(node) for node in syntax.walk(tree)] == [id(node) for node in usual]

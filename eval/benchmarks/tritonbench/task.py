@@ -5,12 +5,15 @@ values of our own; hidden ones are the same calls on heavy-tailed and structured
 other tasks: a candidate gets `judged` of `calls` below it, and may have to change inputs in place.
 """
 
+import functools
 import hashlib
 import json
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from importlib import metadata
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +48,7 @@ class Recorded(Record):
 
     item: str
     digest: str
-    """Of gold code and test."""
+    """Of gold code, test and the code that records them."""
     device: str
     recording: Recording | None
     reason: str
@@ -72,8 +75,8 @@ def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool
 
     Args:
         path: JSON lines, one an item; appended to as they come.
-        workers: items recorded at the same time; on a GPU at most `AT_GPU`, which share its memory.
-        gpu: run the gold code on the first visible GPU; else under Triton's interpreter.
+        workers: items recorded at the same time; on each GPU at most `AT_GPU`, which share its memory.
+        gpu: run the gold code on the visible GPUs; else under Triton's interpreter.
 
     Raises:
         ProcessDiedError: the recording process cannot be started.
@@ -84,7 +87,7 @@ def record(items: Sequence[TritonBenchItem], path: Path, workers: int, gpu: bool
     missing = [item for item in items if (item.id, _digest(item), device) not in known]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _Recorder(min(workers, AT_GPU) if gpu else workers, device) as recorder:
+        with _Recorder(min(workers, AT_GPU * len(visible_gpus())) if gpu else workers, device) as recorder:
             for one in track(recorder(missing), "recording tests", total=len(missing)):
                 append_record(path, one)
                 known[one.item, one.digest, one.device] = one
@@ -123,6 +126,7 @@ def protocol(items: Sequence[TritonBenchItem], path: Path, workers: int, gpus: i
 
     Args:
         path: of the recordings.
+        workers: items, and later answers, at the same time.
         gpus: as of `LocalSandbox`.
     """
     recordings = record(items, path, workers, gpus != 0)
@@ -152,8 +156,9 @@ class _Recorder:
         self.threads = ThreadPoolExecutor(workers, thread_name_prefix="record")
         self.zygote = self.helpers.make(MODULE, "cpu", interpret=True)
         self.free: queue.SimpleQueue[Helper] = queue.SimpleQueue()
-        for _ in range(workers if device == "cuda" else 0):
-            self.free.put(self.helpers.make(MODULE, "cuda", gpu=visible_gpus()[0]))
+        gpus = visible_gpus() if device == "cuda" else ()
+        for gpu in islice(cycle(gpus), workers):
+            self.free.put(self.helpers.make(MODULE, "cuda", gpu=gpu))
 
     def __enter__(self) -> "_Recorder":
         return self
@@ -198,4 +203,12 @@ class _Recorder:
 
 
 def _digest(item: TritonBenchItem) -> str:
-    return hashlib.sha256(json.dumps([item.gold, item.test, item.called]).encode()).hexdigest()[:16]
+    """Of all that a recording depends on but the device."""
+    return hashlib.sha256(json.dumps([item.gold, item.test, item.called, _recorder()]).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _recorder() -> list[str]:
+    """Versions, and the code that records."""
+    code = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return [*map(metadata.version, ("torch", "triton")), hashlib.sha256("".join(code).encode()).hexdigest()]
