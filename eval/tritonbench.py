@@ -4,7 +4,7 @@
 the model answers that upstream publishes, all or `--limit` of them spread over files and operators, into
 `tritonbench_answers.json`. Outcomes are kept in a `.partial.jsonl` beside it as they come: started again after a kill,
 a run goes on, and tries again only what was our fault. The kept ones count for the same host, versions and commit;
-what tests call is kept in `tritonbench_recordings.partial.jsonl`, as long as it would be recorded the same.
+what tests call is kept in `tritonbench.recordings.jsonl`, as long as it would be recorded the same.
 `beside` runs upstream's own script on the golds of G and adds to `tritonbench_golds.json` how far it agrees. `speed`
 times the answers that `answers` found right beside their golds, and adds to `tritonbench_answers.json`.
 """
@@ -269,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     partial = asked.out / f"{name}-{digest}.partial.jsonl"
     # A gold of T is PyTorch, and no answer.
     posed = {pair.item.id: pair.item for pair in pairs if asked.what == "answers" or pair.item.half == "G"}
-    recordings = asked.out / "tritonbench_recordings.partial.jsonl"
+    recordings = asked.out / "tritonbench.recordings.jsonl"
     with (
         Runner(seconds, workers, gpus) as runner,
         protocol(list(posed.values()), recordings, runner.workers, len(gpus)) as hardened,

@@ -74,13 +74,13 @@ class GpuTrial(Trial):
         marked = [number for number, case in enumerate(self.job.cases) if case.timed]
         timed = (marked or [self._main_case(described)]) if self.job.timing is not None else []
         try:
+            if self.variants > 1:
+                with self.gpu.pair() as pair:
+                    self._run_all(pair, described, ready)
+                best = self._tune(described, self._main_case(described))
+                ready = self.fairly(described, planned) if best else ready
             with self.gpu.pair() as pair:
                 results = self._run_all(pair, described, ready)
-                if self.variants > 1:
-                    best = self._tune(pair, described, self._main_case(described), ready)
-                    if best:
-                        ready = self.fairly(described, planned)
-                        results = self._run_all(pair, described, ready)
                 measured = [self._time(pair, number, described[number], ready[number]) for number in timed]
         except EarlyVerdictError as stop:
             raise self.openly(stop, described, ready, planned) from stop
@@ -172,8 +172,10 @@ class GpuTrial(Trial):
         sizes = [sum(tensor["nbytes"] for tensor in layout["tensors"]) for layout in described]
         return max(range(len(cases)), key=lambda n: (cases[n].timed, not cases[n].hidden, sizes[n]))
 
-    def _tune(self, pair: Pair, described: Sequence[Any], number: int, ready: list[Planned]) -> int:
-        """The fastest autotune variant on a case, after all that fit were right on it."""
+    def _tune(self, described: Sequence[Any], number: int) -> int:
+        """The fastest autotune variant on a case, after all that fit were right on it. None holds a pair from others
+        while it is compiled.
+        """
         case = self.job.cases[number]
 
         def planned(variant: int) -> Planned | None:
@@ -187,19 +189,14 @@ class GpuTrial(Trial):
         with ThreadPoolExecutor(VARIANT_THREADS) as pool:
             tried = enumerate(list(pool.map(planned, range(self.variants))))
         candidates = {variant: one for variant, one in tried if one is not None}
-        self._load(pair, list(candidates.values()))
-        request = {
-            "op": "tune",
-            "variants": [one.work() for one in candidates.values()],
-            **self._exam(number, described[number]),
-        }
-        posed = {"op": "pose", "tuning": True, **request["variants"][0], **self._exam(number, described[number])}
-        with self.gpu.turns.shared():
-            self._ask(pair, posed, case)
-        with self.gpu.turns.alone():
-            best = list(candidates)[int(self._ask(pair, request, case)["best"])]
-        self._load(pair, ready)
-        return best
+        variants, exam = [one.work() for one in candidates.values()], self._exam(number, described[number])
+        with self.gpu.pair() as pair:
+            self._load(pair, list(candidates.values()))
+            with self.gpu.turns.shared():
+                self._ask(pair, {"op": "pose", "tuning": True, **variants[0], **exam}, case)
+            with self.gpu.turns.alone():
+                best = self._ask(pair, {"op": "tune", "variants": variants, **exam}, case)["best"]
+        return list(candidates)[int(best)]
 
     def _time(self, pair: Pair, number: int, described: Any, ready: Planned) -> tuple[list[Timing], float]:
         """Timings of a case against every baseline, and the share of time spent in launches."""
