@@ -36,18 +36,20 @@ def written(function: Function) -> str:
 
 def _cleaned(function: Function) -> Function:
     """Without decorators and foreign annotations; `tl.constexpr` stays, the interpreter needs it."""
-    clean = copy.deepcopy(function)
+    clean = copy.copy(function)
     clean.decorator_list, clean.returns = [], None
     if getattr(clean, "type_params", []):  # Python 3.12
         raise KernelError(f"kernel {function.name}: type parameters are not part of Triton's language")
-    arguments = clean.args
-    for rest in filter(None, (arguments.vararg, arguments.kwarg)):
-        rest.annotation = None
-    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-        text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
-        argument.annotation = _constexpr() if text.split(".")[-1] == "constexpr" else None
+    clean.args = arguments = copy.copy(function.args)
+    for kind in ("posonlyargs", "args", "kwonlyargs"):
+        setattr(arguments, kind, [_annotated(argument) for argument in getattr(arguments, kind)])
+    for kind in ("vararg", "kwarg"):
+        if rest := getattr(arguments, kind):
+            setattr(arguments, kind, ast.arg(rest.arg))
     return clean
 
 
-def _constexpr() -> ast.expr:
-    return ast.Attribute(ast.Name("tl", ast.Load()), "constexpr", ast.Load())
+def _annotated(argument: ast.arg) -> ast.arg:
+    text = ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
+    constexpr = ast.Attribute(ast.Name("tl", ast.Load()), "constexpr", ast.Load())
+    return ast.arg(argument.arg, constexpr if text.split(".")[-1] == "constexpr" else None)
