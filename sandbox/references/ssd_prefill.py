@@ -123,30 +123,33 @@ def ssd_prefill(x, dt, A, B, C, D, h0):
     return torch.cat(outputs, 1), h
 
 
-def decays(steps):
-    """steps [..., Q] → exp of the sum of steps over (j, i], [..., Q, Q] with i before j: zero above the diagonal."""
-    total = steps.cumsum(-1)
-    later = torch.ones(steps.shape[-1], steps.shape[-1], dtype=torch.bool, device=steps.device).triu(1)
+def decays(total):
+    """Sums so far [..., Q] → exp of the sum over (j, i], [..., Q, Q] with i before j: zero above the diagonal."""
+    later = torch.ones(total.shape[-1], total.shape[-1], dtype=torch.bool, device=total.device).triu(1)
     return torch.exp((total[..., :, None] - total[..., None, :]).masked_fill(later, -math.inf))
 
 
 def eager(x, dt, A, B, C, D, h0):
-    """All chunks of 256 at once, as the Mamba-2 paper lists it, in the dtype of x: [b, H, L/Q, Q, Q] is held."""
+    """All chunks of 256 at once, as the Mamba-2 paper lists it, in the dtype of x: [b, H, L/Q, Q, Q] is held.
+
+    Sums go along the axis that they have: Inductor 2.11 splits a scan, and then cannot transpose what it reads.
+    """
     length, rep = x.shape[1], x.shape[2] // B.shape[2]
     pad = -length % EAGER_CHUNK
     chunks = (len(x), -1, EAGER_CHUNK)
     xs, bs, cs = (F.pad(t, (0, 0, 0, 0, 0, pad)).reshape(*chunks, *t.shape[2:]) for t in (x, B, C))
     steps = F.pad(dt, (0, 0, 0, pad)).reshape(*chunks, dt.shape[2])  # [b, c, Q, H]
     bs, cs = bs.repeat_interleave(rep, 3), cs.repeat_interleave(rep, 3)
-    logs = (steps * A).permute(0, 3, 1, 2)  # [b, H, c, Q]
-    total = logs.cumsum(-1)
+    sums = (steps * A).cumsum(2)
+    total = sums.permute(0, 3, 1, 2)  # [b, H, c, Q]
     inputs = (xs * steps[..., None]).to(x.dtype)
-    scores = torch.einsum("bcihn,bcjhn->bhcij", cs, bs) * decays(logs).to(x.dtype)
+    scores = torch.einsum("bcihn,bcjhn->bhcij", cs, bs) * decays(total).to(x.dtype)
     within = torch.einsum("bhcij,bcjhp->bcihp", scores, inputs)
     fade = torch.exp(total[..., -1:] - total).to(x.dtype).permute(0, 2, 3, 1)  # [b, c, Q, H]
     states = torch.einsum("bcjhn,bcjhp->bchpn", bs, inputs * fade[..., None]).float()
     states = torch.cat([h0[:, None], states], 1)
-    states = torch.einsum("bhzc,bchpn->bzhpn", decays(F.pad(total[..., -1], (1, 0))), states)
+    chunk_sums = F.pad(sums[:, :, -1], (0, 0, 1, 0)).cumsum(1).permute(0, 2, 1)  # [b, H, c + 1]
+    states = torch.einsum("bhzc,bchpn->bzhpn", decays(chunk_sums), states)
     before = torch.einsum("bcihn,bchpn->bcihp", cs, states[:, :-1].to(x.dtype))
     before = before * torch.exp(total).to(x.dtype).permute(0, 2, 3, 1)[..., None]
     y = (within + before + D.to(x.dtype)[:, None] * xs).flatten(1, 2)[:, :length]
