@@ -167,6 +167,10 @@ def _empty_strided(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty_strided(size, stride, dtype=dtype)
 
 
+def _reinterpreted(tensor: torch.Tensor, size: Any, stride: Any, increment: int = 0) -> torch.Tensor:
+    return torch.as_strided(tensor, size, stride, tensor.storage_offset() + increment)
+
+
 def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
     """Replace what honest candidates ask of `torch.cuda`. For good, in this process.
 
@@ -206,11 +210,15 @@ def pretend_cuda(device: dict[str, Any] = DEVICE) -> None:
         setattr(torch.cuda, name, answer)
     for name in _ANY_ACCELERATOR:
         setattr(torch.accelerator, name, answers[_ANY_ACCELERATOR[name]])
-    for module, name, answer in (
+    others: tuple[tuple[Any, str, Any], ...] = (
         (torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("cuda")),
         (torch._C, "_get_accelerator", lambda check=None: torch.device("cuda")),
         (torch._C, "_cuda_getCurrentRawStream", lambda device: 0),  # this and the next: Inductor's host code
         (torch._C._dynamo.guards, "_empty_strided_cuda", _empty_strided),
-    ):
+        (torch._C._dynamo.guards, "_reinterpret_tensor", _reinterpreted),
+        (torch.version, "cuda", torch.version.cuda or "12.8"),
+        (torch.backends.cuda, "is_built", lambda: True),
+    )
+    for module, name, answer in others:
         setattr(module, name, answer)
     setattr(torch.cuda.nvtx, "_nvtx", _Marks())  # noqa: B010  # a module to mypy

@@ -53,6 +53,10 @@ def first(x_ptr, y_ptr, n, scale, BLOCK: tl.constexpr):
 """
 
 
+class OpenConversionError(Exception):
+    """A processor's answer is not a GPU's."""
+
+
 def warm() -> None:
     """Import what every plan needs, and launch once: Triton imports a good deal at its first launch, which
     every case would pay for in its own child.
@@ -138,12 +142,28 @@ class _Runner:
         if isinstance(step, Fill):
             self._view(step.target).fill_(decode_number(step.value))
         elif isinstance(step, Copy):
+            self._check_held(step)
             self._view(step.target).copy_(self._view(step.source))
             self._marks(step.target).copy_(self._marks(step.source).amin(-1, keepdim=True))
         else:
             target = self._view(step.target)
             target.copy_(torch.tensor([decode_number(v) for v in step.values], dtype=target.dtype).view(target.shape))
         return {step.target.buffer}
+
+    def _check_held(self, step: Copy) -> None:
+        """Raises:
+        OpenConversionError: a number that a kernel or a step has written is none of the target's type.
+        """
+        numbers, target = self._view(step.source), getattr(torch, step.target.dtype)
+        if not numbers.is_floating_point() or target.is_floating_point or target in (torch.bool, torch.complex64):
+            return
+        low, high = torch.iinfo(target).min, 2.0 ** (torch.iinfo(target).bits - target.is_signed)
+        whole = numbers.double().trunc()
+        open_ = ~((whole >= low) & (whole < high)) & self._marks(step.source).amin(-1).bool()
+        if bool(open_.any()):
+            raise OpenConversionError(
+                f"torch leaves open what {numbers[open_][0].item():g} is as {step.target.dtype}; clamp it first"
+            )
 
     def _launch(self, step: Launch) -> None:
         kernel = self.plan.kernels[step.kernel]
@@ -158,6 +178,7 @@ class _Runner:
             name for name, argument in step.arguments.items()
             if isinstance(argument, Group) or (isinstance(argument, Scalar) and argument.constexpr)
         ]  # fmt: skip
+        self.watch.lanes.blocks = int(kernel.options.get("num_ctas") or 1)
         triton_interpreter.launch(module[kernel.name], tuple(step.grid), arguments, fixed, self.watch.turn)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:

@@ -26,6 +26,9 @@ def drop_debugging(kernels: list[Function], known: Mapping[str, str]) -> None:
     Args:
         known: names for Triton's language in the file, as `kernel_source.aliases`.
     """
+    helpers = {
+        node.id for kernel in kernels for node in walk(kernel) if isinstance(node, ast.Name) and node.id != kernel.name
+    }
     for kernel in kernels:
         try:
             own = bound(kernel)
@@ -34,6 +37,8 @@ def drop_debugging(kernels: list[Function], known: Mapping[str, str]) -> None:
         known_here = {name: path for name, path in known.items() if name not in own}
         dropper = _Dropper(known_here, at_compile_time(kernel))
         kernel.body = [dropper.visit(statement) for statement in kernel.body]
+        if kernel.name in helpers:
+            dropper.close(kernel.body)
 
 
 class _Dropper(ast.NodeTransformer):
@@ -59,12 +64,16 @@ class _Dropper(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST:
         self.generic_visit(node)
-        for branch in () if self.as_python else (node.body, node.orelse):
-            refused = ((number, why) for number, one in enumerate(branch) if (why := self._foreign(one)))
-            for number, why in [*refused][:1]:
-                if (failing := self._failing(branch[number], why)) is not branch[number]:
-                    branch[number:] = [failing]  # what follows may need what it would have assigned
+        for branch in (node.body, node.orelse):
+            self.close(branch)
         return node
+
+    def close(self, branch: list[ast.stmt]) -> None:
+        """What follows may need what it would have assigned."""
+        refused = ((number, why) for number, one in enumerate(branch) if (why := self._foreign(one)))
+        for number, why in [] if self.as_python else [*refused][:1]:
+            if (failing := self._failing(branch[number], why)) is not branch[number]:
+                branch[number:] = [failing]
 
     def _failing(self, node: ast.stmt, text: str) -> ast.stmt:
         """An assertion that fails in the place of `node`, if the file has a name for the language."""

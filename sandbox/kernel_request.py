@@ -212,7 +212,7 @@ def specialised(plan: Plan, keys: Iterable[str], signatures: Mapping[str, dict[s
             key = next(following)
             if key not in numbers:
                 numbers[key] = len(kernels)
-                kernels.append(plan.kernels[step.kernel].model_copy(update={"ttir": "", "options": {}}))
+                kernels.append(plan.kernels[step.kernel].model_copy(update={"ttir": ""}))
             arguments = {name: _settled(item, signatures[key][name]) for name, item in step.arguments.items()}
             step = step.model_copy(update={"kernel": numbers[key], "arguments": arguments})
         steps.append(step)

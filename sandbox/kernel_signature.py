@@ -73,11 +73,19 @@ def path_of(node: ast.AST) -> list[str]:
     return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
 
 
+def _is_constexpr(node: ast.expr, known: dict[str, str]) -> bool:
+    path = path_of(node)
+    full = [known.get(path[0], path[0]).replace(":", "."), *path[1:]] if path else []
+    return ".".join(full) == "triton.language.constexpr"
+
+
 def is_literal(node: ast.expr, known: dict[str, str]) -> bool:
     """Python computes it from numbers, texts and names, which are checked as they are used."""
     if isinstance(node, ast.Attribute):
         dotted = path_of(node)
         return bool(dotted) and dotted[0] in known
+    if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords and _is_constexpr(node.func, known):
+        return is_literal(node.args[0], known)
     if isinstance(node, ast.Call):  # float("-inf")
         return not node.keywords and ast.unparse(node.func) == "float" and all(map(_is_text, node.args))
     parts = (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))

@@ -25,6 +25,8 @@ EXCHANGES = (
 PRODUCTS = ("create_dot", "create_dot_scaled")
 PLACE_BITS, SHAPE_BITS = 20, 10
 """No tensor has more lanes; shapes beyond as many are taken for one."""
+WARP = 32
+"""A tensor with fewer elements has copies in several threads: one of them stores, all load."""
 SEVERAL = (1 << PLACE_BITS + SHAPE_BITS) - 1
 """In place of a lane."""
 
@@ -40,13 +42,20 @@ class Lanes:
         self.updated: Array | None = None
         """By atomics of many lanes."""
         self.shapes: dict[tuple[int, ...], int] = {(): 0}
+        self.blocks = 1
+        """Thread blocks of a program, `num_ctas`: a barrier is of one."""
         self.times = self.now = self.exchanged = 1
         """All that there have been, that of the last barrier, and that of the last exchange of the present program."""
 
-    def meet(self) -> None:
-        """All lanes have come as far, or another program begins."""
+    def begin(self) -> None:
+        """Another program runs."""
         self.times += 1
         self.now = self.exchanged = self.times
+
+    def meet(self) -> None:
+        """All lanes have come as far."""
+        if self.blocks == 1:
+            self.begin()
 
     def store(self, at: Array, lanes: Array) -> None:
         """Active lanes, as booleans, store to the positions `at`.
@@ -67,7 +76,8 @@ class Lanes:
         RaceError: another lane has just stored what is loaded.
         """
         own = self._numbers(lanes)
-        if bool(_others(self.stored[at], own, self.now).any()):
+        readers = np.full_like(own, SEVERAL) if lanes.size < WARP else own
+        if bool(_others(self.stored[at], readers, self.now).any()):
             raise RaceError(
                 "a lane loads what another lane of its program has stored: put tl.debug_barrier() between the two"
             )

@@ -7,22 +7,28 @@ two. Every function is here on purpose: one that the interpreter lacked would be
 
 import re
 from collections.abc import Callable
-from math import pi, sqrt
+from fractions import Fraction
+from math import inf, pi, sqrt
 from typing import Any
 
 import numpy as np
 import torch
 
+from sandbox.open_answers import ANSWER
+from sandbox.triton_older import fused, of_libm
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _ROUNDED = re.compile(r"(?P<kind>[fd]?)(?P<name>add|sub|mul|div|sqrt|rsqrt|rcp|fma)f?_r(?P<mode>[nduz])")
-_CONVERTED = re.compile(r"(double|float|int|uint|ll|ull)2(double|float|int|uint|ll|ull)_r(?P<mode>[nduz])")
+_CONVERTED = re.compile(r"(double|float|int|uint|ll|ull)2(?P<made>double|float|int|uint|ll|ull)_r(?P<mode>[nduz])")
 _TO_INTEGER = {"n": np.rint, "d": np.floor, "u": np.ceil, "z": np.trunc}
 SAME_BITS = {
     "__nv_copysignf", "__nv_float_as_int", "__nv_float_as_uint", "__nv_int_as_float", "__nv_uint_as_float",
 }  # fmt: skip
 """Of float32, what keeps numbers below the least normal one as they are. Triton sets `nvvm-reflect-ftz`, by which all
 else may take them for zeros."""
+_ANGLE_ERROR = 2.0**-23
+"""Of the fast sine and its like, as a share of the angle."""
 _PERIOD_POINTS = 4096
 """Of the integral that is J_n: exact to float64 while n + |x| stays below this."""
 
@@ -36,13 +42,14 @@ def compute(symbol: str, arrays: list[Array], kind: "np.dtype[Any]") -> Array:
     name = symbol.removeprefix("__nv_")
     with np.errstate(all="ignore"):
         if match := _ROUNDED.fullmatch(name):
-            exact = _EXACT[match["name"]](*(a.astype(np.longdouble) for a in arrays))
-            return _directed(exact, kind, match["mode"])
+            near = np.asarray(_NEAREST[match["name"]](*arrays)).astype(kind)
+            return near if match["mode"] == "n" else _directed(near, _side(match["name"], near, arrays), match["mode"])
         if match := _CONVERTED.fullmatch(name):
-            return _converted(arrays[0], kind, match["mode"])
+            return _converted(arrays[0], kind, match["made"], match["mode"])
         if name in _BITS:
             return np.asarray(_BITS[name](*arrays)).astype(kind, copy=False)
-        return _by_torch(name)(*map(_float64, arrays)).numpy().astype(kind)
+        made = _by_torch(name)(*map(_float64, arrays)).numpy()
+        return made.astype(kind) if kind.kind == "f" else _saturated(made, kind, arrays[0].dtype)
 
 
 def _float64(array: Array) -> torch.Tensor:
@@ -57,39 +64,57 @@ def _by_torch(name: str) -> Callable[..., torch.Tensor]:
     raise KeyError(f"libdevice has no __nv_{name}")
 
 
-def _directed(exact: Array, kind: "np.dtype[Any]", mode: str) -> Array:
-    """Long doubles → `kind`, to nearest even, down, up or toward zero."""
-    found = np.asarray(exact.astype(kind))
-    above, below = found > exact, found < exact
-    down = np.where(above, np.nextafter(found, kind.type(-np.inf)), found)
-    up = np.where(below, np.nextafter(found, kind.type(np.inf)), found)
-    return {"n": found, "d": down, "u": up, "z": np.where(exact > 0, down, up)}[mode].astype(kind)
+def _directed(near: Array, side: Array, mode: str) -> Array:
+    """The nearest number → the one to nearest even, down, up or toward zero. `side`: where exact ones are, by sign."""
+    kind = near.dtype
+    down = np.where(side < 0, np.nextafter(near, kind.type(-np.inf)), near)
+    up = np.where(side > 0, np.nextafter(near, kind.type(np.inf)), near)
+    return {"n": near, "d": down, "u": up, "z": np.where(np.signbit(near), up, down)}[mode].astype(kind)
 
 
-def _converted(array: Array, kind: "np.dtype[Any]", mode: str) -> Array:
-    """Between integers and floats; what is out of range becomes the nearest integer there is, NaN 0 or the upper bit
-    alone (PTX ISA, section on cvt).
-    """
+def _side(name: str, near: Array, arrays: list[Array]) -> Array:
+    """Where the exact number is beside the nearest: -1, 0 or 1. Fractions tell, slowly, what no long double does."""
+
+    def side(found: float, *given: float) -> int:
+        try:
+            exact = [Fraction(number) for number in given]
+            if abs(found) == inf:  # of finite numbers: too large, unless divided by zero
+                return (found < 0) - (found > 0) if name not in ("div", "rcp") or exact[-1] else 0
+            beyond = _EXCESS[name](Fraction(found), *exact)
+        except (OverflowError, ValueError):  # infinity, NaN
+            return 0
+        return (beyond > 0) - (beyond < 0)
+
+    wide = near if name == "fma" else _NEAREST[name](*(array.astype(np.longdouble) for array in arrays))
+    sides, alike = np.asarray((wide > near).astype(np.int8) - (wide < near)), np.asarray(wide == near)
+    sides[alike] = np.frompyfunc(side, 1 + len(arrays), 1)(near[alike], *(array[alike] for array in arrays))
+    return sides
+
+
+def _converted(array: Array, kind: "np.dtype[Any]", made: str, mode: str) -> Array:
+    """Between integers and floats. Triton takes unsigned integers that are made for signed ones: so they are bits."""
+    exact = array.astype(np.longdouble)
     if kind.kind == "f":
-        return _directed(array.astype(np.longdouble), kind, mode)
-    whole = _TO_INTEGER[mode](array.astype(np.longdouble))
-    limits = np.iinfo(kind)
+        near = np.asarray(exact.astype(kind))
+        return _directed(near, np.sign(exact - near), mode)
+    limits = np.dtype(f"u{kind.itemsize}") if made.startswith("u") else kind
+    return _saturated(_TO_INTEGER[mode](exact), limits, array.dtype).view(kind)
+
+
+def _saturated(whole: Array, kind: "np.dtype[Any]", source: "np.dtype[Any]") -> Array:
+    """Integers; beyond the largest it is the largest, and NaN is 0 or the upper bit alone (PTX ISA, section on cvt)."""
+    limits, whole = np.iinfo(kind), whole.astype(np.longdouble)
     low, high = whole <= limits.min, whole >= limits.max
     inside = np.where(low | high | np.isnan(whole), 0, whole).astype(kind)
-    if array.dtype == np.float64 or kind.itemsize == 8:
+    if source == np.float64 or kind.itemsize == 8:
         inside = np.where(np.isnan(whole), kind.type(limits.min or 1 << limits.bits - 1), inside)
-    return np.where(low, limits.min, np.where(high, limits.max, inside)).astype(kind)
+    return np.asarray(np.where(low, limits.min, np.where(high, limits.max, inside))).astype(kind)
 
 
 def _round_away(x: torch.Tensor) -> torch.Tensor:
     """To the nearest integer, halves away from zero."""
     whole = x.trunc()
     return whole + torch.where((x - whole).abs() >= 0.5, x.sign(), 0.0)
-
-
-def _gamma(x: torch.Tensor) -> torch.Tensor:
-    size = torch.lgamma(x).exp()
-    return torch.where((x < 0) & (x.floor() % 2 != 0), -size, size)
 
 
 def _exponent(x: torch.Tensor) -> torch.Tensor:
@@ -109,7 +134,27 @@ def _cube_root(x: torch.Tensor) -> torch.Tensor:
 
 
 def _norm(*parts: torch.Tensor) -> torch.Tensor:
-    return torch.stack(parts).square().sum(0).sqrt()
+    """Of numbers whose squares may be too large or too small for a float."""
+    sizes = torch.stack(parts).abs()
+    largest = sizes.amax(0)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    return torch.where(sizes.isinf().any(0), torch.inf, (sizes / scale).square().sum(0).sqrt() * scale)
+
+
+def _approximate(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A function of an angle that is first made a part of a circle, in float32. CUDA promises nothing of angles beyond
+    pi: the error grows with them, until it is all.
+    """
+
+    def approximate(x: torch.Tensor) -> torch.Tensor:
+        if not bool((x.abs() > pi).any()):
+            return function(x)
+        circles = (x.float() * torch.tensor(1 / (2 * pi), dtype=torch.float32)).double()
+        noise = torch.from_numpy(np.random.default_rng().uniform(-1, 1, x.shape)) * _ANGLE_ERROR
+        found = ANSWER.among(function(x + x * noise), function(circles * (2 * pi)), function(x))
+        return torch.where(x.abs() > pi, found, function(x))
+
+    return approximate
 
 
 def _fast_divided(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -138,32 +183,39 @@ def _bessel_y(n: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 _FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
     **{name: getattr(torch, name) for name in """
-    acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc erfinv exp exp2 expm1 floor fmod hypot
+    acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc erfinv exp exp2 expm1 floor hypot
     isfinite isinf isnan lgamma log log10 log1p log2 pow rsqrt signbit sin sinh sqrt tan tanh trunc
     """.split()},
     "fabs": torch.abs, "rint": torch.round, "nearbyint": torch.round, "llrint": torch.round, "round": _round_away,
     "llround": _round_away, "finite": torch.isfinite, "isfinited": torch.isfinite, "powi": torch.pow,
-    "remainder": lambda x, y: x - y * torch.round(x / y), "fdividef": torch.div,
+    "fdividef": torch.div, "fast_sinf": _approximate(torch.sin), "fast_cosf": _approximate(torch.cos),
+    "fast_tanf": _approximate(torch.tan),
     "fast_fdividef": _fast_divided, "fast_powf": lambda x, y: torch.exp2(y * torch.log2(x)),
-    "exp10": lambda x: 10.0**x, "tgamma": _gamma, "cbrt": _cube_root, "rcbrt": lambda x: 1 / _cube_root(x),
+    "exp10": lambda x: 10.0**x, "cbrt": _cube_root, "rcbrt": lambda x: 1 / _cube_root(x),
     "normcdf": torch.special.ndtr, "normcdfinv": torch.special.ndtri, "erfcx": torch.special.erfcx,
     "erfcinv": lambda x: -torch.special.ndtri(x / 2) / sqrt(2), "sinpi": lambda x: torch.sin(pi * (x % 2)),
     "cospi": lambda x: torch.cos(pi * (x % 2)), "cyl_bessel_i0": torch.special.i0, "cyl_bessel_i1": torch.special.i1,
     "j0": torch.special.bessel_j0, "j1": torch.special.bessel_j1, "y0": torch.special.bessel_y0,
     "y1": torch.special.bessel_y1, "jn": _bessel_j, "yn": _bessel_y, "logb": _exponent, "ilogb": _integer_exponent,
-    "ldexp": lambda x, n: x * 2.0**n, "scalbn": lambda x, n: x * 2.0**n,
     "fdim": lambda a, b: torch.where(a.isnan() | b.isnan(), torch.nan, (a - b).clamp_min(0)),
     "saturate": lambda x: x.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1), "rhypot": lambda x, y: 1 / torch.hypot(x, y),
-    "fma": lambda a, b, c: a * b + c, "norm3d": _norm, "norm4d": _norm,
+    "norm3d": _norm, "norm4d": _norm,
     "rnorm3d": lambda *x: 1 / _norm(*x), "rnorm4d": lambda *x: 1 / _norm(*x),
 }  # fmt: skip
 """On float64, rounded to the result's type afterwards; names without `__nv_`, a last `f` or `d`, and, but where it is
 another function, `fast_`."""
 
-_EXACT: dict[str, Callable[..., Array]] = {
+_NEAREST: dict[str, Callable[..., Array]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt,
-    "rsqrt": lambda x: 1 / np.sqrt(x), "rcp": lambda x: 1 / x, "fma": lambda a, b, c: a * b + c,
+    "rsqrt": lambda x: 1 / np.sqrt(x.astype(np.longdouble)), "rcp": lambda x: 1 / x, "fma": fused,
 }  # fmt: skip
+_EXCESS: dict[str, Callable[..., Fraction]] = {
+    "add": lambda near, a, b: a + b - near, "sub": lambda near, a, b: a - b - near,
+    "mul": lambda near, a, b: a * b - near, "div": lambda near, a, b: a / b - near,
+    "sqrt": lambda near, x: x - near * near, "rcp": lambda near, x: 1 / x - near,
+    "fma": lambda near, a, b, c: a * b + c - near,
+}  # fmt: skip
+"""Of the exact result over the nearest number, which `_NEAREST` is, rounded once: its sign."""
 
 
 def _count(array: Array, bits: Callable[[str], int]) -> Array:
@@ -221,6 +273,10 @@ def _halved(extra: int) -> Callable[[Array, Array], Array]:
 
 
 _BITS: dict[str, Callable[..., Array]] = {
+    **dict.fromkeys(("fma", "fmaf"), fused), **dict.fromkeys(("fmod", "fmodf"), np.fmod),
+    **dict.fromkeys(("tgamma", "tgammaf"), of_libm("tgamma", 1)),
+    **dict.fromkeys(("remainder", "remainderf"), of_libm("remainder", 2)),
+    **dict.fromkeys(("ldexp", "ldexpf", "scalbn", "scalbnf"), np.ldexp),
     "abs": np.abs, "llabs": np.abs, "nextafter": np.nextafter, "nextafterf": np.nextafter,
     "float_as_int": _view("i4"), "float_as_uint": _view("u4"), "int_as_float": _view("f4"),
     "uint_as_float": _view("f4"), "double_as_longlong": _view("i8"), "longlong_as_double": _view("f8"),

@@ -38,10 +38,12 @@ _IMPOSSIBLE = re.compile(
     r"\b(?:arith\.(?:(?:add|sub|mul|div|rem|neg|cmp)f|(?:min|max)(?:num|imum)f)|tt\.clampf|math\.(?!absf)\w+) .*[ x]f8E"
     r"|\btt\.(?:reduce|scan)\.return .*\bf8E"
     r"|\btt\.fp_to_fp .*\bf64\b|\btt\.fp_to_fp .*[ x]f64>|\btt\.fp_to_fp .*[ x]f8E\w+>? -> (?:.*x)?f8E"
+    r"|\btt\.fp_to_fp .*= rtz : (?!\S*f32>? -> \S*f8E5M2\b).*f8E"
     r"|\btt\.histogram .*xi(?!32)\d+> .*-> "
 )
 """What Triton lowers and can compile for no GPU: arithmetic, reductions and scans of float8, conversions between its
-formats, from it to float64 and back or from float64 toward zero, histograms of other than 32 bits."""
+formats, from it to float64 and back or from float64 toward zero, to it toward zero but from float32 to float8e5,
+histograms of other than 32 bits."""
 _NOT_IMITATED = "tt.elementwise_inline_asm"
 """By which Triton makes and reads float8e4b15: PyTorch has it not, and a GPU rounds it in a way of its own."""
 

@@ -20,20 +20,18 @@ import numpy.typing as npt
 import triton.runtime.interpreter as triton_interpreter
 
 from sandbox.lanes import Lanes
+from sandbox.memory_places import MemoryFaultError, lanes_of, positions
+from sandbox.open_answers import opened
 from sandbox.pipelines import LOOPS
 from sandbox.races import RaceError, Races
 from sandbox.triton_atomics import STORES_UNSEEN, in_any_order, listen, updated
-from sandbox.triton_hints import HINTS
+from sandbox.triton_hints import HINTS, HintError
 from sandbox.turns import MAX_UNDONE, Turns
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
 _PLAINLY, _DESCRIBED = 1, 2
-
-
-class MemoryFaultError(Exception):
-    """A kernel touches memory in a way that a GPU would not forgive."""
 
 
 class MemoryWatch(Turns):
@@ -111,9 +109,11 @@ class MemoryWatch(Turns):
     def load(self, pointers: Array, mask: Array, other: Array, dtype: Any) -> Any:
         dtype = np.dtype(dtype)
         at = self._within(pointers, mask, dtype.itemsize, "reads")
-        self._check_written(at, "reads")
-        self._check_way(at)
         flag = self._is_flag(at, dtype) and not self.atomic
+        instead = self._elsewhere(pointers, mask, dtype.itemsize)
+        if self.atomic or flag:
+            self._check_written(at, "reads")
+        self._check_way(at)
         if flag and not self.volatile and not self.races.knows(self.signals.get(int(at[0]), (0, None))[0]):
             raise RaceError(
                 "a program reads a flag that another one sets: compiled, it may never look again; load it with "
@@ -126,12 +126,15 @@ class MemoryWatch(Turns):
             self.races.update(at, swap=True)
         elif not flag:
             self.races.read(at, dtype.itemsize)
-            self.lanes.load(at, _lanes(mask, pointers))
+            self.lanes.load(at, lanes_of(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if not self.atomic and not flag:
             LOOPS.load(self.iterations, at, self.races.me.program, found)
         if stale is not None:
-            found = np.where(_lanes(mask, pointers), stale, found)
+            found = np.where(lanes_of(mask, pointers), stale, found)
+        found = opened(found, self._unset(at, pointers, mask))
+        if instead is not None:
+            found = opened(found, instead != pointers, self.native.load(instead, mask, other, dtype))
         self.look(at, found)
         return found
 
@@ -141,12 +144,12 @@ class MemoryWatch(Turns):
         if flag and not self.atomic:
             self.overtake()
             old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
-            self.signals[int(at[0])] = (self.races.me.segment, old[_lanes(mask, pointers)][0])
+            self.signals[int(at[0])] = (self.races.me.segment, old[lanes_of(mask, pointers)][0])
         if self.atomic:
             self.races.update(at, swap=False)
         elif not flag:
             self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
-            self.lanes.store(at, _lanes(mask, pointers))
+            self.lanes.store(at, lanes_of(mask, pointers))
             LOOPS.store(self.iterations, at, self.races.me.program)
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
@@ -165,18 +168,18 @@ class MemoryWatch(Turns):
             for byte in range(value.dtype.itemsize):
                 self.written[at + byte] = 1
         self._check_written(at, "updates")
-        addresses = self._meeting(at, semantics)
-        self.races.acquire(addresses)
+        learnt, told = self._meeting(at, semantics)
+        self.races.acquire(learnt)
         self._update(at, value.dtype.itemsize, swap=False)
-        if addresses and at.size == 1:
+        if (learnt or told) and at.size == 1 and self.synchronises:
             self.lanes.meet()
-        lanes = _lanes(mask, pointers)
+        lanes = lanes_of(mask, pointers)
         if lanes.size > 1:
             self.lanes.update(at, lanes)
         atomic = updated(self.native, operation, semantics)
         found = in_any_order(atomic, (pointers, value, lanes), self.synchronises)
         found = np.where(lanes, found, np.zeros_like(found))  # as on an NVIDIA GPU
-        self.races.release(addresses)
+        self.races.release(told, updating=True)
         if self.waits:
             if self._changes(pointers, found, mask, np.ones(at.shape, bool)):
                 self.progress()
@@ -186,24 +189,25 @@ class MemoryWatch(Turns):
     def atomic_cas(self, pointers: Array, compare: Array, value: Array, semantics: Any) -> Any:
         at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
         self._check_written(at, "updates")
-        addresses = self._meeting(at, semantics)
-        self.races.acquire(addresses)
+        learnt, told = self._meeting(at, semantics)
+        self.races.acquire(learnt)
         self._update(at, value.dtype.itemsize, swap=self.waits)
-        if addresses and at.size == 1:
+        if (learnt or told) and at.size == 1 and self.synchronises:
             self.lanes.meet()
         if pointers.size > 1:
             self.lanes.update(at, np.ones(pointers.shape, bool))
         operands = (pointers, compare, value)
         found = in_any_order(lambda *of: self.native.atomic_cas(*of, semantics), operands, self.synchronises)
-        self.races.release(addresses)
+        self.races.release(told, updating=True)
         if bool(((found == compare) & (found != value)).any()):
             self.progress()
         self.look(at, found)
         return found
 
-    def _meeting(self, at: Array, semantics: Any) -> list[int]:
-        """Places by which programs order themselves in this atomic."""
-        return [] if self.alone or semantics == self.native.MEM_SEMANTIC.RELAXED else at.tolist()
+    def _meeting(self, at: Array, semantics: Any) -> list[list[int]]:
+        """Places at which this atomic learns what others have done, and at which it tells what came before it."""
+        kinds, places = self.native.MEM_SEMANTIC, [] if self.alone else at.tolist()
+        return [places if semantics in (kind, kinds.ACQUIRE_RELEASE) else [] for kind in (kinds.ACQUIRE, kinds.RELEASE)]
 
     def _update(self, at: Array, itemsize: int, swap: bool) -> None:
         LOOPS.store(self.iterations, at, self.races.me.program)
@@ -218,25 +222,27 @@ class MemoryWatch(Turns):
 
         Raises:
             MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
-            HintError: lanes are not where the kernel has said.
+            HintError: lanes are stored or updated that are not where the kernel has said.
         """
-        lanes = _lanes(mask, pointers)
-        HINTS.check(pointers, lanes, itemsize)
-        active = pointers[lanes].astype(np.uint64)
-        slot = np.searchsorted(self.starts, active, side="right").astype(np.int64) - 1
-        inside = (
-            (slot >= 0) & (active + np.uint64(itemsize) <= self.ends[np.maximum(slot, 0)])
-            if len(self.ends)
-            else slot >= 0
-        )
-        if not bool(inside.all()):
-            raise MemoryFaultError(
-                f"a kernel {verb} outside its buffers ({int((~inside).sum())} lanes); is a mask missing?"
+        lanes = lanes_of(mask, pointers)
+        if verb != "reads" and HINTS.accessed(pointers, lanes, itemsize) is not None:
+            raise HintError(
+                "tl.max_contiguous is told of lanes that are not contiguous: a GPU stores behind the first of them"
             )
-        at: Array = (active - np.uint64(self.base)).astype(np.int64)
-        if bool((at % itemsize).any()):
-            raise MemoryFaultError(f"a kernel {verb} {itemsize} bytes at an address that is no multiple of {itemsize}")
-        return at
+        return positions(pointers[lanes], itemsize, (self.starts, self.ends), self.base, verb)
+
+    def _unset(self, at: Array, pointers: Array, mask: Array) -> Array:
+        """Lanes in which nothing has set what they load."""
+        unset = np.zeros(pointers.shape, bool)
+        unset[lanes_of(mask, pointers)] = self.written[at] == 0
+        return unset
+
+    def _elsewhere(self, pointers: Array, mask: Array, itemsize: int) -> Array | None:
+        """Where a GPU may load, by hints that are not true. Errors as `_within`."""
+        instead = HINTS.accessed(pointers, lanes_of(mask, pointers), itemsize)
+        if instead is not None:
+            self._within(instead, mask, itemsize, "reads")
+        return instead
 
     def _check_written(self, at: Array, verb: str) -> None:
         """Raises:
@@ -266,13 +272,13 @@ class MemoryWatch(Turns):
         """Raises:
         RaceError: lanes of the store that was just done put different values to one address.
         """
-        lanes = _lanes(mask, pointers)
+        lanes = lanes_of(mask, pointers)
         found = self.native.load(pointers, lanes, np.zeros(pointers.shape, value.dtype), value.dtype)[lanes]
         if found.tobytes() != np.broadcast_to(value, pointers.shape)[lanes].tobytes():
             raise RaceError("one store puts different values to one address: which of them stays is open on a GPU")
 
     def _changes(self, pointers: Array, value: Array, mask: Array, lanes: Array) -> bool:
-        mask = _lanes(mask, pointers)
+        mask = lanes_of(mask, pointers)
         old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
         new = np.broadcast_to(value, pointers.shape)
         return bool((old[mask] != new[mask])[lanes].any())
@@ -291,9 +297,3 @@ class MemoryWatch(Turns):
             return None
         self.looks[self.races.me.program, at] = looks - 1
         return old
-
-
-def _lanes(mask: Any, pointers: Array) -> Array:
-    """The mask as booleans of the pointers' shape; Triton 3.6 hands some over as memoryviews."""
-    lanes: Array = np.broadcast_to(np.asarray(mask).astype(bool), pointers.shape)
-    return lanes

@@ -12,6 +12,7 @@ from math import prod
 from pydantic import ValidationError
 
 from sandbox.aten_names import allowed, is_random
+from sandbox.overlap import overlap, overlaps_itself, same_places
 from sandbox.plan import (
     DTYPES,
     FIRST_ADDRESS,
@@ -144,10 +145,21 @@ def _check_step(plan: Plan, step: Step, policy: Policy, own: set[int]) -> None:
         _check_views(plan, [step.target, step.source] if isinstance(step, Copy) else written)
     if any(view.buffer not in own for view in written):
         raise ValueError("the candidate writes to one of its inputs")
-    if isinstance(step, Copy) and step.target.shape != step.source.shape:
-        raise ValueError("a copy between different shapes")
+    if isinstance(step, Copy):
+        _check_copy(step)
     if isinstance(step, Constant) and len(step.values) != prod(step.target.shape):
         raise ValueError("a constant of the wrong length")
+
+
+def _check_copy(step: Copy) -> None:
+    """A GPU copies in no order."""
+    target, source = step.target, step.source
+    if target.shape != source.shape:
+        raise ValueError("a copy between different shapes")
+    if overlaps_itself(target):
+        raise ValueError("a copy writes to one place several times")
+    if target.buffer == source.buffer and not same_places(target, source) and overlap(target, source):
+        raise ValueError("a copy reads what it overwrites; clone the source first")
 
 
 def _check_addresses(plan: Plan) -> None:

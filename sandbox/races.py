@@ -130,12 +130,16 @@ class Races:
             for known in {id(known): known for known in found if known is not None}.values():
                 np.maximum(clock, known, out=clock)
 
-    def release(self, at: Iterable[int]) -> None:
-        """What was done so far will be known to those who acquire these addresses."""
+    def release(self, at: Iterable[int], updating: bool = False) -> None:
+        """What was done so far will be known to those who acquire these addresses; and, where they are not stored anew
+        but updated, what others have released there before.
+        """
         program, _, clock = self.me
         if clock is not None:
             known = clock.copy()
-            self.published.update(dict.fromkeys(at, known))
+            for address in at:
+                before = self.published.get(address) if updating else None
+                self.published[address] = known if before is None else np.maximum(known, before)
             clock[program] += 1
             self.me = Standpoint(program, self._segment(program, int(clock[program])), clock)
 

@@ -12,6 +12,8 @@ import triton.language as tl
 from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
+from sandbox.open_answers import ANSWER
+
 NARROW = {
     tl.bfloat16: (torch.bfloat16, torch.int16, np.uint16),
     tl.float8e4nv: (torch.float8_e4m3fn, torch.int8, np.uint8),
@@ -35,7 +37,7 @@ PRODUCTS_AT_A_TIME = 16
 def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
     """float32 → a narrow format, to nearest even unless `toward_zero`. float8 as by `cvt.rn.satfinite`: what is too
     large, infinity included, becomes the largest finite number, and every NaN the positive one (PTX ISA, section on
-    cvt).
+    cvt). Toward zero, float8e5 is the upper byte of what `cvt.rz.f16` makes, which has infinity.
     """
     narrow, signed, unsigned = NARROW[kind]
     wide = torch.from_numpy(np.array(handle.data, np.float32, ndmin=1))
@@ -43,6 +45,8 @@ def rounded(handle: Any, kind: Any, toward_zero: bool = False) -> Any:
         largest = torch.finfo(narrow).max
         bits = wide.clamp(-largest, largest).to(narrow).view(signed)
         bits[wide.isnan()] = _NAN_BITS
+        if toward_zero:
+            bits[wide.isinf()] = wide[wide.isinf()].to(narrow).view(signed)
     else:
         bits = wide.to(narrow).view(signed)
     if toward_zero:  # codes of one sign are in order
@@ -88,9 +92,16 @@ def widened(handle: Any) -> Any:
 
 
 def round_to_tf32(handle: Any) -> Any:
-    """float32 with the 10 bits of mantissa that tensor cores keep, to nearest."""
-    bits = np.array(handle.data, np.float32).view(np.uint32)
-    return TensorHandle(((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32), tl.float32)
+    """float32 with the 10 bits of mantissa that tensor cores keep. Triton gives them all bits, and nobody promises what
+    becomes of the others: tensor cores that there are cut them off, and a conversion would round to nearest.
+    """
+    data = np.array(handle.data, np.float32)
+    bits = data.view(np.uint32)
+    cut, near = (((bits + np.uint32(half)) & np.uint32(0xFFFFE000)).view(np.float32) for half in (0, 0x1000))
+    usual = np.isfinite(data)
+    cut, near = np.where(usual, cut, data), np.where(usual, near, data)
+    alike = cut.tobytes() == near.tobytes() == data.tobytes()
+    return TensorHandle(data if alike else ANSWER.among(cut, cut, near), tl.float32)
 
 
 def in_parts(handle: Any) -> list[Any]:
@@ -133,9 +144,16 @@ def _summed_in_half(a: Any, b: Any, d: Any) -> Any:
 
 def _mend_scaled() -> None:
     """Scales and what they make of numbers are of the format in which is multiplied; for Triton's interpreter, float32.
-    Triton 3.6 interprets no `tl.dot_scaled`.
+    Numbers without a scale are as they are; that interpreter makes float16 of all of them. Triton 3.6 interprets no
+    `tl.dot_scaled`.
     """
     scale_of, prepare = interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand
+    decode = interpreter._mxfp_value_handle_to_float32
+
+    def decoded(handle: Any) -> Any:
+        if handle.dtype.scalar in NARROW:
+            return widened(handle).data
+        return handle.data.astype(np.float32) if handle.dtype.scalar == tl.float16 else decode(handle)
 
     def rounded_to(kind: Any, data: Any) -> Any:
         with np.errstate(over="ignore"):
@@ -151,6 +169,7 @@ def _mend_scaled() -> None:
         return made if scale is None else rounded_to(kind, made)
 
     interpreter._dot_scaled_scale_to_f32, interpreter._prepare_dot_scaled_operand = scale, operand
+    interpreter._mxfp_value_handle_to_float32 = decoded
 
 
 def of_nan(source: Any, limits: Any) -> Any:

@@ -3,7 +3,8 @@
 `tl.multiple_of`, `tl.max_contiguous` and `tl.max_constancy` are promises. The compiler makes one access of up to 16
 bytes of several lanes that are said to be neighbours, at the address of the first and by the mask of the first;
 Triton's interpreter looks at none of them. Here false ones are refused. But a false `max_contiguous` does no harm where
-lanes lie further apart in memory, or where the first of them is not aligned: kernels say so of rows that they wrap.
+lanes lie further apart in memory, or where the first of them is not aligned: kernels say so of rows that they wrap. Nor
+where lanes load what is not used; what they find is open (`memory_watch`).
 """
 
 from typing import Any
@@ -42,27 +43,30 @@ class Hints:
             if len(known) > MAX_FALSE:
                 raise HintError("tl.max_contiguous is told of lanes that are not contiguous")
 
-    def check(self, pointers: Array, lanes: Array, step: int) -> None:
-        """An access by active `lanes`, as booleans, to elements of `step` bytes.
-
-        Raises:
-            HintError: it may be one of several lanes that are not neighbours.
+    def accessed(self, pointers: Array, lanes: Array, step: int) -> Array | None:
+        """Where a GPU may access elements of `step` bytes instead, in each of the active `lanes` (booleans): several
+        that are said to be neighbours are one access. None: where the pointers say.
         """
+        instead = None
         for axis, length in enumerate(pointers.shape if self.false else ()):
             if length in self.false:
-                self._check_along(_lines(pointers, axis), _lines(lanes, axis) != 0, step, self.false[length])
+                along = self._along(_lines(pointers, axis), _lines(lanes, axis) != 0, step, self.false[length])
+                if along is not None:
+                    shape = np.moveaxis(pointers, axis, -1).shape
+                    instead = np.moveaxis(along.reshape(shape), -1, axis).astype(pointers.dtype)
+        return instead
 
-    def _check_along(self, lines: Array, active: Array, step: int, false: dict[bytes, int]) -> None:
+    def _along(self, lines: Array, active: Array, step: int, false: dict[bytes, int]) -> Array | None:
         told = np.array([false.get(_distances(line, step), 1) for line in lines])
-        size = 2
+        size, found = 2, None
         while size * step <= WIDEST and size <= told.max():
             aligned = not bool((_firsts(lines, size) % (size * step) * active).any())
-            if aligned and bool((_apart(lines, size, step) & active & (told >= size)[:, None]).any()):
-                raise HintError(
-                    "tl.max_contiguous is told of lanes that are not contiguous: a GPU loads and stores what follows "
-                    "the first of them"
-                )
+            apart = _apart(lines, size, step) & active & (told >= size)[:, None]
+            if aligned and bool(apart.any()):
+                neighbours = _firsts(lines, size) + np.arange(lines.shape[1]) % size * step
+                found = np.where(apart, neighbours, lines if found is None else found)
             size *= 2
+        return found
 
 
 HINTS = Hints()

@@ -19,7 +19,7 @@ from sandbox.open_answers import ANSWER
 
 def mend_older() -> None:
     """Arguments `True` and `False`, numbers beside bfloat16, `~` of unsigned integers, `x.exp()`, products and
-    sums rounded once. For good, and idle in later versions.
+    sums rounded once, upper halves of products. For good, and idle in later versions.
     """
     convert = interpreter._implicit_cvt
 
@@ -46,7 +46,7 @@ def mend_older() -> None:
         TritonSemantic.dot_scaled = dot_scaled
         _mend_histogram()
     if not hasattr(interpreter._interpreter, "fma_fp32"):
-        InterpreterBuilder.create_fma = _fused
+        InterpreterBuilder.create_fma, InterpreterBuilder.create_umulhi = _fused, _upper_half
 
 
 def _mend_histogram() -> None:
@@ -66,26 +66,39 @@ def _mend_histogram() -> None:
     InterpreterBuilder.create_histogram = create_histogram
 
 
+def _upper_half(self: Any, one: Any, other: Any) -> Any:
+    """Of a product of unsigned numbers, as the bits of signed ones are taken for, too."""
+    width = one.data.itemsize * 8
+    left, right = (np.asarray(handle.data).view(f"u{width // 8}").astype(object) for handle in (one, other))
+    made = np.asarray((left * right) >> width).astype(f"u{width // 8}")
+    return TensorHandle(made.view(one.data.dtype), one.dtype.scalar)
+
+
 def _fused(self: Any, x: Any, y: Any, z: Any) -> Any:
-    """x · y + z, rounded once."""
-    kind = z.data.dtype
+    return TensorHandle(fused(x.data, y.data, z.data), z.dtype.scalar)
+
+
+def fused(x: Any, y: Any, z: Any) -> Any:
+    """x · y + z of arrays of floats, rounded once."""
+    kind = z.dtype
     if kind == np.float64:
-        return TensorHandle(_exactly(x.data, y.data, z.data).astype(kind), z.dtype.scalar)
+        return np.asarray(_exactly(x, y, z)).astype(kind)
     with np.errstate(over="ignore", invalid="ignore"):
-        product, other = np.multiply(x.data, y.data, dtype=np.float64), z.data.astype(np.float64)  # exact
+        product, other = np.multiply(x, y, dtype=np.float64), z.astype(np.float64)  # exact
         total = product + other
         back = total - product
         lost = (product - (total - back)) + (other - back)
         # what is lost makes the last bit odd, so that rounding once more rounds the exact sum
         even = (np.atleast_1d(total).view(np.int64).reshape(np.shape(total)) & 1) == 0
         odd = np.where((lost != 0) & even & np.isfinite(lost), np.nextafter(total, np.copysign(np.inf, lost)), total)
-        return TensorHandle(odd.astype(kind), z.dtype.scalar)
+        return odd.astype(kind)
 
 
-def _of_libm() -> Any:
-    fma = ctypes.CDLL(None).fma
-    fma.restype, fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
-    return np.frompyfunc(fma, 3, 1)
+def of_libm(name: str, count: int) -> Any:
+    """The C library's function of `count` float64 numbers, on arrays; makes arrays of Python's numbers."""
+    function = getattr(ctypes.CDLL(None), name)
+    function.restype, function.argtypes = ctypes.c_double, [ctypes.c_double] * count
+    return np.frompyfunc(function, count, 1)
 
 
-_exactly = _of_libm()
+_exactly = of_libm("fma", 3)

@@ -142,7 +142,7 @@ class Turns:
 
     def _run(self, program: int, body: Body) -> None:
         self.started[program] = True
-        self.lanes.meet()
+        self.lanes.begin()
         self.progress()
         self.races.enter(program)
         builder = triton_interpreter.interpreter_builder

@@ -88,10 +88,14 @@ NEIGHBOUR = (
     SIMPLE + "    WAIT\n    tl.store(out + me, tl.load(out + me - 1, mask=me > 0, other=0.0) + tl.load(x + me))\n"
 )
 LANES = (
-    "    if me == 0:\n        at = tl.arange(0, 4)\n        tl.store(out + at, tl.load(x + at))\n        MEET\n"
-    "        tl.store(out + 4 + at, tl.load(out + 3 - at))\n"
+    "    if me == 0:\n        at = tl.arange(0, 64)\n        tl.store(out + at, tl.load(x + at))\n        MEET\n"
+    "        tl.store(out + 64 + at, tl.load(out + 63 - at))\n"
 )
 RACES = {
+    "atomic of which nobody looks at the result": SIMPLE + LANES.replace("MEET", "tl.atomic_add(flag + me, 1)"),
+    "fewer elements than threads": SIMPLE + "    tl.store(out + me, 1.0)\n    tl.store(x + me, tl.load(out + me))\n",
+    "learnt by a release": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='release')"),
+    "told by an acquire": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='acquire')"),
     "neighbour": NEIGHBOUR.replace("WAIT", "pass"),
     "empty loop": NEIGHBOUR.replace("WAIT", "turn = 0\n    while turn < 1:\n        turn += 1"),
     "loop over data read before": NEIGHBOUR.replace(
@@ -102,11 +106,11 @@ RACES = {
     "relaxed counter": LAST_ONE_RESETS.replace("atomic_add(flag, 1)", "atomic_add(flag, 1, sem='relaxed')"),
     "neighbours without a barrier": SIMPLE + LANES.replace("MEET", "pass"),
     "a reduction as a barrier": SIMPLE + LANES.replace("MEET", "tl.sum(tl.load(x + at), 0)"),
-    "an atomic of single lanes as a barrier": SIMPLE + LANES.replace("MEET", "tl.atomic_add(flag + at, 1)"),
+    "an atomic of single lanes as a barrier": SIMPLE + LANES.replace("MEET", "tl.atomic_add(out + at, 0.0)"),
     "the first lane for all": SIMPLE + LANES.replace("MEET", "first = tl.load(out)"),
     "a store overtakes a load": SIMPLE
     + LANES.replace(
-        "MEET", "tl.debug_barrier()\n        turned = tl.load(out + 3 - at)\n        tl.store(out + at, turned)"
+        "MEET", "tl.debug_barrier()\n        turned = tl.load(out + 63 - at)\n        tl.store(out + at, turned)"
     ),
     "a swap that is tried once": SIMPLE + "    old = tl.load(flag)\n    tl.atomic_cas(flag, old, old + 1)\n",
     "lanes of one store": SIMPLE + "    at = tl.arange(0, 4)\n    tl.store(out + me + 0 * at, tl.load(x + me) + at)\n",
@@ -119,21 +123,25 @@ RACES = {
 }
 MEETINGS = {
     "barrier": "tl.debug_barrier()",
-    "atomic": "tl.atomic_add(flag + me, 1)",
-    "the same lanes": "at = 3 - at",
+    "atomic": "old = tl.atomic_add(flag + me, 1)\n        tl.store(flag + 1, old)",
+    "the same lanes": "at = 63 - at",
 }
 UNSET = {
-    "plain": ("out = tl.load(scratch)", True),
-    "one lane": ("tl.store(scratch, 1)\n    out = tl.load(scratch + tl.arange(0, 2))", True),
     "added to": ("tl.atomic_add(scratch, 1)", True),
     "compared": ("tl.atomic_cas(scratch, -1, 1)", True),
     "exchanged": ("tl.atomic_xchg(scratch, 1)\n    out = tl.load(scratch)", False),
     "masked": ("out = tl.load(scratch + tl.arange(0, 2), mask=tl.arange(0, 2) < 0, other=3)", False),
     "set before": ("tl.store(scratch, 1)\n    tl.atomic_add(scratch, 1)", False),
     "set before by bytes": (
-        "tl.store(bytes + tl.arange(0, 4), tl.zeros([4], tl.int8))\n    out = tl.load(bytes + tl.arange(0, 4))", False
+        "tl.store(bytes + tl.arange(0, 4), tl.zeros([4], tl.int8))\n    tl.debug_barrier()\n"
+        "    out = tl.load(bytes + tl.arange(0, 4))", False
     ),
 }  # fmt: skip
+OPEN = {
+    "plain": ("out = tl.load(scratch)", True),
+    "one lane": ("tl.store(scratch, 1)\n    tl.debug_barrier()\n    out = tl.load(scratch + tl.arange(0, 2))", True),
+    "masked": ("out = tl.load(scratch + tl.arange(0, 2), mask=tl.arange(0, 2) < 0, other=3)", False),
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -155,16 +163,16 @@ def test_programs_that_wait_for_each_other_are_right(sandbox: LocalSandbox, name
 
 @pytest.mark.parametrize("name", RACES)
 def test_races_are_found(sandbox: LocalSandbox, name: str) -> None:
-    tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
+    tensors = [torch.ones(128), torch.zeros(128), torch.zeros(PROGRAMS, dtype=torch.int32)]
     reply, _ = interpret(sandbox.interpreter, RACES[name], PROGRAMS, [*tensors])
     assert reply.get("rejected", {}).get("reason", "").startswith("RaceError"), reply
 
 
 @pytest.mark.parametrize("name", MEETINGS)
 def test_lanes_that_have_met_are_no_race(sandbox: LocalSandbox, name: str) -> None:
-    tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
+    tensors = [torch.ones(128), torch.zeros(128), torch.zeros(PROGRAMS, dtype=torch.int32)]
     reply, (_, out, _) = interpret(sandbox.interpreter, SIMPLE + LANES.replace("MEET", MEETINGS[name]), 4, [*tensors])
-    assert "changed" in reply and out[:8].tolist() == [1.0] * 8, reply
+    assert "changed" in reply and out.tolist() == [1.0] * 128, reply
 
 
 def test_programs_that_wait_for_nobody_run_into_the_limit(sandbox: LocalSandbox) -> None:
@@ -180,6 +188,14 @@ def test_memory_that_nothing_has_set_may_not_be_read(sandbox: LocalSandbox, name
     reply, _ = interpret(sandbox.interpreter, f"def kernel(scratch, bytes):\n    {body}\n", 1, [4, bytes_])
     assert ("nothing has set" in reply.get("rejected", {}).get("reason", "")) == refused, reply
     assert refused or "changed" in reply, reply
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_loads_of_memory_that_nothing_has_set_are_anything(sandbox: LocalSandbox, name: str) -> None:
+    body, open_ = OPEN[name]
+    bytes_ = torch.zeros(8, dtype=torch.int8)
+    reply, _ = interpret(sandbox.interpreter, f"def kernel(scratch, bytes):\n    {body}\n", 1, [4, bytes_])
+    assert reply.get("open") is open_, reply
 
 
 def test_library_functions_and_values_of_constexprs(sandbox: LocalSandbox) -> None:

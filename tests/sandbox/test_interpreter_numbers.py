@@ -154,6 +154,35 @@ def test_float16_toward_zero_never_becomes_infinite(builder: InterpreterBuilder)
     assert found.tolist() == [65504.0, -65504.0, 1.0, -1.0, 0.25, math.inf]
 
 
+def test_infinity_stays_so_toward_zero(builder: InterpreterBuilder) -> None:
+    given = TensorHandle(np.array([np.inf, -np.inf, 3e38, -3e38, np.nan], np.float32), tl.float32)
+    found = builder.create_fp_to_fp(given, tl.float8e5, ir.ROUNDING_MODE.RTZ).data
+    assert found.tolist() == [0x7C, 0xFC, 0x7B, 0xFB, 0x7F]
+
+
+def test_tensor_cores_cut_float32_off_or_round_it() -> None:
+    given = TensorHandle(np.array([1 + 3 * 2.0**-12, -1 - 3 * 2.0**-12, np.inf, np.nan], np.float32), tl.float32)
+    asked, ANSWER.asked = ANSWER.asked, False
+    for ANSWER.number, expected in ((1, 1.0), (2, 1 + 2.0**-10)):
+        np.testing.assert_array_equal(triton_floats.round_to_tf32(given).data, [expected, -expected, np.inf, np.nan])
+    assert ANSWER.asked
+    ANSWER.number, ANSWER.asked = 0, False
+    triton_floats.round_to_tf32(TensorHandle(np.array([1.5, -2.0, np.inf], np.float32), tl.float32))
+    assert not ANSWER.asked
+    ANSWER.asked = asked
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint32", "int32", "int64", "uint64"])
+def test_upper_halves_are_those_of_unsigned_products(builder: InterpreterBuilder, kind: str) -> None:
+    width, given = np.dtype(kind).itemsize * 8, np.array([-7, 5, -1]).astype(kind)
+    handle, other = (
+        TensorHandle(data, tl.str_to_ty(kind[0] + kind.lstrip("uint"), None)) for data in (given, given[::-1])
+    )
+    expected = [(int(a) % 2**width * (int(b) % 2**width)) >> width for a, b in zip(given, given[::-1], strict=True)]
+    found = builder.create_umulhi(handle, other).data
+    assert found.dtype == given.dtype and found.view(f"u{width // 8}").tolist() == expected
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_products_and_sums_are_rounded_once_in_the_oldest_version_too(kind: type) -> None:
     random = np.random.default_rng(5)
@@ -189,6 +218,17 @@ def test_scales_beside_float16_are_float16(builder: InterpreterBuilder) -> None:
     operands = (ones, None, kinds.FP16, codes, scales, kinds.E5M2)
     made = builder.create_dot_scaled(*operands, False, True, True, nothing)
     assert np.isposinf(made.data).all()
+
+
+@pytest.mark.skipif(not hasattr(InterpreterBuilder, "create_dot_scaled"), reason="Triton 3.6 interprets none")
+def test_bfloat16_beyond_float16_is_multiplied_with_scales(builder: InterpreterBuilder) -> None:
+    ones = (TensorHandle(np.full(shape, 1.0, np.float32), tl.float32) for shape in ((16, 32), (32, 16)))
+    left, right = (builder.create_fp_to_fp(handle, tl.bfloat16, None) for handle in ones)
+    left = TensorHandle(np.full_like(left.data, 0x6000), tl.bfloat16)  # 2^65
+    kinds, nothing = ir.ScaleDotElemTypeTY, TensorHandle(np.zeros((16, 16), np.float32), tl.float32)
+    operands = (left, None, kinds.BF16, right, None, kinds.BF16)
+    made = builder.create_dot_scaled(*operands, False, True, True, nothing)
+    assert (made.data == 2.0**70).all()
 
 
 @pytest.mark.skipif(hasattr(InterpreterBuilder, "create_dot_scaled"), reason="later versions drop them on a GPU too")

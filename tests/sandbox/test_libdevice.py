@@ -82,6 +82,30 @@ KNOWN: list[tuple[str, list[Any], Any, Any]] = [
     ("umul64hi", [np.uint64(2**63), np.uint64(4)], "u8", 2),
     ("sad", [np.int32(-3), np.int32(4), np.uint32(5)], "u4", 12),
     ("nextafterf", [np.float32(1), np.float32(2)], "f4", 1 + 2.0**-23),
+    ("fadd_ru", [np.float32(1), np.float32(1e-30)], "f4", 1 + 2.0**-23),
+    ("fmaf_rd", [np.float32(1), np.float32(1), np.float32(-1e-30)], "f4", 1 - 2.0**-24),
+    ("fma_ru", [np.float64(1 / 3), np.float64(3), np.float64(-1)], "f8", -(2.0**-54)),
+    ("fmul_rz", [np.float32(1e30), np.float32(1e30)], "f4", float(np.finfo(np.float32).max)),
+    ("fdiv_rz", [np.float32(1), np.float32(0)], "f4", INF),
+    ("dsqrt_ru", [np.float64(INF)], "f8", INF),
+    ("fma", [np.float64(0.1), np.float64(10), np.float64(-1)], "f8", 2.0**-54),
+    ("fmaf", [np.float32(0.1), np.float32(10), np.float32(-1)], "f4", 1.4901161e-08),
+    ("float2uint_rz", [np.float32(-3)], "i4", 0),
+    ("float2uint_rz", [np.float32(3e9)], "i4", 3_000_000_000 - 2**32),
+    ("double2ull_rn", [np.float64(NAN)], "i8", -(2**63)),
+    ("llrintf", [np.float32(3e30)], "i8", 2**63 - 1),
+    ("llround", [np.float64(-3e30)], "i8", -(2**63)),
+    ("llround", [np.float64(NAN)], "i8", -(2**63)),
+    ("remainderf", [np.float32(3e25), np.float32(3)], "f4", math.remainder(float(np.float32(3e25)), 3)),
+    ("remainder", [np.float64(1), np.float64(0)], "f8", NAN),
+    ("fmod", [np.float64(3e25), np.float64(7)], "f8", math.fmod(3e25, 7)),
+    ("ldexpf", [np.float32(0), np.int32(3000)], "f4", 0.0),
+    ("scalbn", [np.float64(2.0**-1000), np.int32(1500)], "f8", 2.0**500),
+    ("tgamma", [np.float64(-1)], "f8", NAN),
+    ("norm3d", [np.float64(3e200), np.float64(4e200), np.float64(0)], "f8", 5e200),
+    ("norm4d", [np.float64(0)] * 4, "f8", 0.0),
+    ("norm3d", [np.float64(INF), np.float64(1), np.float64(NAN)], "f8", INF),
+    ("fast_sinf", [np.float32(3)], "f4", math.sin(3)),
 ]  # fmt: skip
 
 
@@ -113,6 +137,13 @@ def test_every_function_of_triton_is_there(monkeypatch: pytest.MonkeyPatch) -> N
             arrays = [np.array([1, 2, 3], KINDS[str(kind)]) for kind in types]
             found = libdevice.compute(symbol, arrays, np.dtype(KINDS[str(result)]))
             assert found.shape == (3,) and found.dtype == KINDS[str(result)], symbol
+
+
+def test_the_fast_sine_of_an_angle_is_the_worse_the_larger_it_is() -> None:
+    for size, least, most in ((10.0, 0.0, 1e-5), (3e8, 0.1, 2.0)):
+        angles = np.linspace(size, size * 1.1, 200).astype(np.float32)
+        error = np.abs(libdevice.compute("__nv_fast_sinf", [angles], np.dtype("f4")) - np.sin(angles.astype(float)))
+        assert least <= error.max() <= most
 
 
 def test_an_unknown_function_is_named() -> None:

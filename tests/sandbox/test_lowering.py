@@ -8,7 +8,7 @@ import torch
 from test_variants import KERNEL
 from tracing import request
 
-from sandbox import plan, wire
+from sandbox import lowering, plan, wire
 from sandbox.bench import corpus
 from sandbox.binary import Binary, BinaryCache
 from sandbox.early_verdict import EarlyVerdictError
@@ -148,6 +148,19 @@ def test_invalid_kernels_are_rejected_in_tritons_words(sandbox: LocalSandbox) ->
     assert caught.value.verdict.kind == "rejected"
     assert caught.value.verdict.stage == "compile"
     assert "arange" in caught.value.verdict.log
+
+
+@pytest.mark.parametrize(("conversion", "possible"), [
+    ("f32 -> f8E5M2", True), ("tensor<2x128xf32> -> tensor<2x128xf8E5M2>", True), ("f16 -> f8E5M2", False),
+    ("tensor<128xbf16> -> tensor<128xf8E5M2>", False), ("tensor<128xf32> -> tensor<128xf8E4M3FN>", False),
+    ("tensor<128xf32> -> tensor<128xf16>", True),
+])  # fmt: skip
+def test_only_float32_becomes_float8_toward_zero(conversion: str, possible: bool) -> None:
+    ttir = f"%1 = tt.fp_to_fp %0, rounding = rtz : {conversion} loc(#loc5)"
+    if possible:
+        return lowering._check_possible("k", ttir)
+    with pytest.raises(lowering.LoweringError, match="of these types cannot be compiled"):
+        lowering._check_possible("k", ttir)
 
 
 def test_a_call_that_triton_refuses_is_rejected_in_its_words(sandbox: LocalSandbox) -> None:
