@@ -4,6 +4,9 @@ What one lane stores, another one may load only after `tl.debug_barrier` or an a
 operations in which lanes exchange values are dropped where nobody uses the result, or find all that they need in one
 thread. What one lane loads, another may store over after those too, since the result cannot be had before the loads.
 A lane is a place in a tensor of pointers of one shape; the same place in another shape may be another thread's.
+
+Not covered: tensors with fewer elements than threads have copies in several, of which one stores and all load. What the
+others find matters only where it meets larger tensors, and kernels that step through memory by numbers are right.
 """
 
 from collections.abc import Callable
@@ -25,8 +28,6 @@ EXCHANGES = (
 PRODUCTS = ("create_dot", "create_dot_scaled")
 PLACE_BITS, SHAPE_BITS = 20, 10
 """No tensor has more lanes; shapes beyond as many are taken for one."""
-WARP = 32
-"""A tensor with fewer elements has copies in several threads: one of them stores, all load."""
 SEVERAL = (1 << PLACE_BITS + SHAPE_BITS) - 1
 """In place of a lane."""
 
@@ -76,8 +77,7 @@ class Lanes:
         RaceError: another lane has just stored what is loaded.
         """
         own = self._numbers(lanes)
-        readers = np.full_like(own, SEVERAL) if lanes.size < WARP else own
-        if bool(_others(self.stored[at], readers, self.now).any()):
+        if bool(_others(self.stored[at], own, self.now).any()):
             raise RaceError(
                 "a lane loads what another lane of its program has stored: put tl.debug_barrier() between the two"
             )
