@@ -132,7 +132,8 @@ class MemoryWatch(Turns):
             LOOPS.load(self.iterations, at, self.races.me.program, found)
         if stale is not None:
             found = np.where(lanes_of(mask, pointers), stale, found)
-        found = opened(found, self._unset(at, pointers, mask))
+        if not bool(self.written[at].all()):
+            found = opened(found, self._unset(at, pointers, mask))
         if instead is not None:
             found = opened(found, instead != pointers, self.native.load(instead, mask, other, dtype))
         self.look(at, found)

@@ -43,8 +43,6 @@ def opened(data: Array, lanes: Array, elsewhere: Array | None = None) -> Array:
     """Loaded values, which in these lanes are anything: noise, all bits set (NaN, -1), or zero; or else noise, what is
     found elsewhere, or what they are.
     """
-    if not bool(lanes.any()):
-        return data
     noise, ones = noise_like(data), np.full(data.nbytes, 0xFF, np.uint8).view(data.dtype).reshape(data.shape)
     answers = (noise, ones, np.zeros_like(data)) if elsewhere is None else (noise, elsewhere, data)
     return np.where(lanes, ANSWER.among(*answers), data)

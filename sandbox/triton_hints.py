@@ -53,7 +53,8 @@ class Hints:
                 along = self._along(_lines(pointers, axis), _lines(lanes, axis) != 0, step, self.false[length])
                 if along is not None:
                     shape = np.moveaxis(pointers, axis, -1).shape
-                    instead = np.moveaxis(along.reshape(shape), -1, axis).astype(pointers.dtype)
+                    here = np.moveaxis(along.reshape(shape), -1, axis).astype(pointers.dtype)
+                    instead = here if instead is None else np.where(here == pointers, instead, here)
         return instead
 
     def _along(self, lines: Array, active: Array, step: int, false: dict[bytes, int]) -> Array | None:

@@ -40,9 +40,13 @@ SEQUENCES = {
     "1u 1L 2u 2L 3L 3r": None,
     "1u 1L 2u 3L 3r": "reads",
     "1r 1L 2r 2L 3L 3w": None,
+    "1w 1R 2A 2r": None,
+    "1w 1A 2A 2r": "reads",
+    "1w 1R 2R 2r": "reads",
+    "1w 1R 2R 3A 3r": None,
 }
 """A number is a program; r reads, w writes, u updates, s swaps, = writes what is there; L, O: an atomic on one of two
-other addresses, whose result is used."""
+other addresses, whose result is used; A, R: one on the first of these that only acquires, or only releases."""
 CHANGES: dict[str, Callable[[Any], bool]] = {"w": lambda lanes: True, "=": lambda lanes: False}
 
 
@@ -55,16 +59,17 @@ def replay(sequence: str, synchronises: bool) -> None:
             races.me = programs[program]
         else:
             races.enter(program)
-        at = np.array([{"L": LOCK, "O": OTHER}.get(action, DATA)])
+        at = np.array([{"O": OTHER}.get(action, LOCK if action in "LAR" else DATA)])
         if action == "r":
             races.read(at)
         elif action in "w=":
             races.write(at, CHANGES[action])
         elif action in "us":
             races.update(at, swap=action == "s")
-        else:
+        if action in "LOA":
             races.acquire(at.tolist())
-            races.release(at.tolist())
+        if action in "LOR":
+            races.release(at.tolist(), updating=True)
         programs[program] = races.me
 
 
