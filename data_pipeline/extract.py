@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from typing import NamedTuple
 
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 from sandbox.types import Rejected
 
 MAX_COMPLETION_CHARS = 400_000

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from datasketch import MinHash
 
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 
 SHINGLE = 4
 """Tokens in a shingle."""

@@ -17,7 +17,7 @@ from data_pipeline.pairing.namespace import dotted_name
 from data_pipeline.pairing.settle import settled
 from data_pipeline.sources import Checks, Proposal
 from data_pipeline.task import Kernel, Provenance
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -8,7 +8,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 
 Operators = tuple[tuple[str, int], ...]
 """Operator and how often it occurs in the text, sorted."""

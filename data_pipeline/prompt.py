@@ -9,7 +9,7 @@ import ast
 from data_pipeline.families import BY_OPERATOR
 from data_pipeline.operators import operators
 from data_pipeline.task import Attempt, Message, Task
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 from sandbox.types import Case, Passed, Rejected
 
 SYSTEM = "You write GPU kernels in Triton. Answer with one ```python block that holds the complete file."

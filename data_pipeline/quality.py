@@ -1,9 +1,9 @@
 """Is a task worth posing? The process that `data_pipeline.probe` starts: warm, and forking an isolated child a task.
 
 References from elsewhere are as untrusted as candidates, so every reference runs where candidates run: without network,
-other files or other processes, and within limits of time and memory (`sandbox.zygote`). The yardstick is the sandbox's
-own comparison: a wrong answer that anybody would think of first (zeros, a constant, an input handed back, one input
-ignored) must fail it.
+other files or other processes, and within limits of time and memory (`sandbox.jail.zygote`). The yardstick is the
+sandbox's own comparison: a wrong answer that anybody would think of first (zeros, a constant, an input handed back, one
+input ignored) must fail it.
 """
 
 import copy
@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from data_pipeline.task import Task
-from sandbox import isolation, zygote
-from sandbox.numerics import compare
-from sandbox.reference import Drawn, Reference, leaves, structure
+from sandbox.jail import isolation, zygote
+from sandbox.judging.numerics import compare
+from sandbox.judging.reference import Drawn, Reference, leaves, structure
 from sandbox.types import TOLERANCES, Case, Tolerance
 
 SEEDS = (1, 2)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from data_pipeline.contamination import Benchmarks
 from data_pipeline.fingerprint import PERMUTATIONS, Fingerprint, Function, fingerprint
 from data_pipeline.ledger import Ledger, Row
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 
 ALLOWED_LICENCES = frozenset(
     ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense", "0BSD", "CC0-1.0", "Zlib", "PSF-2.0"]

@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sandbox import kernel_source, plan
 from sandbox.early_verdict import EarlyVerdictError
-from sandbox.kernel_request import KernelRequest, check_arguments, functions_of, told
-from sandbox.kernel_text import KernelError
-from sandbox.open_answers import ANSWERS
+from sandbox.interpreting.open_answers import ANSWERS
+from sandbox.kernels import source as kernel_source
+from sandbox.kernels.request import KernelRequest, check_arguments, functions_of, told
+from sandbox.kernels.text import KernelError
+from sandbox.plans import plan
 from sandbox.pool import Helper, run_untrusted
 from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected

@@ -2,7 +2,8 @@
 
 import contextlib
 
-from sandbox import isolation, references
+from sandbox import references
+from sandbox.jail import isolation
 from sandbox.local import LocalSandbox, gpu_count
 from sandbox.pool import ProcessDiedError
 from sandbox.types import Passed, Record

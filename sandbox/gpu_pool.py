@@ -93,7 +93,7 @@ class Pair:
         self, starter: ThreadPoolExecutor, folder: Path, zygote: Helper, gpu: "Gpu", compiled: Path | None
     ) -> None:
         self.gpu = gpu
-        self.judge = Helper(starter, folder, "sandbox.gpu_judge", gpu=gpu.name, compiled=compiled)
+        self.judge = Helper(starter, folder, "sandbox.judging.gpu_judge", gpu=gpu.name, compiled=compiled)
         self._zygote, self._log = zygote, folder / "replayer.log"
         self._replayer: Replayer | None = None
         self._attached_to = -1

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, get_args
 
-from sandbox import plan
-from sandbox.binary import Binary, BinaryCache
+from sandbox.compiling.binary import Binary, BinaryCache
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, Pair
-from sandbox.kernel_request import KernelRequest
+from sandbox.kernels.request import KernelRequest
+from sandbox.plans import plan
 from sandbox.trial import TRIES, Tools, Trial
 from sandbox.types import (
     COMPILED_BASELINES,

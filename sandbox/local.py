@@ -18,7 +18,7 @@ from typing import Self
 
 from configs.errors import UsageError
 from configs.schema import SandboxConfig
-from sandbox.binary import BinaryCache
+from sandbox.compiling.binary import BinaryCache
 from sandbox.cpu_trial import CpuTrial
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_pool import Gpu, gpu_count, visible_gpus
@@ -59,11 +59,13 @@ class LocalSandbox:
         # Processes die with the thread that started them, so one thread starts them all and lives as long as we do.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
         self.tracer, self.compiler, self.replayers = (
-            Helper(self._starter, self._folder, "sandbox.zygote", role) for role in ("trace", "compile", "replay")
+            Helper(self._starter, self._folder, "sandbox.jail.zygote", role) for role in ("trace", "compile", "replay")
         )
-        self.interpreter = Helper(self._starter, self._folder, "sandbox.zygote", "interpret", interpret=True)
+        self.interpreter = Helper(self._starter, self._folder, "sandbox.jail.zygote", "interpret", interpret=True)
         self.judges: queue.SimpleQueue[Helper] = queue.SimpleQueue()
-        self._all_judges = [Helper(self._starter, self._folder, "sandbox.judge", interpret=True) for _ in range(count)]
+        self._all_judges = [
+            Helper(self._starter, self._folder, "sandbox.judging.judge", interpret=True) for _ in range(count)
+        ]
         for judge in self._all_judges:
             self.judges.put(judge)
         names = visible_gpus() if gpus < 0 else visible_gpus()[:gpus]

@@ -1,19 +1,20 @@
 """First look at a candidate, in milliseconds and without running anything.
 
 The screen saves work and gives the model a clear reason; nothing relies on it for security, except that the same
-kernel-body check (`kernel_source`) decides later what the interpreter may execute.
+kernel-body check (`kernels.source`) decides later what the interpreter may execute.
 """
 
 import ast
 import sys
 import warnings
 
-from sandbox import kernel_functions, kernel_source
-from sandbox.kernel_debugging import drop_debugging
-from sandbox.kernel_records import number_fields
-from sandbox.kernel_signature import last_name
-from sandbox.kernel_text import KernelError
-from sandbox.syntax import parsed, walk
+from sandbox.kernels import functions as kernel_functions
+from sandbox.kernels import source as kernel_source
+from sandbox.kernels.debugging import drop_debugging
+from sandbox.kernels.records import number_fields
+from sandbox.kernels.signature import last_name
+from sandbox.kernels.syntax import parsed, walk
+from sandbox.kernels.text import KernelError
 from sandbox.types import Job, Rejected
 
 MAX_SOURCE_BYTES = 256 << 10

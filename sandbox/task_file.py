@@ -4,7 +4,7 @@ A task file holds `CASES` (rows of name, args, and optionally distribution, hidd
 into `TOLERANCES`), optionally `FAMILY`, `DESCRIPTION`, `MUTATES` and `HEADLINES`, and either `make_inputs(case, draw)`
 with a reference function named like the file, or KernelBench's `Model`, `get_inputs` and `get_init_inputs`, which needs
 no constants. Further functions that it may define: `cost(case)`, `eager(*inputs)` and `library(*inputs)`, see
-`sandbox.baselines`. A reference may launch Triton kernels itself (`sandbox.triton_reference`), and says
+`sandbox.judging.baselines`. A reference may launch Triton kernels itself (`sandbox.triton_private.reference`), and says
 `OWN_PRECISION = True` if they cannot be run in float64.
 """
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from sandbox import plan, plan_check, wire
+from sandbox import wire
 from sandbox.early_verdict import EarlyVerdictError, first_fit
-from sandbox.kernel_request import KernelRequest, Modules, specialised
-from sandbox.kernel_source import KernelModule
-from sandbox.kernel_text import KernelError
-from sandbox.plain_steps import plainly
+from sandbox.kernels.request import KernelRequest, Modules, specialised
+from sandbox.kernels.source import KernelModule
+from sandbox.kernels.text import KernelError
+from sandbox.plans import plan, plan_check
+from sandbox.plans.plain_steps import plainly
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
 from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target

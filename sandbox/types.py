@@ -160,6 +160,13 @@ class Timing(Record):
     stamp: dict[str, str]
 
 
+class Machine(Record):
+    """What the roofline needs to know of a GPU."""
+
+    bytes_per_ms: float
+    flops_per_ms: float
+
+
 class KernelStats(Record):
     """Static resource use of one kernel compiled ahead of time; no GPU is needed and none was used."""
 

@@ -1,5 +1,6 @@
 """One sandbox for the whole session, and the check that it leaves nothing behind."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 from sandbox.bench import corpus, host
 from sandbox.local import LocalSandbox
+
+for library in ("OMP", "MKL", "OPENBLAS"):  # each test process has a core; a second thread would wait for the others'
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

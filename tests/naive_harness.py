@@ -61,7 +61,7 @@ def rounds(task: ModuleType, candidate: ModuleType, name: str) -> Iterator[tuple
     """Reference, candidate and a function that draws inputs, once a public case."""
     import torch
 
-    from sandbox.draw import Draw
+    from sandbox.judging.draw import Draw
 
     if hasattr(task, "Model"):
         settings = task.get_init_inputs()

@@ -183,7 +183,7 @@ def test_memory_for_spilled_registers_is_given_back(gpu_sandbox: LocalSandbox) -
 def test_the_gpu_is_done_when_a_judge_answers(stops: bool) -> None:
     import torch
 
-    from sandbox.replayer_link import StopError, stoppable  # needs the driver
+    from sandbox.judging.replayer_link import StopError, stoppable  # needs the driver
 
     done = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
@@ -201,7 +201,7 @@ def test_the_gpu_is_done_when_a_judge_answers(stops: bool) -> None:
 def test_graphs_of_one_pool_share_its_memory() -> None:
     import torch
 
-    from sandbox.graphs import Flush, TimedGraph
+    from sandbox.replaying.graphs import Flush, TimedGraph
 
     def work() -> None:
         torch.zeros(1 << 30, dtype=torch.uint8, device="cuda")

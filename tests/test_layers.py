@@ -25,12 +25,39 @@ NARROW = {
 }
 """Where only one module of a package may be imported."""
 
+ROOMS = {
+    "": {"bench", "compiling", "interpreting", "jail", "kernels", "plans", "references"},
+    "jail": {"", "compiling", "interpreting", "replaying", "tracing"},
+    "kernels": {"", "plans"},
+    "plans": {"", "kernels"},
+    "tracing": {"", "compiling", "kernels", "plans", "triton_private"},
+    "compiling": {"", "kernels", "plans", "tracing", "triton_private"},
+    "interpreting": {"", "kernels", "plans", "triton_private"},
+    "replaying": {"", "compiling", "plans"},
+    "judging": {"", "jail", "plans", "replaying", "triton_private"},
+    "triton_private": {"", "compiling", "interpreting", "kernels", "plans", "tracing"},
+}
+"""Which rooms of the sandbox import which; "" are the modules outside all rooms, the supervisor's. Whoever runs
+candidate code imports nothing of the judges', and the judges nothing that reads candidates."""
+
+SUPERVISOR = {"compiling": {"binary"}, "interpreting": {"open_answers"}, "jail": {"isolation"}}
+"""What the supervisor may import of rooms that are other processes'."""
+
 NO_TORCH = """
-    types protocol trial cpu_trial gpu_trial gpu_pool screen kernel_source kernel_language kernel_waits kernel_request
-    kernel_debugging kernel_differences kernel_scopes kernel_records kernel_signature
-    plan plan_check plain_steps aten_names launch_parameters binary verdict_cache wire pool local task_file
+    types protocol trial cpu_trial gpu_trial gpu_pool screen verdict_cache wire pool local task_file
+    kernels/* plans/plan plans/plan_check plans/plain_steps plans/aten_names
+    replaying/launch_parameters compiling/binary
 """.split()
 """The supervisor's half of the sandbox stays light."""
+
+PUBLIC_TRITON = {
+    "triton",
+    "triton.language",
+    "triton.testing",
+    "triton.compiler.errors",
+    "triton.tools.tensor_descriptor",
+}
+"""What may be imported of Triton outside of `triton_private`."""
 
 
 def imports(path: Path) -> set[str]:
@@ -64,10 +91,44 @@ def test_edges_are_in_the_table(package: str) -> None:
             assert target != "tests", f"{path.relative_to(ROOT)} imports {name}"
 
 
-@pytest.mark.parametrize("module", NO_TORCH)
-def test_supervisor_imports_no_torch(module: str) -> None:
-    heavy = {name.split(".")[0] for name in imports(ROOT / "sandbox" / f"{module}.py")} & {"torch", "triton", "numpy"}
-    assert not heavy, f"sandbox/{module}.py imports {heavy}"
+def rooms_of(names: set[str]) -> set[tuple[str, str]]:
+    """(room, module) of what is imported from the sandbox."""
+    parts = [name.split(".")[1:] for name in names if name.startswith("sandbox.")]
+    known = {*ROOMS, "bench", "references"}
+    return {
+        (part[0], part[1]) if part[0] in known else ("", part[0]) for part in parts if part[1:] or part[0] not in known
+    }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_the_sandbox(room: str) -> None:
+    for path in sorted((ROOT / "sandbox" / room).glob("*.py")):
+        for target, module in rooms_of(imports(path)):
+            assert target in ROOMS[room] | {room}, f"{path.relative_to(ROOT)} imports {target}.{module}"
+            few = SUPERVISOR.get(target) if room == "" else None
+            assert few is None or module in few, f"{path.relative_to(ROOT)} imports {target}.{module}"
+
+
+def test_private_triton_in_one_room() -> None:
+    for path in files("sandbox"):
+        if path.parent.name != "triton_private":
+            modules = {
+                node.module if isinstance(node, ast.ImportFrom) else alias.name
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for alias in node.names
+            }
+            private = {name for name in modules if str(name).split(".")[0] == "triton"} - PUBLIC_TRITON
+            assert not private, f"{path.relative_to(ROOT)} imports {private}"
+
+
+def test_supervisor_imports_no_torch() -> None:
+    for pattern in NO_TORCH:
+        found = [*(ROOT / "sandbox").glob(f"{pattern}.py")]
+        assert found, pattern
+        for path in found:
+            heavy = {name.split(".")[0] for name in imports(path)} & {"torch", "triton", "numpy"}
+            assert not heavy, f"{path.relative_to(ROOT)} imports {heavy}"
 
 
 def test_benches_import_torch_only_where_they_compute() -> None:

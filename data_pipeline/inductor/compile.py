@@ -10,7 +10,7 @@ from torch._inductor.utils import run_and_get_code
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
 
 from data_pipeline.task import Task
-from sandbox.reference import Drawn, Reference
+from sandbox.judging.reference import Drawn, Reference
 from sandbox.types import Case, Record
 
 REFUSALS = (TorchDynamoException, ConstraintViolationError, torch.OutOfMemoryError)

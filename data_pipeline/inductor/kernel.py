@@ -25,7 +25,7 @@ from data_pipeline.inductor.rewrite import (
     without_unused,
 )
 from data_pipeline.inductor.shapes import Superfluous
-from sandbox.kernel_signature import path_of
+from sandbox.kernels.signature import path_of
 
 DIMENSIONS = {"x": "xnumel", "y": "ynumel", "z": "znumel", "r0_": "r0_numel"}
 GRIDS = {"Grid1D": "x", "Grid2D": "xy", "Grid2DWithYZOverflow": "xy", "Grid3D": "xyz"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from data_pipeline.inductor.rewrite import Substitute, blocks, is_number, names_in, stored
-from sandbox.kernel_signature import path_of
+from sandbox.kernels.signature import path_of
 
 if TYPE_CHECKING:
     from data_pipeline.inductor.kernel import Argument, Raw

@@ -8,8 +8,8 @@ sandbox to judge.
 import ast
 from collections.abc import Callable, Iterator
 
-from sandbox.kernel_language import LIBDEVICE
-from sandbox.kernel_signature import path_of
+from sandbox.kernels.language import LIBDEVICE
+from sandbox.kernels.signature import path_of
 
 PUBLIC = frozenset("exp exp2 log log2 sqrt rsqrt sin cos floor ceil erf abs fma sigmoid".split())
 """Functions of libdevice and of Inductor's maths that `tl` has by the same name."""

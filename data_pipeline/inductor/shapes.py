@@ -3,7 +3,7 @@
 import ast
 
 from data_pipeline.inductor.rewrite import REDUCTIONS, is_number, map_blocks, names_in, stored
-from sandbox.kernel_signature import path_of
+from sandbox.kernels.signature import path_of
 
 BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r"}
 KEEP_FLOAT = frozenset(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from data_pipeline.inductor.kernel import Argument, Raw, clean_kernel, read_kernel
 from data_pipeline.inductor.rewrite import NotCleanError, expression, names_in
 from data_pipeline.inductor.sizes import Sizes, Tensor
-from sandbox.kernel_signature import path_of
+from sandbox.kernels.signature import path_of
 
 IGNORED = ("args.clear", "assert_size_stride", "assert_alignment", "torch.cuda.set_device")
 

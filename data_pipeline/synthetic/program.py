@@ -39,7 +39,7 @@ INPUT_BOUNDS: dict[Distribution, Interval] = {
     "heavy_tailed": (-600, 600),
     "structured": (-600, 600),
 }
-"""What `sandbox.draw` can produce in tensors of the sizes used here, generously."""
+"""What `sandbox.judging.draw` can produce in tensors of the sizes used here, generously."""
 LARGEST_INTERMEDIATE = 1e9
 LARGEST_OUTPUT: dict[Dtype, float] = {"float32": 1e9, "bfloat16": 1e9, "float16": 3e4, "int32": 2, "int64": 2}
 

@@ -13,7 +13,7 @@ import sys
 import torch
 from triton.testing import do_bench
 
-from sandbox import cuda
+from sandbox.replaying import cuda
 
 NBYTES, ROUNDS = 2 << 30, 5
 

@@ -6,7 +6,7 @@ the same work. Comments are lost. Nothing is executed.
 
 import ast
 
-from sandbox.kernel_functions import jit_functions
+from sandbox.kernels.functions import jit_functions
 
 
 class NotRenamableError(ValueError):

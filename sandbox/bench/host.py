@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandbox.gpu_pool import visible_gpus
-from sandbox.isolation import FIRST_UID, NOBODY
+from sandbox.jail.isolation import FIRST_UID, NOBODY
 from sandbox.types import Record
 
 MARK = "kernelwright_was_here"

@@ -15,7 +15,7 @@ import torch
 from triton.testing import do_bench, do_bench_cudagraph
 
 from sandbox import task_file
-from sandbox.draw import Draw
+from sandbox.judging.draw import Draw
 
 ROUNDS = 9
 REST_SECONDS, BURST_MS = 0.2, 1

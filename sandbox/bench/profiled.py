@@ -12,7 +12,7 @@ import torch
 
 from sandbox import references
 from sandbox.bench.profile import OURS
-from sandbox.reference import Reference
+from sandbox.judging.reference import Reference
 from sandbox.types import Baseline
 
 CALLS_BEFORE = 3
@@ -47,7 +47,7 @@ def expert(operator: str) -> Any:
 
 
 def main(operator: str, case: str, contender: str) -> None:
-    from sandbox.baselines import set_up_compiling  # needs a driver
+    from sandbox.judging.baselines import set_up_compiling  # needs a driver
 
     set_up_compiling()
     with torch.no_grad():

@@ -24,7 +24,7 @@ from eval.benchmarks.tritonbench.trials import Recording
 from eval.metrics import refused_as_hack
 from eval.posed import posed
 from eval.samples import read_samples
-from sandbox.draw import Draw
+from sandbox.judging.draw import Draw
 from sandbox.local import LocalSandbox
 from sandbox.pool import Helper
 from sandbox.types import Broken, Passed, Rejected, Verdict

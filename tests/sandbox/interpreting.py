@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from sandbox import arena, kernel_source, wire
-from sandbox.plan import Buffer, Copy, KernelCode, Launch, Plan, Pointer, Scalar, Step, View
+from sandbox import wire
+from sandbox.kernels import source as kernel_source
+from sandbox.plans import arena
+from sandbox.plans.plan import Buffer, Copy, KernelCode, Launch, Plan, Pointer, Scalar, Step, View
 from sandbox.pool import Helper, run_untrusted
 
 HEAD = "import triton\nimport triton.language as tl\nfrom triton.language.extra import libdevice\n"

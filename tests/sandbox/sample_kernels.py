@@ -15,7 +15,7 @@ from triton.backends.compiler import Language
 from triton.compiler.compiler import ASTSource, make_backend
 from triton.language.extra import libdevice
 
-from sandbox.triton_compile import GPU_TARGETS
+from sandbox.triton_private.compile import GPU_TARGETS
 from sandbox.types import Target
 
 

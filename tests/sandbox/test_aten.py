@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch.utils._pytree import tree_leaves
 from tracing import execute, request, trace_all
 
-from sandbox import aten, plan, plan_check
-from sandbox.aten_names import FUNCTIONAL, IN_PLACE, RANDOM, allowed
+from sandbox.plans import aten, plan, plan_check
+from sandbox.plans.aten_names import FUNCTIONAL, IN_PLACE, RANDOM, allowed
 
 X, Y = torch.randn(4, 8, 16, generator=torch.Generator().manual_seed(1)), torch.randn(16, 16)
 SIZES = [X.numel() * 4, Y.numel() * 4]

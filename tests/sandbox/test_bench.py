@@ -27,7 +27,7 @@ from sandbox.bench import (
 )
 from sandbox.bench.distinct import NotRenamableError, distinct
 from sandbox.bench.report import LIMITS, Judged, judge_many, write
-from sandbox.kernel_functions import jit_functions
+from sandbox.kernels.functions import jit_functions
 from sandbox.local import LocalSandbox
 from sandbox.types import Broken, Passed, Rejected, Timing
 

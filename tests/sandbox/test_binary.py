@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sandbox import binary as binary_module
 from sandbox import wire
-from sandbox.binary import Binary, BinaryCache, DescriptorLayout
+from sandbox.compiling import binary as binary_module
+from sandbox.compiling.binary import Binary, BinaryCache, DescriptorLayout
 
 LAYOUT = DescriptorLayout(swizzle=3, elem_size=2, elem_type=9, block_size=(16, 64), fp4_padded=False)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.binary_stats import CLASSES, amdgcn_mix, amdgcn_number, ptxas_usage, sass_mix
+from sandbox.compiling.binary_stats import CLASSES, amdgcn_mix, amdgcn_number, ptxas_usage, sass_mix
 
 
 def test_sass_is_counted_by_class() -> None:

@@ -12,11 +12,12 @@ import pytest
 import triton
 from sample_kernels import KERNELS, lower
 
-from sandbox import binary_stats, wire
-from sandbox.binary import Binary
+from sandbox import wire
+from sandbox.compiling import binary_stats
+from sandbox.compiling.binary import Binary
 from sandbox.local import LocalSandbox
 from sandbox.pool import run_untrusted
-from sandbox.triton_compile import (
+from sandbox.triton_private.compile import (
     GPU_TARGETS,
     SHARED_BYTES,
     Compiled,

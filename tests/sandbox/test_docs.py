@@ -44,7 +44,7 @@ def test_named_files_exist(document: str) -> None:
 
 @pytest.mark.parametrize("document", [THREATS, PROTOCOL], ids=["threat_model", "sandbox_protocol"])
 def test_named_constants_exist(document: str) -> None:
-    code = "\n".join(path.read_text() for path in (ROOT / "sandbox").glob("*.py"))
+    code = "\n".join(path.read_text() for path in (ROOT / "sandbox").rglob("*.py"))
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", document))
     missing = sorted(name for name in named if not re.search(rf"\b{name}\b.*=", code))
     assert named and not missing
@@ -66,7 +66,11 @@ def test_every_policy_is_described() -> None:
 
 @pytest.mark.parametrize(
     ("table", "module", "name"),
-    [("CPU judge", "judge", "Judge"), ("GPU judge", "gpu_judge", "GpuJudge"), ("replayer", "replayer", "Replayer")],
+    [
+        ("CPU judge", "judging/judge", "Judge"),
+        ("GPU judge", "judging/gpu_judge", "GpuJudge"),
+        ("replayer", "replaying/replayer", "Replayer"),
+    ],
 )
 def test_every_operation_is_described(table: str, module: str, name: str) -> None:
     body = PROTOCOL.partition(f"| {table} `op` |")[2].partition("\n\n")[0]

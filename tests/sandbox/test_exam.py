@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sandbox import arena
-from sandbox.exam import Exam, ask, telling
-from sandbox.plan import Buffer, View
-from sandbox.reference import Reference
+from sandbox.judging.exam import Exam, ask, telling
+from sandbox.judging.reference import Reference
+from sandbox.plans import arena
+from sandbox.plans.plan import Buffer, View
 from sandbox.types import TOLERANCES, Case
 
 SOURCE = """

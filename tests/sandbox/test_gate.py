@@ -14,8 +14,8 @@ from sandbox import references, wire
 from sandbox.bench import corpus
 from sandbox.local import LocalSandbox
 from sandbox.pool import run_untrusted
-from sandbox.triton_compile import GPU_TARGETS, CompileError, compile_ttir
-from sandbox.triton_gate import OPTIONS, REFUSED, GateError, gate, gate_options
+from sandbox.triton_private.compile import GPU_TARGETS, CompileError, compile_ttir
+from sandbox.triton_private.gate import OPTIONS, REFUSED, GateError, gate, gate_options
 from sandbox.types import Case, Limits
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from sandbox import compile_limit
 from sandbox.bench import suite
-from sandbox.compile_limit import NotCompiledError, breaks, compiling
-from sandbox.rotation import KEPT_OUTPUTS, MEMORY_SHARE, affordable
+from sandbox.judging import compile_limit
+from sandbox.judging.compile_limit import NotCompiledError, breaks, compiling
+from sandbox.judging.rotation import KEPT_OUTPUTS, MEMORY_SHARE, affordable
 
 GIB = 1 << 30
 

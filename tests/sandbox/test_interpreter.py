@@ -7,7 +7,7 @@ import torch
 from interpreting import copies, interpret
 
 from sandbox.local import LocalSandbox
-from sandbox.plan import DTYPES
+from sandbox.plans.plan import DTYPES
 
 PROGRAMS = 12
 ROUNDS = 3

@@ -12,8 +12,10 @@ from triton._C.libtriton import ir
 from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-from sandbox import triton_floats, triton_interpreter, triton_older
-from sandbox.open_answers import ANSWER
+from sandbox.interpreting.open_answers import ANSWER
+from sandbox.triton_private import floats as triton_floats
+from sandbox.triton_private import interpreter as triton_interpreter
+from sandbox.triton_private import older as triton_older
 
 FLOAT8 = {"float8e4nv": (4, 3, 7), "float8e5": (5, 2, 15)}
 """Bits of exponent and mantissa, and the exponent's bias."""

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import isolation
+from sandbox.jail import isolation
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, sys, tempfile
 from pathlib import Path
 import numpy, torch, triton  # what the jail keeps readable
-from sandbox import isolation
+from sandbox.jail import isolation
 
 def attempt(action):
     try:
@@ -117,7 +117,7 @@ PROGRAM = """
 import json, os, select, socket, subprocess, tempfile
 from pathlib import Path
 import numpy, torch, triton  # what the jail keeps readable
-from sandbox import isolation
+from sandbox.jail import isolation
 
 def attempt(action):
     try:
@@ -175,7 +175,7 @@ def test_a_program_may_start_compilers_and_nothing_survives_it() -> None:
 LITTER = """
 import json, os, sys, tempfile
 from pathlib import Path
-from sandbox import isolation, zygote
+from sandbox.jail import isolation, zygote
 
 def litter(request, scratch, fds):
     Path("link").symlink_to("/usr")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.jail_paths import mounts_below, readable_paths
+from sandbox.jail.paths import mounts_below, readable_paths
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, sys, tempfile
 from pathlib import Path
 import numpy, torch, triton  # what the jail keeps readable
-from sandbox import isolation
+from sandbox.jail import isolation
 
 driver, point = Path(sys.argv[1]), Path(tempfile.mkdtemp())
 isolation.unshare(0x00020000)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from sandbox import plan
-from sandbox.kernel_request import KernelRequest, Modules, specialised
-from sandbox.kernel_signature import jit_options, signature
-from sandbox.kernel_text import KernelError
+from sandbox.kernels.request import KernelRequest, Modules, specialised
+from sandbox.kernels.signature import jit_options, signature
+from sandbox.kernels.text import KernelError
+from sandbox.plans import plan
 
 SIGNATURES: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("@triton.jit\ndef k(a, b: tl.constexpr, c: 'tl.constexpr', d: torch.Tensor): pass", {}),

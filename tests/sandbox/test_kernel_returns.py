@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from sandbox.kernel_returns import followed
+from sandbox.kernels.returns import followed
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.kernel_language import LIBDEVICE, LIBDEVICE_MODULES
-from sandbox.kernel_request import Modules
-from sandbox.kernel_source import build
-from sandbox.kernel_text import KernelError
-from sandbox.plan import MAX_KERNELS
+from sandbox.kernels.language import LIBDEVICE, LIBDEVICE_MODULES
+from sandbox.kernels.request import Modules
+from sandbox.kernels.source import build
+from sandbox.kernels.text import KernelError
+from sandbox.plans.plan import MAX_KERNELS
 
 HEAD = """
 import triton

@@ -10,8 +10,8 @@ import torch
 from triton.language import core
 from triton.language.extra.cuda import libdevice as cuda_libdevice
 
-from sandbox import libdevice
-from sandbox.kernel_language import LIBDEVICE
+from sandbox.interpreting import libdevice
+from sandbox.kernels.language import LIBDEVICE
 
 KINDS = {"fp32": np.float32, "fp64": np.float64, "int32": np.int32, "int64": np.int64, "uint32": np.uint32,
          "uint64": np.uint64}  # fmt: skip

@@ -8,12 +8,14 @@ import torch
 from test_variants import KERNEL
 from tracing import request
 
-from sandbox import lowering, plan, wire
+from sandbox import wire
 from sandbox.bench import corpus
-from sandbox.binary import Binary, BinaryCache
+from sandbox.compiling import lowering
+from sandbox.compiling.binary import Binary, BinaryCache
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.gpu_trial import MAX_CUBIN_BYTES, GpuTrial, Planned
 from sandbox.local import LocalSandbox
+from sandbox.plans import plan
 from sandbox.pool import run_untrusted
 from sandbox.trial import UNSAID
 from sandbox.types import Case, Job, Limits, Rejected, Tolerance

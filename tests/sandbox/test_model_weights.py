@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.functional import linear
 from tracing import execute, model_request, trace_all
 
-from sandbox import plan, plan_check
-from sandbox.reference import Reference
+from sandbox.judging.reference import Reference
+from sandbox.plans import plan, plan_check
 from sandbox.types import Case
 
 X = torch.randn(4, 16)

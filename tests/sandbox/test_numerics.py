@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 import torch
 
-from sandbox import numerics
-from sandbox.numerics import Float64, compare, to_float64
-from sandbox.reference import Reference
+from sandbox.judging import numerics
+from sandbox.judging.numerics import Float64, compare, to_float64
+from sandbox.judging.reference import Reference
 from sandbox.types import TOLERANCES, Case, Distribution, Tolerance
 
 T32, TB = TOLERANCES["T32"], TOLERANCES["TB"]

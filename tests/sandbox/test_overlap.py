@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from sandbox.overlap import overlap, overlaps_itself
-from sandbox.plan import DTYPES, View
+from sandbox.plans.overlap import overlap, overlaps_itself
+from sandbox.plans.plan import DTYPES, View
 
 
 def bytes_of(view: View) -> list[set[int]]:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from sandbox.plain_steps import MAX_COUNTED, plainly
-from sandbox.plan import Constant, Copy, Fill, Plan, TorchCall
+from sandbox.plans.plain_steps import MAX_COUNTED, plainly
+from sandbox.plans.plan import Constant, Copy, Fill, Plan, TorchCall
 
 
 def view(x: torch.Tensor, number: int) -> dict[str, Any]:

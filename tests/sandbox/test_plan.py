@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox import plan, plan_check, wire
+from sandbox import wire
+from sandbox.plans import plan, plan_check
 from sandbox.types import Policy, Rejected
 
 ARENA = 1 << 20

@@ -7,8 +7,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from sandbox.pipelines import Loops
-from sandbox.races import RaceError, Races, Standpoint
+from sandbox.interpreting.pipelines import Loops
+from sandbox.interpreting.races import RaceError, Races, Standpoint
 
 DATA, LOCK, OTHER = 0, 8, 16
 SEQUENCES = {
@@ -104,7 +104,7 @@ def test_many_segments() -> None:
 
 def test_a_loop_remembers_loads_of_one_iteration_and_only_where_it_multiplies() -> None:
     loops, stored, at, found = Loops(), np.zeros(8, np.int64), np.arange(4), np.arange(4.0)
-    with mock.patch("sandbox.pipelines.LOOPS", loops), loops.entered(None) as loop:
+    with mock.patch("sandbox.interpreting.pipelines.LOOPS", loops), loops.entered(None) as loop:
         for number in range(3):
             loop.next()
             loops.load(stored, at, 0, found)

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from sandbox.kernel_source import build
-from sandbox.kernel_text import KernelError
+from sandbox.kernels.source import build
+from sandbox.kernels.text import KernelError
 from sandbox.screen import screen
 from sandbox.types import TOLERANCES, Job, Rejected
 

@@ -12,8 +12,8 @@ import torch
 from sandbox import references
 from sandbox.bench import report, suite, suite_page, suite_table
 from sandbox.bench.report import Judged, UnfitHostError
-from sandbox.draw import Draw
-from sandbox.reference import BrokenReferenceError, Reference
+from sandbox.judging.draw import Draw
+from sandbox.judging.reference import BrokenReferenceError, Reference
 from sandbox.task_file import Headline
 from sandbox.types import Baseline, Broken, Case, Job, Passed, Rejected, Timing, Verdict
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import syntax
+from sandbox.kernels import syntax
 
 NESTED = f"x = {'[' * 30}1{']' * 30}\n" * 50
 

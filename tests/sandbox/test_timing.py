@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from sandbox import timing
-from sandbox.timing import Cost, Machine
+from sandbox.judging import timing
+from sandbox.judging.timing import Cost
+from sandbox.types import Machine
 
 MACHINE = Machine(bytes_per_ms=4e9, flops_per_ms=1e12)
 

@@ -24,7 +24,7 @@ def test_warming_up_asks_no_driver_and_starts_no_thread(tmp_path: Path) -> None:
 import os, torch
 def alarm(*args): raise AssertionError("the driver was asked")
 torch._C._ensureCUDADeviceGuardSet = alarm
-from sandbox.tracer import warm
+from sandbox.tracing.tracer import warm
 warm()
 print(len(os.listdir("/proc/self/task")))
 """
@@ -35,7 +35,7 @@ def test_fake_tensors_claim_to_be_on_the_gpu_and_views_are_not_all_aligned(tmp_p
     code = """
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from sandbox.fake_cuda import FakeCuda, pretend_cuda
+from sandbox.tracing.fake_cuda import FakeCuda, pretend_cuda
 pretend_cuda()
 with FakeTensorMode(), FakeCuda():
     x = torch.empty(8, 4, device="cuda")

@@ -4,7 +4,7 @@ import pytest
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
-from sandbox.triton_names import PatchedTritonError, own_names
+from sandbox.triton_private.names import PatchedTritonError, own_names
 
 
 def test_as_it_was_is_fine_and_new_names_are_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,15 @@ import sys
 
 import torch
 
-from sandbox.reference import Reference
-from sandbox.triton_reference import launches_triton
+from sandbox.judging.reference import Reference
+from sandbox.triton_private.reference import launches_triton
 from sandbox.types import Case
 
 PROGRAM = """
 import torch
 
 before = torch.cuda.is_available, torch.cuda.device
-from sandbox.reference import Reference
+from sandbox.judging.reference import Reference
 from sandbox.types import Case
 
 SOURCE = '''

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tracing import request, trace_all
 
-from sandbox import plan, plan_check
+from sandbox.plans import plan, plan_check
 
 X = torch.randn(512)
 KERNEL = """

@@ -8,7 +8,7 @@ import pytest
 
 SHARE = """
 from pathlib import Path
-from sandbox import zygote
+from sandbox.jail import zygote
 
 def huge():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from sandbox import aten, plan
+from sandbox.plans import aten, plan
 
 ROOT = Path(__file__).parents[2]
 SERVER = """
 import json, os, sys, tempfile
 from pathlib import Path
-from sandbox.tracer import trace, warm
+from sandbox.tracing.tracer import trace, warm
 warm()
 for request in json.load(sys.stdin):
     sys.stdout.flush()

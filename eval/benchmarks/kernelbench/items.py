@@ -19,7 +19,7 @@ from data_pipeline.sources import SourceUnavailableError
 from data_pipeline.sources.hub import FORMATS, hub
 from data_pipeline.task import Message, Task
 from eval.benchmarks.item import Item
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 
 DATA_SET = "ScalingIntelligence/KernelBench"
 """On the hub: a split a level, with columns code, level, name, problem_id."""

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from eval.benchmarks.kernelbench.upstream import environment
-from sandbox import isolation
-from sandbox.judge import same_layout
-from sandbox.reference import Reference, leaves, structure
+from sandbox.jail import isolation
+from sandbox.judging.judge import same_layout
+from sandbox.judging.reference import Reference, leaves, structure
 from sandbox.types import Case, Record
 
 PART = 1 << 26

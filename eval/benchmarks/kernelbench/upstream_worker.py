@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from eval.benchmarks.kernelbench.upstream import Protocol, Request
-from sandbox import isolation
+from sandbox.jail import isolation
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 1e-2}
@@ -108,7 +108,7 @@ def check(problem: Problem, reference: torch.nn.Module, candidate: Callable[...,
 
 def measure(call: Callable[..., Any], inputs: list[Any], protocol: Protocol) -> list[float]:
     """Milliseconds of each timed call."""
-    from sandbox.graphs import new_event  # needs a driver
+    from sandbox.replaying.graphs import new_event  # needs a driver
 
     for _ in range(protocol.warmups):
         call(*inputs)
@@ -199,7 +199,7 @@ def main() -> None:
     jail = isolation.Jail(layers, scratch, "replay")
     jail.paths += [Path(folder) for folder in (sys.prefix, sys.base_prefix)]  # headers, for Triton's launchers
     if problem.device.type == "cuda":
-        importlib.import_module("sandbox.graphs")  # for `measure`: what is ours cannot be read in the jail
+        importlib.import_module("sandbox.replaying.graphs")  # for `measure`: what is ours cannot be read in the jail
     jail.prepare()
     jail.enter(MEMORY_MIB, CPU_SECONDS)
     tell(jail=sorted(layers))

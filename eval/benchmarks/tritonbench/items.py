@@ -22,7 +22,7 @@ from typing import Any, Literal
 from data_pipeline.contamination import SEPARATOR, BenchmarkMissingError
 from data_pipeline.task import Message
 from eval.benchmarks.item import Item
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 
 ADDRESS = "https://github.com/thunlp/TritonBench"
 WAYS = ("simp", "comp")

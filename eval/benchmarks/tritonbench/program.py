@@ -2,8 +2,8 @@
 
 The process that `eval.benchmarks.tritonbench.runner` starts: warm, forking a child a program. Covered: no network, no
 file of the host, one small scratch folder, limits on time, memory and processes, and everything killed at the end
-(`sandbox.isolation`). Not covered: what a program says about itself. It can forge its exit code and its output, as it
-can for upstream, and its results only by computing what it does not know.
+(`sandbox.jail.isolation`). Not covered: what a program says about itself. It can forge its exit code and its output, as
+it can for upstream, and its results only by computing what it does not know.
 
 Without a GPU, kernels run under Triton's interpreter, `cuda` means the CPU, and autotuning takes its first
 configuration.
@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sandbox import isolation, triton_reference, zygote
+from sandbox.jail import isolation, zygote
+from sandbox.triton_private import reference as triton_reference
 
 ALIGNMENT = 64
 MAX_LEAVES, MAX_DEPTH, MAX_TEXT = 10_000, 32, 400
@@ -169,7 +170,9 @@ def warm() -> None:
     """What programs would otherwise import, each for itself; CUDA must not be started before the fork."""
     torch.set_num_threads(1)
     if not _GPU:
-        from sandbox import interpreter  # and with it Triton, which must not be there before a GPU's programs choose
+        from sandbox.interpreting import (
+            interpreter,  # and with it Triton, which must not be there before a GPU's programs choose
+        )
 
         interpreter.warm()
         triton_reference.prepare()

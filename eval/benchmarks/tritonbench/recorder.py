@@ -1,8 +1,9 @@
 """Runs gold code below its test and writes down the outermost calls: the process that `task` starts.
 
-The gold code is somebody else's. Without a GPU it runs in a forked child in the jail of candidates (`sandbox.zygote`),
-on CPU tensors that pretend to be on a GPU. With one it runs in a forked child too, with a deadline and an empty folder,
-but no jail: kernels are compiled there and the driver is needed, as in the judge that runs the same code later.
+The gold code is somebody else's. Without a GPU it runs in a forked child in the jail of candidates
+(`sandbox.jail.zygote`), on CPU tensors that pretend to be on a GPU. With one it runs in a forked child too, with a
+deadline and an empty folder, but no jail: kernels are compiled there and the driver is needed, as in the judge that
+runs the same code later.
 """
 
 import importlib
@@ -23,7 +24,10 @@ import torch
 
 from eval.benchmarks.tritonbench.calls import Call, UnusableCallError, expression, given
 from eval.benchmarks.tritonbench.trials import Recording, posed
-from sandbox import isolation, judge, triton_reference, wire, zygote
+from sandbox import wire
+from sandbox.jail import isolation, zygote
+from sandbox.judging import judge
+from sandbox.triton_private import reference as triton_reference
 
 MOST_CALLS = 6
 """Distinct calls of a test that become cases: each costs every candidate a run."""

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from sandbox.numerics import compare
+from sandbox.judging.numerics import compare
 from sandbox.types import TOLERANCES, Record
 
 Kind = Literal["dict", "list", "tensor", "float", "integer", "bool", "text", "none", "other"]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 
 from eval.benchmarks.tritonbench.calls import JUDGED, Call, Spread, UnusableCallError, adapter, make_inputs
-from sandbox.numerics import compare
-from sandbox.reference import Drawn, Reference, leaves
+from sandbox.judging.numerics import compare
+from sandbox.judging.reference import Drawn, Reference, leaves
 from sandbox.types import TOLERANCES, Case, Distribution, Record, Tolerance
 
 TRIALS: tuple[tuple[Distribution, ...], ...] = (

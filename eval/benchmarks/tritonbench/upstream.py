@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from eval.benchmarks.tritonbench.items import TritonBenchItem, upstream_filter
 from eval.benchmarks.tritonbench.results import difference, telling
 from eval.benchmarks.tritonbench.runner import FaultError, Ran, Runner
-from sandbox.syntax import parsed
+from sandbox.kernels.syntax import parsed
 from sandbox.types import Record, Rejected, Verdict
 
 GOLD, NO_GPU = "gold", "needs a GPU"

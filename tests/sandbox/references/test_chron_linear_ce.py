@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from sandbox.draw import Draw
+from sandbox.judging.draw import Draw
 from sandbox.local import LocalSandbox
 from sandbox.references import FOLDER, load
 from sandbox.types import TOLERANCES, Case, Job, Passed

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from sandbox.draw import Draw
+from sandbox.judging.draw import Draw
 from sandbox.references import load
 
 TASK = load("gqa_attention_fwd", "cpu")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from sandbox.draw import Draw
-from sandbox.numerics import compare
+from sandbox.judging.draw import Draw
+from sandbox.judging.numerics import compare
 from sandbox.references import load
 from sandbox.types import TOLERANCES, Case
 

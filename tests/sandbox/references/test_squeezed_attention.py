@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sandbox.draw import Draw
+from sandbox.judging.draw import Draw
 from sandbox.references import load
 from sandbox.types import Case
 

@@ -1,0 +1,97 @@
+"""Fields of named tuples that kernels get as arguments: `p.scale` becomes `p[2]`, so that kernels have no attributes
+but those of Triton's own values.
+
+Which class `p` is of is told by the fields that the kernel reads of it. Not covered: a kernel that reads only fields
+named as something that Triton's values have (`p.shape`), or fields that stand at different places in several classes.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from sandbox.kernels.language import MEMBERS
+from sandbox.kernels.scopes import bound
+from sandbox.kernels.signature import last_name
+from sandbox.kernels.syntax import walk
+from sandbox.kernels.text import Function, KernelError
+from sandbox.plans.plan import Argument, Group
+
+MAX_RECORDS = 64
+"""Each is held against every variable of a kernel."""
+
+
+def number_fields(tree: ast.Module, kernels: list[Function]) -> None:
+    """Rewrite in place what `kernels` of the file read of their own variables."""
+    records = [dict(zip(fields, range(len(fields)), strict=True)) for fields in records_of(tree)]
+    for kernel in kernels if 0 < len(records) <= MAX_RECORDS else ():
+        try:
+            rewriter = _Numbers(_places(kernel, bound(kernel), records))
+        except KernelError:
+            continue  # refused by `kernels.source.check` if it is launched
+        kernel.body = [rewriter.visit(statement) for statement in kernel.body]
+
+
+def check_fields(argument: Argument, records: list[list[str]]) -> None:
+    """Raises:
+    KernelError: a named tuple has fields of a class of the file, and is of another one, whose order nobody knows.
+    """
+    for item in argument.items if isinstance(argument, Group) else ():
+        check_fields(item, records)
+    fields = argument.fields if isinstance(argument, Group) else []
+    if fields not in records and any(set(fields) & set(record) for record in records):
+        raise KernelError(
+            f"a named tuple has the fields {', '.join(fields)}; write its class out, with all of them in order"
+        )
+
+
+class _Numbers(ast.NodeTransformer):
+    def __init__(self, places: dict[int, int]) -> None:
+        self.places = places
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if id(node) not in self.places:
+            return node
+        number = ast.copy_location(ast.Constant(self.places[id(node)]), node)
+        return ast.copy_location(ast.Subscript(node.value, number, node.ctx), node)
+
+
+def _places(kernel: Function, own: set[str], records: list[dict[str, int]]) -> dict[int, int]:
+    """For each attribute that is a field, where that stands; by the node's `id`."""
+    paths: dict[tuple[int, str], int] = {}
+    of: dict[int, int] = {}
+    """Node → number of the path that it is, equal for equal paths."""
+    read: dict[int, list[ast.Attribute]] = {}
+    for node in reversed([node for statement in kernel.body for node in walk(statement)]):  # from within
+        if isinstance(node, ast.Name) and node.id in own:
+            of[id(node)] = paths.setdefault((-1, node.id), len(paths))
+        elif isinstance(node, ast.Attribute | ast.Subscript) and (owner := of.get(id(node.value))) is not None:
+            step = node.attr if isinstance(node, ast.Attribute) else "[]"
+            of[id(node)] = paths.setdefault((owner, step), len(paths))
+            if isinstance(node, ast.Attribute):
+                read.setdefault(owner, []).append(node)
+    found: dict[int, int] = {}
+    for nodes in read.values():
+        names = {node.attr for node in nodes}
+        fitting = [record for record in records if names <= record.keys()]
+        for node in nodes if names - MEMBERS else ():
+            places = {record[node.attr] for record in fitting}
+            if len(places) == 1:
+                found[id(node)] = places.pop()
+    return found
+
+
+def records_of(tree: ast.Module) -> Iterator[list[str]]:
+    """The fields of each named tuple, in order: classes, `namedtuple("P", "a b")`, `NamedTuple("P", [("a", int)])`."""
+    for node in walk(tree):
+        if isinstance(node, ast.ClassDef) and any(last_name(base) == "NamedTuple" for base in node.bases):
+            yield [s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
+        elif isinstance(node, ast.Call) and last_name(node.func) in ("namedtuple", "NamedTuple") and node.args[1:]:
+            yield _listed(node.args[1])
+
+
+def _listed(fields: ast.expr) -> list[str]:
+    if isinstance(fields, ast.Constant) and isinstance(fields.value, str):
+        return fields.value.replace(",", " ").split()
+    items = fields.elts if isinstance(fields, ast.List | ast.Tuple) else []
+    names = [item.elts[0] if isinstance(item, ast.Tuple) and item.elts else item for item in items]
+    return [name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str)]

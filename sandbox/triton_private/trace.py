@@ -1,0 +1,232 @@
+"""Triton's private interfaces, tracing half: `kernel[grid](…)` reports instead of compiling and launching.
+
+Everything that touches what Triton does not promise sits in this package, behind `check_version`. Triton 3.6 to 3.9.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import triton
+
+from sandbox.plans.plan import MAX_VARIANTS
+from sandbox.triton_private.device import StandInDriver, gpu_target
+from sandbox.types import Target
+
+MIN_VERSION, END_VERSION = (3, 6), (3, 10)
+KEPT_OPTIONS = (
+    "num_warps", "num_stages", "num_ctas", "maxnreg", "enable_fp_fusion", "launch_cooperative_grid",
+    "waves_per_eu", "matrix_instr_nonkdim", "kpack", "allow_flush_denorm",
+)  # fmt: skip
+"""Compile options that the plan carries."""
+IDLE_OPTIONS = ("sanitize_overflow",)
+"""Compile options without effect: that one asserts, which only happens under `debug`."""
+IR_OPTIONS = (
+    "default_dot_input_precision", "allowed_dot_input_precisions", "supported_fp8_dtypes",
+    "deprecated_fp8_dot_operand_dtypes", "max_num_imprecise_acc_default",
+)  # fmt: skip
+"""Compile options that only Triton's frontend reads; the plan carries numbers that are not the usual ones."""
+
+
+class UnsupportedOptionError(Exception):
+    """A compile option that would bring in foreign code, or that the replayer does not honour."""
+
+
+def check_version() -> None:
+    """Raises:
+    RuntimeError: this Triton's private interfaces are not known to us.
+    """
+    version = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    if not MIN_VERSION <= version < END_VERSION:
+        raise RuntimeError(f"Triton {triton.__version__} is not supported: install triton>=3.6,<3.10")
+
+
+@dataclass(frozen=True)
+class RecordedLaunch:
+    """One launch as the candidate asked for it."""
+
+    function: Any
+    """The JITFunction."""
+    key: int
+    """Same number = same specialisation of the same function."""
+    ttir: str
+    options: dict[str, Any]
+    grid: tuple[int, int, int]
+    arguments: dict[str, Any]
+    """All parameters, in order of declaration, compile-time ones included."""
+    signature: dict[str, Any]
+    """Triton's type of every parameter: `i32`, `*fp32`, `constexpr`, …, or a tuple of them."""
+
+
+class _Lowered:
+    """What `JITFunction.run` needs of a compiled kernel, and what honest host code asks of one to size its grid."""
+
+    function = None
+    packed_metadata = None
+    n_regs, n_spills = 64, 0  # plausible, not measured: there is no device, and the grid must be right for any answer
+
+    def __init__(
+        self, key: int, source: Any, ttir: str, options: dict[str, Any], report: Callable[[RecordedLaunch], None]
+    ):
+        self.key, self.source, self.ttir, self.options, self.report = key, source, ttir, options, report
+        self.metadata = SimpleNamespace(shared=1024, num_warps=4, num_stages=3, num_ctas=1, name=source.name)
+        vars(self.metadata).update(options)
+
+    def _init_handles(self) -> None:
+        pass
+
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        """`kernel.warmup(…)[grid](…)`: all parameters, or all but the compile-time ones."""
+
+        def launch(*args: Any) -> None:
+            x, y, z = (*grid, 1, 1)[:3]
+            names, given = [p.name for p in self.source.fn.params], list(args)
+            if len(given) < len(names):
+                fixed = {names[path[0]]: value for path, value in self.source.constants.items() if len(path) == 1}
+                constexprs = {p.name for p in self.source.fn.params if p.is_constexpr}
+                given = [fixed.get(n) if n in constexprs else given.pop(0) for n in names]
+            self.run(x, y, z, 0, None, None, None, None, None, *given)
+
+        return launch
+
+    def launch_metadata(self, grid: Any, stream: Any, *args: Any) -> None:
+        return None
+
+    def run(
+        self,
+        x: int,
+        y: int,
+        z: int,
+        stream: Any,
+        function: Any,
+        packed: Any,
+        meta: Any,
+        enter: Any,
+        leave: Any,
+        *args: Any,
+    ) -> None:
+        parameters = self.source.fn.params
+        self.report(
+            RecordedLaunch(
+                function=self.source.fn,
+                key=self.key,
+                ttir=self.ttir,
+                options=self.options,
+                grid=(int(x), int(y), int(z)),
+                arguments=dict(zip([p.name for p in parameters], args, strict=True)),
+                signature=dict(self.source.signature),
+            )
+        )
+
+
+def record_launches(
+    target: Target, device: dict[str, Any], report: Callable[[RecordedLaunch], None], lower: bool = True
+) -> None:
+    """From now on this process records launches for `target` instead of compiling and launching. For good.
+
+    Args:
+    device: what the driver says about the device; keys as in `DEVICE`.
+    lower: make Triton IR, which also finds out whether a kernel is valid Triton. Else it is empty.
+    """
+    import triton.compiler
+    from triton.compiler.compiler import make_backend
+
+    lowered: dict[str, tuple[int, str]] = {}
+    usual = vars(make_backend(gpu_target(target)).parse_options({}))
+
+    def compiled(source: Any, target: Any = None, options: Any = None, _env_vars: Any = None) -> _Lowered:
+        options = dict(options or {})
+        _check_options(options, usual)
+        memo = f"{source.hash()}{sorted((k, str(v)) for k, v in options.items())}"
+        if memo not in lowered:
+            lowered[memo] = (len(lowered), _ttir(source, target, options) if lower else "")
+        key, ttir = lowered[memo]
+        kept = {name: options[name] for name in KEPT_OPTIONS if isinstance(options.get(name), int)}
+        kept |= {name: options[name] for name in IR_OPTIONS if options.get(name) != usual.get(name)}
+        if not kept.get("launch_cooperative_grid"):
+            kept.pop("launch_cooperative_grid", None)
+        return _Lowered(key, source, ttir, kept, report)
+
+    triton.compiler.compile = compiled
+    triton.runtime.driver.set_active(StandInDriver(gpu_target(target), device))
+
+
+def _check_options(options: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Raises:
+    UnsupportedOptionError: an option that is not carried differs from what it usually is.
+    """
+    for name, value in sorted(options.items(), key=lambda item: item[0] in IR_OPTIONS):  # those follow from others
+        carried = name in KEPT_OPTIONS or (name in IR_OPTIONS and isinstance(value, int))
+        if carried or name in IDLE_OPTIONS or value == usual.get(name):
+            continue
+        why = {
+            "launch_pdl": "kernels that overlap (programmatic dependent launch) are not replayed",
+            "extern_libs": "foreign libraries may not be linked in",
+            "ir_override": "foreign IR may not be put in",
+            "ptx_options": "the assembler's options are fixed",
+            "debug": "kernels run without device asserts",
+        }.get(name, "it is not carried over to the compiler")
+        raise UnsupportedOptionError(f"leave out the compile option {name}: {why}")
+
+
+def choose_configs(variant: int) -> Callable[[], int]:
+    """From now on every autotuner takes configuration `variant` of those that its pruning leaves (the last if there are
+    fewer), without timing any, without caches, and without the hooks that only serve the timing. For good.
+
+    Returns a function that says how many configurations the autotuner with the most had, of at most `MAX_VARIANTS`.
+    """
+    from triton.runtime.autotuner import Autotuner
+
+    most = 1
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal most
+        self.nargs = dict(zip(self.arg_names, args, strict=False))
+        configs = list(self.prune_configs(kwargs) if len(self.configs) > 1 else self.configs)[:MAX_VARIANTS]
+        if not configs:
+            raise ValueError("pruning leaves no configuration of the autotuned kernel")
+        most = max(most, len(configs))
+        config = configs[min(variant, len(configs) - 1)]
+        chosen = config.all_kwargs()
+        if conflicts := kwargs.keys() & config.kwargs.keys():
+            raise ValueError(f"arguments given by the caller and by autotuning: {', '.join(sorted(conflicts))}")
+        if config.pre_hook is not None:
+            config.pre_hook({**self.nargs, **kwargs, **chosen})
+        self.best_config = config
+        try:
+            return self.fn.run(*args, **kwargs, **chosen)
+        finally:
+            self.nargs = None
+
+    Autotuner.run = run
+    return lambda: most
+
+
+def _ttir(source: Any, target: Any, options: dict[str, Any]) -> str:
+    """AST → Triton IR text, after Triton's own first stage (inlining, canonical form)."""
+    from triton._C.libtriton import ir
+    from triton.backends.compiler import Language
+    from triton.compiler.compiler import make_backend
+
+    backend = make_backend(target)
+    parsed = backend.parse_options(options)
+    context = ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    module = source.make_ir(
+        target, parsed, backend.get_codegen_implementation(parsed), backend.get_module_map(), context
+    )
+    stages: dict[str, Any] = {}
+    backend.add_stages(stages, parsed, Language.TRITON)
+    return str(stages["ttir"](module, {}).str_nodebug())
+
+
+def forget_functions() -> None:
+    """Jit functions made so far are no longer known by name."""
+    registry = vars(triton.runtime.jit).get("_triton_jit_function_registry", {})  # Triton 3.7 and later
+    registry.clear()
+
+
+def is_jit_function(value: Any) -> bool:
+    return isinstance(value, triton.runtime.jit.JITFunction)
