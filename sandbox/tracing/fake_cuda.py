@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from sandbox.plans.plan import FIRST_ADDRESS
 from sandbox.plans.recurrent import stand_in
+from sandbox.tracing.host_memory import HOST
 from sandbox.triton_private.device import DEVICE
 
 _CUDA = torch.device("cuda", 0)
@@ -25,13 +26,14 @@ _SEQUENCES = (torch.linspace, torch.arange)
 """Constructors read numbers off them (stochastic depth: a rate for each layer), so fake ones know their values."""
 
 _TENSOR: Any = torch.Tensor  # its descriptors are not in torch's stubs
-_ANSWERS: dict[Any, Any] = {
-    _TENSOR.device.__get__: _CUDA,
-    _TENSOR.is_cuda.__get__: True,
-    _TENSOR.is_cpu.__get__: False,
-    _TENSOR.get_device: 0,
+_ANSWERS: dict[Any, tuple[Any, Any]] = {
+    _TENSOR.device.__get__: (_CUDA, _CPU),
+    _TENSOR.is_cuda.__get__: (True, False),
+    _TENSOR.is_cpu.__get__: (False, True),
+    _TENSOR.get_device: (0, -1),
 }
-_PLACES: dict[Any, int] = {torch.Tensor.to: 1, torch._C._nn._parse_to: 0}
+"""Of tensors on a GPU and in the host's memory."""
+_PLACES: dict[Any, int] = {torch.Tensor.to: 1}
 """Which argument may be a GPU's number."""
 _IDENTITIES = (torch.Tensor.cuda, torch.Tensor.pin_memory)
 
@@ -43,14 +45,17 @@ class FakeCuda(TorchFunctionMode):
         if func is torch.device:  # one number is the GPU of that number
             return func("cuda", *args) if [type(a) for a in args] == [int] else func(*args, **(kwargs or {}))
         if func in _ANSWERS:
-            return _ANSWERS[func]
+            return _ANSWERS[func][args[0] in HOST]
+        if func is torch._C._nn._parse_to:  # of a module, which moves its tensors one by one
+            return func(*[_CUDA if type(a) is int else a for a in args], **(kwargs or {}))
+        place = HOST.place(func, args, kwargs or {})
         if func in _IDENTITIES:
-            return args[0]
+            return HOST.note(place, args[0], ())
         if func is torch.Tensor.numpy and isinstance(args[0], FakeTensor):
             raise DataDependentOutputException(torch.ops.aten._local_scalar_dense.default)  # as .item() does
         arguments = [_redirect(a) for a in args]
-        if (place := _PLACES.get(func)) is not None and [type(a) for a in args[place : place + 1]] == [int]:
-            arguments[place] = _CPU
+        if (at := _PLACES.get(func)) is not None and [type(a) for a in args[at : at + 1]] == [int]:
+            arguments[at] = _CPU
         if args and isinstance(args[0], FakeTensor):
             func = stand_in(func, args)
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}
@@ -60,7 +65,7 @@ class FakeCuda(TorchFunctionMode):
         if func in _SEQUENCES and isinstance(result, FakeTensor):
             with _disable_current_modes():
                 result.constant = func(*arguments, **keywords)
-        return result
+        return HOST.note(place, result, (args, kwargs))
 
 
 _TRUE_DEVICE: Callable[[FakeTensor], torch.device] = vars(FakeTensor)["device"].fget
@@ -75,9 +80,10 @@ def _redirect(value: Any) -> Any:
 
 
 def _device(tensor: FakeTensor) -> torch.device:
-    """`cuda:0` to the candidate; the truth to torch's own code, which runs with the mode taken off the stack."""
+    """As the candidate has it; the truth to torch's own code, which runs with the mode taken off the stack."""
     modes: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return _CUDA if any(isinstance(mode, FakeCuda) for mode in modes) else _TRUE_DEVICE(tensor)
+    seen = any(isinstance(mode, FakeCuda) for mode in modes)
+    return _TRUE_DEVICE(tensor) if not seen else _CPU if tensor in HOST else _CUDA
 
 
 def _data_ptr(tensor: torch.Tensor) -> int:
@@ -164,7 +170,7 @@ class _Device(contextlib.nullcontext[None]):
 
 
 def _empty_strided(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
-    return torch.empty_strided(size, stride, dtype=dtype)
+    return torch.empty_strided(size, stride, dtype=dtype, device=_CUDA)
 
 
 def _reinterpreted(tensor: torch.Tensor, size: Any, stride: Any, increment: int = 0) -> torch.Tensor:

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sandbox.kernels.writes import may_write
 from sandbox.plans.plan import MAX_CONSTANT, MAX_STEPS, encode_number
 from sandbox.tracing.fake_cuda import FakeCuda
+from sandbox.tracing.host_memory import HOST
 from sandbox.tracing.recorded_steps import moved, read, useful, views_in, written
 from sandbox.tracing.unwrapped import implementation
 from sandbox.tracing.values import kernel_argument, module_constant, torch_call
@@ -106,6 +107,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
             "offset": int(tensor.storage_offset()),
         }
 
+    def _reached(self, tensor: torch.Tensor) -> dict[str, Any]:
+        HOST.check(tensor, "an argument of a kernel")
+        return self.view(tensor)
+
     def launch(self, launch: RecordedLaunch) -> None:
         """Called by the stand-in launcher for every `kernel[grid](…)`."""
         if launch.key not in self.kernels:
@@ -114,7 +119,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
             constants = {name: c for name, value in known.items() if (c := module_constant(name, value, self.view))}
             self.kernels[launch.key] = (launch, constants, told(known, passed))
         arguments = {
-            name: kernel_argument(value, launch.signature[name], self.view) for name, value in launch.arguments.items()
+            name: kernel_argument(value, launch.signature[name], self._reached)
+            for name, value in launch.arguments.items()
         }
         step = {"kind": "launch", "kernel": launch.key, "grid": list(launch.grid), "arguments": arguments}
         if self.parameters & read(step):

@@ -30,6 +30,7 @@ from sandbox.kernels.request import KernelRequest
 from sandbox.kernels.syntax import walk
 from sandbox.tracing import warm_candidate
 from sandbox.tracing.fake_cuda import FakeCuda, pretend_cuda
+from sandbox.tracing.host_memory import HOST
 from sandbox.tracing.model_weights import bind_parameters, mend_modules
 from sandbox.tracing.recorder import Recorder, TooManyStepsError
 from sandbox.tracing.unwrapped import unwrap
@@ -136,7 +137,7 @@ def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:
 
 def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     tensors = [
-        torch.empty_strided(layout["shape"], layout["strides"], dtype=getattr(torch, layout["dtype"]))
+        torch.empty_strided(layout["shape"], layout["strides"], dtype=getattr(torch, layout["dtype"]), device="cuda")
         for layout in case["tensors"]
     ]
     arguments = [_argument(tree, tensors) for tree in case["arguments"]]
@@ -146,6 +147,7 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
         weights = {name: tensors[index] for name, index in case["parameters"].items()}
         bind_parameters(module, weights, case["constants"], recorder)
         recorder.constructed = len(recorder.steps)
+        HOST.forget()  # whoever uses a module moves it
         function = module
     return function(*arguments)
 
@@ -205,6 +207,7 @@ def _argument(tree: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
 
 def _output(value: Any, recorder: Recorder) -> dict[str, Any]:
     if type(value) in (FakeTensor, torch.nn.Parameter) or isinstance(value, FakeTensor):
+        HOST.check(value, "an output")
         return {"view": recorder.view(value)}
     if type(value) in (tuple, list):
         return {type(value).__name__: [_output(item, recorder) for item in value]}

@@ -49,3 +49,31 @@ with FakeTensorMode(), FakeCuda():
 print("fine")
 """
     assert run(code, tmp_path) == "fine"
+
+
+def test_memory_is_where_it_was_asked_for(tmp_path: Path) -> None:
+    code = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from sandbox.tracing.fake_cuda import FakeCuda, pretend_cuda
+pretend_cuda()
+with FakeTensorMode(), FakeCuda():
+    x, host = torch.empty(8, 4, device="cuda"), torch.zeros(4)
+    for there in (x, x.T, x * 2, x.clone(), torch.empty_like(x), x.new_zeros(2), torch.tensor([1.0]).to(x.device),
+                  torch.tensor([1.0]).cuda(), torch.ones(2).to(x), x + torch.tensor(1.0), x.cpu().to(0)):
+        assert there.is_cuda and there.device.type == "cuda", there
+    with torch.device("cuda"):
+        assert torch.empty(4).is_cuda and not torch.empty(4, device="cpu").is_cuda
+    for here in (host, host[1:], host.exp(), torch.empty_like(host), torch.arange(3), torch.tensor([1, 2]), x.cpu(),
+                 x.to("cpu"), x.to(host), x.new_empty(3, device="cpu"), torch.empty(2, device=host.device)):
+        assert not here.is_cuda and here.is_cpu and here.device.type == "cpu" and here.get_device() == -1, here
+    assert x.is_cuda, "a copy has moved, not the tensor"
+    try:
+        torch.empty(4, device="cuda:1")
+    except RuntimeError as error:
+        assert "invalid device ordinal" in str(error)
+    else:
+        raise AssertionError("there is one GPU")
+print("fine")
+"""
+    assert run(code, tmp_path) == "fine"
