@@ -251,8 +251,7 @@ class Trial(ABC):
         if given and not any(given):  # empty inputs leave nothing to do but to fill outputs
             return None
         idle = plan_check.idle_output(candidate_plan, tree.views, [set(found) for found in changed], self.job.policy)
-        reason = f"no Triton kernel changes anything in output {idle}"
-        return None if idle is None else EarlyVerdictError(Rejected(stage="plan", reason=reason))
+        return EarlyVerdictError(Rejected(stage="plan", reason=idle)) if idle else None
 
     def reply(self, outcome: Outcome, stage: Stage, seconds: float, cases: Sequence[Case]) -> dict[str, Any]:
         """What an untrusted child said about `cases`, or why it said nothing."""

@@ -197,9 +197,22 @@ def test_outputs_into_which_no_work_went() -> None:
     assert isinstance(found, plan.Plan)
     views = [plan.View.model_validate(view(n)) for n in (1, 2, 3)]
     changed = [{1}, {2}, {3}]
-    assert plan_check.idle_output(found, views, changed, "triton_only") == 2
+    assert (
+        plan_check.idle_output(found, views, changed, "triton_only") == "no Triton kernel changes anything in output 2"
+    )
     assert plan_check.idle_output(found, views, changed, "mixed") is None
-    assert plan_check.idle_output(found, views, [set(), {2}, {3}], "triton_only") == 0
+    idle = plan_check.idle_output(found, views, [set(), {2}, {3}], "triton_only")
+    assert idle == "no Triton kernel changes anything in output 0"
+
+
+@pytest.mark.parametrize(("numbers", "again", "fine"), [(2, False, True), (3, False, False), (8, True, True)])
+def test_fills_behind_the_kernels_do_not_do_the_work(numbers: int, again: bool, fine: bool) -> None:
+    fill = {"kind": "fill", "target": {**view(1), "shape": [numbers]}, "value": 0}
+    steps = [launch(view(1)), fill, *[launch(view(1))] * again]
+    found = plan.parse(make(buffers=[{"nbytes": 32, "input": 0}, {"nbytes": 32}], steps=steps))
+    assert isinstance(found, plan.Plan)
+    views = [plan.View.model_validate(view(1))]
+    assert (plan_check.idle_output(found, views, [{1}] * len(steps), "triton_only") is None) == fine
 
 
 json = st.recursive(
