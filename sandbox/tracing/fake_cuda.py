@@ -35,6 +35,7 @@ _ANSWERS: dict[Any, tuple[Any, Any]] = {
 """Of tensors on a GPU and in the host's memory."""
 _PLACES: dict[Any, int] = {torch.Tensor.to: 1}
 """Which argument may be a GPU's number."""
+_PARSE_TO: Any = torch._C._nn._parse_to
 _IDENTITIES = (torch.Tensor.cuda, torch.Tensor.pin_memory)
 
 
@@ -46,8 +47,8 @@ class FakeCuda(TorchFunctionMode):
             return func("cuda", *args) if [type(a) for a in args] == [int] else func(*args, **(kwargs or {}))
         if func in _ANSWERS:
             return _ANSWERS[func][args[0] in HOST]
-        if func is torch._C._nn._parse_to:  # of a module, which moves its tensors one by one
-            return func(*[_CUDA if type(a) is int else a for a in args], **(kwargs or {}))
+        if func is _PARSE_TO:  # of a module, which moves its tensors one by one
+            return _PARSE_TO(*[_CUDA if type(a) is int else a for a in args], **(kwargs or {}))
         place = HOST.place(func, args, kwargs or {})
         if func in _IDENTITIES:
             return HOST.note(place, args[0], ())
