@@ -116,9 +116,9 @@ class Lanes:
         number = self.shapes.setdefault(shape, min(len(self.shapes), (1 << SHAPE_BITS) - 2))
         return np.flatnonzero(lanes) + (number << PLACE_BITS)
 
-    def listen(self) -> None:
-        """Be told by this process's interpreter when lanes meet. For good."""
-        for order in (self.meet, LOOPS.inside):
+    def listen(self, also: Callable[[], None]) -> None:
+        """Be told by this process's interpreter when lanes meet, and tell others of barriers. For good."""
+        for order in (self.meet, LOOPS.inside, also):
             InterpreterBuilder.create_barrier = _told(InterpreterBuilder.create_barrier, order)
         for name in PRODUCTS:
             if hasattr(InterpreterBuilder, name):

@@ -58,7 +58,7 @@ class MemoryWatch(Turns):
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
         """Put a watch into this process's interpreter, over `nbytes` bytes at address `base`. For good."""
         watch = put_before_memory(lambda memory: cls(memory, base, nbytes))
-        watch.lanes.listen()
+        watch.lanes.listen(lambda: watch.races.meet())
         listen(watch, interpreter_builder)
         return watch
 
@@ -159,7 +159,7 @@ class MemoryWatch(Turns):
         if at.size > 1:
             self._check_agreement(pointers, value, mask)
         if self.atomic or flag:
-            self.races.release(at.tolist())
+            self.races.release(at.tolist(), plainly=not self.atomic)
         return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:

@@ -48,6 +48,8 @@ class Races:
         self.updaters: Array | None = None
         self.started = np.zeros(programs if synchronises else 0, bool)
         self.published: dict[int, Array] = {}
+        self.over: dict[int, Array] = {}
+        """Program → what it knew, and had done, at its last barrier."""
         self.owners, self.counts = np.zeros(1024, np.int32), np.zeros(1024, np.int32)
         self.segments = 1
         self.narrowest = WIDEST
@@ -58,11 +60,11 @@ class Races:
         """What makes all as if nothing had been done after now."""
         writers, readers, updaters = self.writers.copy(), self.readers.copy(), self.updaters
         updaters = None if updaters is None else updaters.copy()
-        started, published = self.started.copy(), dict(self.published)
+        started, published, over = self.started.copy(), dict(self.published), dict(self.over)
 
         def undo() -> None:
             self.writers, self.readers, self.updaters = writers, readers, updaters
-            self.started, self.published = started, published
+            self.started, self.published, self.over = started, published, over
 
         return undo
 
@@ -130,12 +132,23 @@ class Races:
             for known in {id(known): known for known in found if known is not None}.values():
                 np.maximum(clock, known, out=clock)
 
-    def release(self, at: Iterable[int], updating: bool = False) -> None:
-        """What was done so far will be known to those who acquire these addresses; and, where they are not stored anew
-        but updated, what others have released there before.
-        """
+    def meet(self) -> None:
+        """All lanes of the program have come to a barrier."""
         program, _, clock = self.me
         if clock is not None:
+            self.over[program] = clock.copy()
+            clock[program] += 1
+            self.me = Standpoint(program, self._segment(program, int(clock[program])), clock)
+
+    def release(self, at: Iterable[int], updating: bool = False, plainly: bool = False) -> None:
+        """What was done so far will be known to those who acquire these addresses; and, where they are not stored anew
+        but updated, what others have released there before. A plain store may be seen before what its program's other
+        lanes have stored since their last barrier.
+        """
+        program, _, clock = self.me
+        if plainly:
+            self.published |= dict.fromkeys(at, self.over.get(program, np.zeros(self.programs, np.int32)))
+        elif clock is not None:
             known = clock.copy()
             for address in at:
                 before = self.published.get(address) if updating else None
