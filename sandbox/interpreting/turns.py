@@ -20,8 +20,10 @@ from sandbox.triton_private.builder import interpreter_builder
 
 Array = npt.NDArray[Any]
 Body = Callable[[], None]
-SPINS = 200
-"""After so many reads without anything new a program counts as waiting."""
+SPINS, SPINS_OF_TRIAL = 200, 20
+"""After so many reads without anything new a program counts as waiting; if others are left in their middle only to see
+whether it can do without them, and so cannot change anything, after fewer.
+"""
 MAX_WAITING = 16
 """Programs that are left in their middle at the same time; each takes a dozen or two frames of Python's stack."""
 MAX_SEEN = 4096
@@ -99,7 +101,7 @@ class Turns:
             if key in self.seen or len(self.seen) > MAX_SEEN:
                 self.seen.clear()
             self.seen[key], self.repeats = value, 0
-        if self.repeats >= SPINS and self.trying:
+        if self.repeats >= SPINS_OF_TRIAL and self.trying:
             self.stuck = True
             raise _StuckError
         if self.repeats >= SPINS and self.waiting < MAX_WAITING:

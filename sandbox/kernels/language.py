@@ -55,14 +55,14 @@ know what such a function does."""
 
 MEMBERS = LANGUAGE - {"constexpr", "tensor", "dtype", "math"} | frozenset(
     """
-    ALL NONE T block_shape dtype element_ty get_int_max_value get_int_min_value is_block is_bf16 is_bool is_dtype
-    is_floating is_fp16 is_fp32 is_fp64 is_fp8 is_int is_int1 is_int16 is_int32 is_int64 is_int8 is_int_signed
-    is_int_unsigned is_ptr is_standard_floating is_uint16 is_uint32 is_uint64 is_uint8 int_bitwidth
-    fp_mantissa_width itemsize logical_and logical_or name numel primitive_bitwidth scalar scatter shape strides
-    to type value
+    ALL NONE T bit_length block_shape dtype element_ty get_int_max_value get_int_min_value is_block is_bf16 is_bool
+    is_dtype is_floating is_fp16 is_fp32 is_fp64 is_fp8 is_int is_int1 is_int16 is_int32 is_int64 is_int8
+    is_int_signed is_int_unsigned is_ptr is_standard_floating is_uint16 is_uint32 is_uint64 is_uint8 int_bitwidth
+    fp_mantissa_width itemsize logical_and logical_or name numel primitive_bitwidth scalar scatter shape strides to
+    type value
     """.split()
 )
-"""Attributes of tensors, dtypes, descriptors, constexprs and `PropagateNan`."""
+"""Attributes of tensors, dtypes, descriptors, constexprs, compile-time integers and `PropagateNan`."""
 
 TRITON_MEMBERS = frozenset({"cdiv", "next_power_of_2"})
 """Host helpers that kernels may call as `triton.…`."""

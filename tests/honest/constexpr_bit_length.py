@@ -1,0 +1,30 @@
+"""Number of steps by a constexpr_function with bit_length.
+
+family: number of steps by a constexpr_function with bit_length
+task: row_sum
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+@triton.constexpr_function
+def log2(n):
+    return n.bit_length() - 1
+
+
+@triton.jit
+def k(x, o, n, B: tl.constexpr):
+    r = tl.program_id(0)
+    c = tl.arange(0, B)
+    v = tl.load(x + r * n + c, c < n, 0.0)
+    LOG: tl.constexpr = log2(B)
+    for s in tl.static_range(LOG):
+        v = v + tl.gather(v, c ^ (1 << s), 0)
+    tl.store(o + r, tl.sum(tl.where(c == 0, v, 0.0), 0))
+
+
+def row_sum(x):
+    o = torch.empty(x.shape[0], device=x.device)
+    k[(x.shape[0],)](x, o, x.shape[1], B=triton.next_power_of_2(x.shape[1]))
+    return o
