@@ -28,6 +28,7 @@ def check_understood(function: Function, known: Mapping[str, str]) -> None:
     where = f"kernel {function.name}, line"
     if function.args.posonlyargs:
         raise KernelError(f"{where} {function.lineno}: Triton does not count parameters before `/`; leave it out")
+    own = assigned(function)
     for node, sometimes in _nodes(function):
         line = getattr(node, "lineno", "?")
         if isinstance(node, ast.Compare) and not all(_is_plain(*pair) for pair in _compared(node)):
@@ -38,7 +39,7 @@ def check_understood(function: Function, known: Mapping[str, str]) -> None:
             raise KernelError(f"{where} {line}: := may only stand where always evaluated, and in order; assign before")
         if isinstance(node, ast.For | ast.While) and node.orelse:
             raise KernelError(f"{where} {line}: a loop may have no else; write what follows behind it")
-        if isinstance(node, ast.stmt) and (taken := _taken(function, node)):
+        if isinstance(node, ast.stmt) and (taken := _taken(own, node)):
             raise KernelError(f"{where} {line}: a comprehension assigns {taken!r} to Triton; use a name of its own")
     for call in _assertions(function, known):
         if any(map(_acts, [*call.args[1:], *call.keywords])):
@@ -53,21 +54,21 @@ def _nodes(function: Function) -> Iterator[tuple[ast.AST, bool]]:
         yield node, sometimes
         chained = isinstance(node, ast.Compare) and len(node.ops) > 1
         sometimes = sometimes or chained or isinstance(node, ast.BoolOp | ast.IfExp | ast.ListComp)
-        late = _late(node)
-        queue += [(child, sometimes or child in late) for child in ast.iter_child_nodes(node)]
+        late = set(map(id, _late(node)))
+        queue += [(child, sometimes or id(child) in late) for child in ast.iter_child_nodes(node)]
 
 
-def _taken(function: Function, statement: ast.stmt) -> str:
-    """A variable of the kernel that a comprehension has too, where it may be read before it is set again."""
+def _taken(own: set[str], statement: ast.stmt) -> str:
+    """One of the kernel's `own` variables that a comprehension has too, where it may be read before it is set again."""
     parts = [child for child in ast.iter_child_nodes(statement) if isinstance(child, ast.expr)]
     nodes = [node for part in parts for node in walk(part)]
     found = {name.id: name for node in nodes if isinstance(node, ast.ListComp) for name in variables(node)}
     if not found:
         return ""
-    within = set(inside([statement]))
+    within = set(inside(parts))
     read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in within}
     risky = found.keys() & read if isinstance(statement, ast.Assign) else found.keys()
-    return min(risky & assigned(function), default="")
+    return min(risky & own, default="")
 
 
 def _late(node: ast.AST) -> Sequence[ast.AST]:

@@ -30,17 +30,24 @@ def number_fields(tree: ast.Module, kernels: list[Function]) -> None:
         kernel.body = [rewriter.visit(statement) for statement in kernel.body]
 
 
-def check_fields(argument: Argument, records: list[list[str]]) -> None:
-    """Raises:
-    KernelError: a named tuple has fields of a class of the file, and is of another one, whose order nobody knows.
-    """
-    for item in argument.items if isinstance(argument, Group) else ():
-        check_fields(item, records)
-    fields = argument.fields if isinstance(argument, Group) else []
-    if fields not in records and any(set(fields) & set(record) for record in records):
-        raise KernelError(
-            f"a named tuple has the fields {', '.join(fields)}; write its class out, with all of them in order"
-        )
+class Fields:
+    """Those of all named tuples of a file, however many it has."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._records = {tuple(fields) for fields in records_of(tree)}
+        self._names = {name for fields in self._records for name in fields}
+
+    def check(self, argument: Argument) -> None:
+        """Raises:
+        KernelError: a named tuple has fields of a class of the file, and is of another one, whose order nobody knows.
+        """
+        if not isinstance(argument, Group):
+            return
+        for item in argument.items:
+            self.check(item)
+        if tuple(argument.fields) not in self._records and not self._names.isdisjoint(argument.fields):
+            fields = ", ".join(argument.fields)
+            raise KernelError(f"a named tuple has the fields {fields}; write its class out, with all of them in order")
 
 
 class _Numbers(ast.NodeTransformer):

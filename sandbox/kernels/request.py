@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sandbox.kernels.records import check_fields, records_of
+from sandbox.kernels.records import Fields
 from sandbox.kernels.source import KernelModule, build
 from sandbox.kernels.text import KernelError
 from sandbox.plans.plan import (
@@ -64,7 +64,7 @@ class Modules:
     """Clean modules of one candidate file, each made once."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._tree, self._records = tree, list(records_of(tree))
+        self._tree, self._fields = tree, Fields(tree)
         self._made: dict[tuple[Any, ...], KernelModule] = {}
 
     def requests(self, plan: Plan, shared: KernelModule | None = None) -> list[KernelRequest]:
@@ -79,13 +79,15 @@ class Modules:
                 parameters that the launch claims.
         """
         told(plan)
+        for constant in (value for kernel in plan.kernels for value in kernel.constants.values()):
+            self._fields.check(constant)
         return [self._request(plan, step, shared) for step in plan.steps if isinstance(step, Launch)]
 
     def _request(self, plan: Plan, launch: Launch, shared: KernelModule | None) -> KernelRequest:
         kernel = plan.kernels[launch.kernel]
+        for argument in launch.arguments.values():
+            self._fields.check(argument)
         given = [*launch.arguments.values(), *kernel.constants.values()]
-        for argument in given:
-            check_fields(argument, self._records)
         passed = {name for argument in given for name in functions_of(argument)}
         launched = {kernel.name: kernel.line}
         module = shared or self.build(launched, set(kernel.constants), kernel.functions, passed)

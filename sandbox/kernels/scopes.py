@@ -3,7 +3,7 @@ else anywhere in the function: elsewhere it would be a name of the module that e
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sandbox.kernels.syntax import walk
 from sandbox.kernels.text import Function, KernelError
@@ -48,7 +48,7 @@ def _targets(function: Function) -> dict[int, ast.Name]:
     return {id(name): name for node in nodes if isinstance(node, ast.ListComp) for name in variables(node)}
 
 
-def inside(body: list[ast.stmt]) -> Iterator[int]:
+def inside(body: Sequence[ast.AST]) -> Iterator[int]:
     """Identities of names that stand for a variable of a comprehension around them. What a comprehension goes through
     is of the scope around it.
     """

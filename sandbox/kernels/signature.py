@@ -87,7 +87,7 @@ def is_literal(node: ast.expr, known: dict[str, str]) -> bool:
     if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords and _is_constexpr(node.func, known):
         return is_literal(node.args[0], known)
     if isinstance(node, ast.Call):  # float("-inf")
-        return not node.keywords and ast.unparse(node.func) == "float" and all(map(_is_text, node.args))
+        return not node.keywords and is_name(node.func, "float") and all(map(_is_text, node.args))
     parts = (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
     known_kind = isinstance(node, ast.Constant | ast.Name | ast.Tuple | ast.UnaryOp | ast.BinOp)
     return known_kind and all(is_literal(part, known) for part in parts)
@@ -95,6 +95,11 @@ def is_literal(node: ast.expr, known: dict[str, str]) -> bool:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def is_name(node: ast.AST, name: str) -> bool:
+    """Nothing is written out for it: of a chain of calls, each is called by all before it."""
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def last_name(node: ast.AST) -> str:

@@ -29,7 +29,7 @@ from sandbox.kernels.language import (
     TRITON_MEMBERS,
 )
 from sandbox.kernels.scopes import bound
-from sandbox.kernels.signature import Signature, is_literal, jit_options, path_of, signature
+from sandbox.kernels.signature import Signature, is_literal, is_name, jit_options, path_of, signature
 from sandbox.kernels.syntax import walk
 from sandbox.kernels.text import Function, KernelError, written
 from sandbox.types import Record
@@ -284,7 +284,7 @@ def _body_nodes(function: Function) -> Iterator[ast.AST]:
 
 def _asks(node: ast.Call, known: dict[str, str]) -> bool:
     """`isinstance(x, tl.tensor_descriptor)`: the one kind of value that Triton and its interpreter call the same."""
-    if ast.unparse(node.func) != "isinstance" or len(node.args) != 2 or node.keywords:
+    if not is_name(node.func, "isinstance") or len(node.args) != 2 or node.keywords:
         return False
     root, *rest = path_of(node.args[1]) or [""]
     return ".".join([known.get(root, "").replace(":", "."), *rest]) == "triton.language.tensor_descriptor"

@@ -13,7 +13,7 @@ from math import prod
 from pydantic import ValidationError
 
 from sandbox.plans.aten_names import allowed, is_random
-from sandbox.plans.overlap import overlap, overlaps_itself, same_places
+from sandbox.plans.overlap import Overlaps, same_places
 from sandbox.plans.plan import (
     DTYPES,
     FIRST_ADDRESS,
@@ -70,8 +70,11 @@ def check(
                     raise ValueError(f"no constant of a kernel may have a name like {name!r}")
                 if views_of(constant):
                     raise ValueError(f"constant {name!r} of kernel {kernel.name} is a tensor; pass it as an argument")
+        overlaps = Overlaps()
         for step in plan.steps:
             _check_step(plan, step, policy, own)
+            if isinstance(step, Copy):
+                _check_copy(step, overlaps)
         _check_views(plan, tree.views)
         _check_in_place(plan, tree.views, mutates)
         empty = bool(input_nbytes) and not any(input_nbytes)  # then nothing is left to do but to fill outputs
@@ -159,20 +162,18 @@ def _check_step(plan: Plan, step: Step, policy: Policy, own: set[int]) -> None:
         _check_views(plan, [step.target, step.source] if isinstance(step, Copy) else written)
     if any(view.buffer not in own for view in written):
         raise ValueError("the candidate writes to one of its inputs")
-    if isinstance(step, Copy):
-        _check_copy(step)
     if isinstance(step, Constant) and len(step.values) != prod(step.target.shape):
         raise ValueError("a constant of the wrong length")
 
 
-def _check_copy(step: Copy) -> None:
+def _check_copy(step: Copy, overlaps: Overlaps) -> None:
     """A GPU copies in no order."""
     target, source = step.target, step.source
     if target.shape != source.shape:
         raise ValueError("a copy between different shapes")
-    if overlaps_itself(target):
+    if overlaps.overlaps_itself(target):
         raise ValueError("a copy writes to one place several times")
-    if target.buffer == source.buffer and not same_places(target, source) and overlap(target, source):
+    if target.buffer == source.buffer and not same_places(target, source) and overlaps.overlap(target, source):
         raise ValueError("a copy reads what it overwrites; clone the source first")
 
 

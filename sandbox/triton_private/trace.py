@@ -3,6 +3,7 @@
 Everything that touches what Triton does not promise sits in this package, behind `check_version`. Triton 3.6 to 3.9.
 """
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -113,11 +114,23 @@ class _Lowered:
                 key=self.key,
                 ttir=self.ttir,
                 options=self.options,
-                grid=(int(x), int(y), int(z)),
+                grid=_programs(x, y, z),
                 arguments=dict(zip([p.name for p in parameters], args, strict=True)),
                 signature=dict(self.source.signature),
             )
         )
+
+
+def _programs(x: Any, y: Any, z: Any) -> tuple[int, int, int]:
+    """Triton's launcher takes what is an integer by itself, numpy's too; it rounds nothing.
+
+    Raises:
+        TypeError: something is no integer.
+    """
+    try:
+        return operator.index(x), operator.index(y), operator.index(z)
+    except TypeError as error:
+        raise TypeError(f"a grid has integers ({error}); write triton.cdiv(n, m) or n // m, not n / m") from error
 
 
 def record_launches(

@@ -1,10 +1,12 @@
 """What a launch needs compiled: what the source says of its parameters, and which launches compile the same."""
 
 import ast
+import time
 from typing import Any
 
 import pytest
 
+from sandbox.kernels.records import Fields
 from sandbox.kernels.request import KernelRequest, Modules, specialised
 from sandbox.kernels.signature import jit_options, signature
 from sandbox.kernels.text import KernelError
@@ -44,6 +46,20 @@ def test_options_and_types_are_read_from_the_source(name: str) -> None:
 def test_options_that_cannot_be_read_are_refused(option: str) -> None:
     with pytest.raises(ValueError, match=r"option .* of triton.jit"):
         _signature(f"@triton.jit({option})\ndef k(a): pass")
+
+
+def test_fields_are_looked_up_however_many_records_there_are() -> None:
+    """In seconds, where each of the file's ten thousand would be held against each argument."""
+    records = "\n".join(f'namedtuple("P", "a{n} b{n}")' for n in range(10_000))
+    fields, started = Fields(ast.parse(records)), time.process_time()
+    pair = plan.Group(items=[], fields=["left", "right"])
+    for _ in range(3000):
+        fields.check(plan.Group(items=[pair]))
+    assert time.process_time() - started < 5
+    fields.check(plan.Group(items=[], fields=["a7", "b7"]))
+    for foreign in (["b7", "a7"], ["a7", "b8"], ["c", "a7"]):
+        with pytest.raises(KernelError, match="write its class out"):
+            fields.check(plan.Group(items=[plan.Group(items=[], fields=foreign)]))
 
 
 TREE = ast.parse("@triton.jit\ndef kernel(x, y, n, B: tl.constexpr):\n    pass\n")

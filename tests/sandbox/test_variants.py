@@ -82,11 +82,20 @@ REFUSED = {
 Replies = dict[str, dict[str, Any]]
 
 
+GRIDS = {
+    "numpy.int64(3), True": [3, 1, 1], "torch.tensor(3, device='cpu').item(), 2": [3, 2, 1],
+    "x.numel() / 256,": None, "'4',": None, "numpy.float32(2),": None, "1, 1, 2.0": None,
+}  # fmt: skip
+"""As written → as launched."""
+
+
 @pytest.fixture(scope="module")
 def replies(tmp_path_factory: pytest.TempPathFactory) -> Replies:
     wanted = {f"variant {n}": request(TUNED, X, variant=n) for n in (0, 1, 2, 9)}
     wanted |= {"many": request(MANY, X, variant=99), "unasked": request(TUNED, X)}
     wanted |= {options: request(SMALL.replace("OPTIONS", options), X) for options in (*KEPT, *REFUSED)}
+    gridded = SMALL.replace("OPTIONS", "").replace("(1,)", "(GRID)").replace("import", "import numpy,", 1)
+    wanted |= {grid: request(gridded.replace("GRID", grid), X) for grid in GRIDS}
     device = {"multi_processor_count": 7}
     wanted |= {name: request(DEVICE.replace("ASK", ask), X, device=device) for name, ask in ASK.items()}
     return dict(zip(wanted, trace_all(list(wanted.values()), tmp_path_factory.mktemp("traces")), strict=True))
@@ -144,6 +153,14 @@ def test_arguments_have_triton_types_in_order_of_declaration(replies: Replies) -
     assert [(a.type, a.constexpr) if isinstance(a, plan.Scalar) else a.kind for a in several.items] == [
         ("i32", False), "pointer", ("", True), ("fp32", False),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", GRIDS)
+def test_a_grid_has_integers_and_is_not_rounded(replies: Replies, written: str) -> None:
+    if GRIDS[written]:
+        assert traced(replies[written])[1].grid == GRIDS[written]
+    else:
+        assert "a grid has integers" in replies[written]["rejected"]["reason"]
 
 
 @pytest.mark.parametrize("options", KEPT)
