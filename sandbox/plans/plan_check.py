@@ -16,7 +16,6 @@ from sandbox.plans.overlap import overlap, overlaps_itself, same_places
 from sandbox.plans.plan import (
     DTYPES,
     FIRST_ADDRESS,
-    FLOAT_TYPES,
     MAX_RANK,
     Argument,
     Constant,
@@ -44,6 +43,8 @@ from sandbox.types import Policy, Rejected
 
 MAX_GRID = (2**31 - 1, 65535, 65535)
 """What CUDA and HIP launch, by dimension; the product has the first as its limit."""
+FLOAT_TYPES = frozenset(["fp16", "bf16", "fp32", "f32", "fp64"])
+"""Triton's names for the types of floating-point arguments."""
 INTEGER_TYPE = re.compile(r"([iu])(1|8|16|32|64)")
 NON_FINITE = ("float:inf", "float:-inf", "float:nan")
 TMA_RANK, TMA_BOX, TMA_ALIGNMENT = 5, 256, 16
@@ -277,6 +278,11 @@ def _check_origin(plan: Plan, outputs: list[View], policy: Policy, own: set[int]
     for number, view in enumerate(outputs):
         if view.buffer not in own:
             raise ValueError(f"output {number} is an input, not the candidate's own work")
+        if plan.buffers[view.buffer].kept and view.nbytes:
+            raise ValueError(
+                f"output {number} lies in memory that is kept from an earlier call, whose result is overwritten so; "
+                "allocate it in every call"
+            )
         if view.buffer not in written and view.nbytes:
             _check_addresses(plan)
             by = "any Triton kernel" if policy == "triton_only" else "anything"
