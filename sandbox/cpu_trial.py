@@ -134,7 +134,7 @@ class CpuTrial(Trial):
     ) -> tuple[dict[str, Any], bool]:
         for attempt in range(1, TRIES + 1):
             tells, reply = self._run(number, case, described, planned, attempt > 1, answer, again)
-            idle = self.idle(planned.plan, planned.tree, reply, described)
+            idle = self.idle(case, planned.plan, planned.tree, reply, described)
             try:
                 compared = self._judged(case, planned.tree)
             except EarlyVerdictError as wrong:

@@ -81,7 +81,7 @@ def warm() -> None:
 
 
 def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `plan`, `layout`, `answer` (`open_answers`), `again` (kept memory is as an earlier run left it and gets no
+    """Request: `plan`, `layout`, `answer` (`open_answers`), `again` (kept memory is as an earlier run left it, without
     first content) and the fields of a `KernelModule`. Descriptor: the arena.
 
     Reply: `{"changed": […], "open": …}`, for each step the buffers whose bytes it changed, and whether other answers

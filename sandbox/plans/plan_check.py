@@ -99,6 +99,14 @@ def idle_output(plan: Plan, views: list[View], changed: list[set[int]], policy: 
     return next((n for n, view in enumerate(views) if view.buffer not in worked and view.nbytes), None)
 
 
+def borrowed_input(plan: Plan, changed: list[set[int]], mutates: tuple[int, ...]) -> int | None:
+    """The first input that a launch changed although the task says nothing of it, be it that a later one undid that."""
+    launched = [buffers for step, buffers in zip(plan.steps, changed, strict=True) if isinstance(step, Launch)]
+    sources = {n: buffer.input for n, buffer in enumerate(plan.buffers) if buffer.input not in mutates}
+    found = (source for n, source in sources.items() if source is not None and any(n in one for one in launched))
+    return next(found, None)
+
+
 def _check_in_place(plan: Plan, views: list[View], mutates: tuple[int, ...]) -> None:
     """What the task wants changed in place is also returned, so it is compared there."""
     returned = {plan.buffers[view.buffer].input for view in views}
