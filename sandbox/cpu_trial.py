@@ -112,19 +112,29 @@ class CpuTrial(Trial):
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
-        """The judge's numbers of a case that is right, whichever way open questions are answered."""
+        """The judge's numbers of a case that is right, whichever way open questions are answered, and right in a second
+        call too, where memory is kept from one to the next.
+        """
         for answer in range(ANSWERS):
             compared, is_open = self._answered(number, case, described, planned, answer)
             if not is_open:
                 break
+        if any(buffer.kept for buffer in planned.plan.buffers):
+            try:
+                self._answered(number, case, described, planned, 0, again=True)
+            except EarlyVerdictError as stop:
+                if case.hidden or isinstance(stop.verdict, Broken):
+                    raise
+                reason = f"in a second call, with kept memory as the first one left it: {stop.verdict.reason}"
+                raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason}), stop.case) from stop
         return compared
 
     def _answered(
-        self, number: int, case: Case, described: Any, planned: Planned, answer: int
+        self, number: int, case: Case, described: Any, planned: Planned, answer: int, again: bool = False
     ) -> tuple[dict[str, Any], bool]:
         for attempt in range(1, TRIES + 1):
-            tells, reply = self._run(number, case, described, planned, attempt > 1, answer)
-            idle = self.idle(planned.plan, planned.tree, reply, described)
+            tells, reply = self._run(number, case, described, planned, attempt > 1, answer, again)
+            idle = self.idle(case, planned.plan, planned.tree, reply, described)
             try:
                 compared = self._judged(case, planned.tree)
             except EarlyVerdictError as wrong:
@@ -136,16 +146,21 @@ class CpuTrial(Trial):
         return compared, reply.get("open") is True
 
     def _run(
-        self, number: int, case: Case, described: Any, planned: Planned, telling: bool, answer: int
+        self, number: int, case: Case, described: Any, planned: Planned, telling: bool, answer: int, again: bool
     ) -> tuple[bool, dict[str, Any]]:
-        """Fresh inputs of a case, and the plan on them: whether the draw asks for work, and the interpreter's reply."""
+        """Fresh inputs of a case, and the plan on them, `again` where kept memory is as the last run left it: whether
+        the draw asks for work, and the interpreter's reply.
+        """
         candidate_plan, module = planned.plan, planned.module
         buffers = [buffer.model_dump() for buffer in candidate_plan.buffers]
-        question = {"op": "draw", "case": number, "buffers": buffers, "described": described, "telling": telling}
+        kept = [n for n, buffer in enumerate(candidate_plan.buffers) if buffer.kept and again]
+        question = {
+            "op": "draw", "case": number, "buffers": buffers, "described": described, "telling": telling, "kept": kept,
+        }  # fmt: skip
         drawn, fds = self._ask({**question, "mutates": self.job.mutates})
         request = {
             "plan": candidate_plan.model_dump(), "layout": drawn["layout"], **module.model_dump(mode="json"),
-            "answer": answer,
+            "answer": answer, "again": again,
         }  # fmt: skip
         limits = self.job.limits
         memory_mib = limits.memory_mib + (ARENA_SHARE * int(drawn["layout"]["nbytes"]) >> 20)

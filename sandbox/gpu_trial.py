@@ -159,7 +159,7 @@ class GpuTrial(Trial):
                 exam = {**self._exam(number, described[number]), "telling": attempt > 1}
                 with self.gpu.turns.shared():
                     reply = self._ask(pair, {**request, **exam}, case)
-                idle = self.idle(ready[number].plan, ready[number].tree, reply, described[number])
+                idle = self.idle(case, ready[number].plan, ready[number].tree, reply, described[number])
                 if idle is None and (reply["tells"] or attempt > 1):
                     break
                 if idle is not None and attempt == TRIES:

@@ -35,7 +35,6 @@ TRIES = 3
 HIDDEN = "fails on a hidden case"
 UNSAID = "fails on a public case, for which it asks for something else once it has seen hidden ones"
 
-
 Ready = TypeVar("Ready")
 """A plan that is ready to be run, with all that an executor needs besides; equal where the same is run."""
 Planner = Callable[[Sequence[Any], Sequence[Case]], list[Ready]]
@@ -177,8 +176,7 @@ class Trial(ABC):
         number = next((n for n in public if cases[n] is stop.case), None)
         if number is None or len(public) == len(cases) or not isinstance(stop.verdict, Rejected):
             return stop
-        again = planned([described[n] for n in public], tuple(cases[n] for n in public))[public.index(number)]
-        if again == ready[number]:
+        if ready[number] == planned([described[n] for n in public], [cases[n] for n in public])[public.index(number)]:
             return stop
         return EarlyVerdictError(stop.verdict.model_copy(update={"reason": UNSAID, "log": ""}))
 
@@ -238,19 +236,21 @@ class Trial(ABC):
         )  # fmt: skip
 
     def idle(
-        self, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any], described: Any
+        self, case: Case, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any], described: Any
     ) -> EarlyVerdictError | None:
-        """What to raise where an output came about without a kernel's work: decoys do nothing. Nor do honest kernels
-        where inputs ask for nothing. Such inputs must come out right too, so they are not drawn again but followed by
-        others, drawn until they tell who worked (`exam.telling`).
+        """Raises where a launch changed an input. Else what to raise where no kernel worked on an output: decoys do not.
+        Nor do honest kernels where inputs ask for no work; then others follow that tell who worked (`exam.telling`).
         """
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
             raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
+        done = [set(found) for found in changed]
+        if (source := plan_check.borrowed_input(candidate_plan, done, self.job.mutates)) is not None:
+            raise self.rejection("tamper", f"a launch changes input {source}", "", case)
         given = [tensor["nbytes"] for tensor in described["tensors"]]
         if given and not any(given):  # empty inputs leave nothing to do but to fill outputs
             return None
-        idle = plan_check.idle_output(candidate_plan, tree.views, [set(found) for found in changed], self.job.policy)
+        idle = plan_check.idle_output(candidate_plan, tree.views, done, self.job.policy)
         return EarlyVerdictError(Rejected(stage="plan", reason=idle)) if idle else None
 
     def reply(self, outcome: Outcome, stage: Stage, seconds: float, cases: Sequence[Case]) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def warm() -> None:
 
 
 def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
-    """Request: `plan`, `layout`, `answer` (`open_answers`), and the fields of a `KernelModule`. Descriptor: the arena.
+    """Request: `plan`, `layout`, `answer` (`open_answers`), `again` (kept memory is as an earlier run left it, without
+    first content) and the fields of a `KernelModule`. Descriptor: the arena.
 
     Reply: `{"changed": […], "open": …}`, for each step the buffers whose bytes it changed, and whether other answers
     were possible, or `{"rejected": {…}}`, or
@@ -107,8 +108,9 @@ class _Runner:
         self.plan, self.where, self.memory = plan, where, memory
         self.watch = MemoryWatch.install(memory.data_ptr(), where.nbytes)
         self.written = torch.from_numpy(self.watch.written)
+        self.again = bool(request.get("again"))
         for number, buffer in enumerate(plan.buffers):
-            if buffer.input is not None:
+            if buffer.input is not None or (buffer.kept and self.again):
                 self._bytes(number, self.written).fill_(1)
         self.synchronises, self.waits = bool(request["synchronises"]), bool(request["waits"])
         self.functions: list[dict[str, Any]] = []
@@ -135,6 +137,8 @@ class _Runner:
             before = {number: self._bytes(number).clone() for number in touched(step)}
             self._launch(step)
             return {number for number, old in before.items() if not torch.equal(old, self._bytes(number))}
+        if step.kept and self.again:
+            return set()
         if isinstance(step, TorchCall):
             aten.check(step)
             aten.execute(step, self._view)

@@ -47,7 +47,9 @@ class Judge:
         return {"cases": [self.reference.describe(case) for case in self.cases]}, ()
 
     def draw(self, request: dict[str, Any], files: list[int]) -> Reply:
-        """Lay out the plan's buffers, poison them, fill in fresh inputs; reply with layout and descriptor."""
+        """Lay out the plan's buffers, poison them, fill in fresh inputs; reply with layout and descriptor. Buffers in
+        `kept` are as the last run left them, which was of the same plan.
+        """
         assert self.reference is not None
         reference, mutates = self.reference, tuple(request["mutates"])
         buffers = [Buffer.model_validate(b) for b in request["buffers"]]
@@ -59,7 +61,11 @@ class Judge:
             same_layout(reference.description(drawn), request["described"])
             return Exam(ask(reference, [drawn], mutates), buffers, where, memory, mutates)
 
-        self.exam = telling(put) if request["telling"] else put()
+        earlier, self.exam = self.exam, telling(put) if request["telling"] else put()
+        for slot in (where.slots[number] for number in request["kept"]):
+            assert earlier is not None
+            span = slice(slot.offset, slot.offset + slot.nbytes)
+            memory[span] = earlier.memory[span]
         return {"layout": where.model_dump(), "tells": self.exam.tells()}, (fd,)
 
     def compare(self, request: dict[str, Any], files: list[int]) -> Reply:

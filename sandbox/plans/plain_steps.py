@@ -36,6 +36,8 @@ def plainly(plan: Plan, policy: Policy) -> Plan:
     room = MAX_COUNTED
     for step in plan.steps:
         plain = _plain(step, room) if isinstance(step, TorchCall) else [step]
+        if isinstance(step, TorchCall) and step.kept:
+            plain = [one.model_copy(update={"kept": True}) for one in plain]
         room -= sum(len(one.values) for one in plain if isinstance(one, Constant))
         steps += plain
     return plan.model_copy(update={"steps": steps}) if len(steps) <= MAX_STEPS else plan

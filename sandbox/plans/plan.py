@@ -27,8 +27,6 @@ DTYPES = {
     "uint8": 1, "bool": 1, "complex64": 8,
 }  # fmt: skip
 """Element sizes in bytes of the dtypes that may cross."""
-FLOAT_TYPES = frozenset(["fp16", "bf16", "fp32", "f32", "fp64"])
-"""Triton's names for the types of floating-point arguments."""
 
 Index = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=0, lt=2**48)]
@@ -47,6 +45,7 @@ class Buffer(Plain):
 
     nbytes: Size
     input: Index | None = None
+    kept: bool = False  # allocated by an earlier call
 
 
 class View(Plain):
@@ -127,13 +126,17 @@ class Launch(Plain):
     """All parameters in order of declaration, compile-time ones included."""
 
 
-class Fill(Plain):
+class Setting(Plain):
+    kept: bool = False  # gives kept memory its first content, as an earlier call did: this one does not
+
+
+class Fill(Setting):
     kind: Literal["fill"] = "fill"
     target: View
     value: Number
 
 
-class Copy(Plain):
+class Copy(Setting):
     """Copy with conversion of dtype; shapes are equal."""
 
     kind: Literal["copy"] = "copy"
@@ -141,7 +144,7 @@ class Copy(Plain):
     source: View
 
 
-class Constant(Plain):
+class Constant(Setting):
     """Small literal data that the candidate's Python wrote down, row-major."""
 
     kind: Literal["constant"] = "constant"
@@ -156,14 +159,12 @@ class TensorArgument(Plain):
 
 class ValueArgument(Plain):
     kind: Literal["value"] = "value"
-    value: bool | int | float | str | None
-    """Non-finite numbers as in `encode_number`."""
+    value: bool | int | float | str | None  # non-finite ones as in `encode_number`
 
 
 class DtypeArgument(Plain):
     kind: Literal["dtype"] = "dtype"
-    name: str
-    """`float32`, …: one of `DTYPES`."""
+    name: str  # one of `DTYPES`
 
 
 class ListArgument(Plain):
@@ -174,16 +175,14 @@ class ListArgument(Plain):
 TorchArgument = Annotated[TensorArgument | ValueArgument | DtypeArgument | ListArgument, Field(discriminator="kind")]
 
 
-class TorchCall(Plain):
+class TorchCall(Setting):
     """One torch operator, as its schema has it. Device, layout and memory format are not arguments: results have their
     memory and strides already. A call that cannot be written so has its name alone and never passes the check.
     """
 
     kind: Literal["torch"] = "torch"
-    name: str
-    """`aten::mm`."""
-    overload: str = ""
-    """Empty, or `Tensor`, `dim_IntList`, …"""
+    name: str  # `aten::mm`
+    overload: str = ""  # or `Tensor`, `dim_IntList`, …
     arguments: list[TorchArgument] = Field(default_factory=list)
     keywords: dict[str, TorchArgument] = Field(default_factory=dict)
     results: list[View] = Field(default_factory=list)

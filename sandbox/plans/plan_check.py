@@ -17,7 +17,6 @@ from sandbox.plans.overlap import Overlaps, same_places
 from sandbox.plans.plan import (
     DTYPES,
     FIRST_ADDRESS,
-    FLOAT_TYPES,
     MAX_RANK,
     Argument,
     Constant,
@@ -45,6 +44,8 @@ from sandbox.types import Policy, Rejected
 
 MAX_GRID = (2**31 - 1, 65535, 65535)
 """What CUDA and HIP launch, by dimension; the product has the first as its limit."""
+FLOAT_TYPES = frozenset(["fp16", "bf16", "fp32", "f32", "fp64"])
+"""Triton's names for the types of floating-point arguments."""
 INTEGER_TYPE = re.compile(r"([iu])(1|8|16|32|64)")
 NON_FINITE = ("float:inf", "float:-inf", "float:nan")
 TMA_RANK, TMA_BOX, TMA_ALIGNMENT = 5, 256, 16
@@ -113,6 +114,14 @@ def idle_output(plan: Plan, views: list[View], changed: list[set[int]], policy: 
         if view.nbytes and filled[view.buffer] > MOST_FILLED * view.nbytes:
             return f"behind the kernels, torch fills much of output {n}; let a kernel write it"
     return None
+
+
+def borrowed_input(plan: Plan, changed: list[set[int]], mutates: tuple[int, ...]) -> int | None:
+    """The first input that a launch changed although the task says nothing of it, be it that a later one undid that."""
+    launched = [buffers for step, buffers in zip(plan.steps, changed, strict=True) if isinstance(step, Launch)]
+    sources = {n: buffer.input for n, buffer in enumerate(plan.buffers) if buffer.input not in mutates}
+    found = (source for n, source in sources.items() if source is not None and any(n in one for one in launched))
+    return next(found, None)
 
 
 def _check_in_place(plan: Plan, views: list[View], mutates: tuple[int, ...]) -> None:
@@ -292,6 +301,11 @@ def _check_origin(plan: Plan, outputs: list[View], policy: Policy, own: set[int]
     for number, view in enumerate(outputs):
         if view.buffer not in own:
             raise ValueError(f"output {number} is an input, not the candidate's own work")
+        if plan.buffers[view.buffer].kept and view.nbytes:
+            raise ValueError(
+                f"output {number} lies in memory that is kept from an earlier call, whose result is overwritten so; "
+                "allocate it in every call"
+            )
         if view.buffer not in written and view.nbytes:
             _check_addresses(plan)
             by = "any Triton kernel" if policy == "triton_only" else "anything"

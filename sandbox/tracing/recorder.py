@@ -64,8 +64,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
     """Records calls of a candidate, one plan each. Used as a context around it, inside the fake tensor mode.
 
     Memory that a candidate keeps from an earlier call (a cached workspace, a table made at import) appears in a later
-    call's plan with what it was first filled with, if that came from no input, and never with what kernels wrote there:
-    results cannot be kept.
+    call's plan, as `kept`, with what it was first filled with, if that came from no input, and never with what kernels
+    wrote there: results cannot be kept.
     """
 
     def __init__(self) -> None:
@@ -80,11 +80,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         self._numbers: dict[int, int] = {}
         self._first_content: dict[int, list[Step]] = {}
         self._alive: dict[int, Any] = {}  # storages are told apart by address, so none may be freed meanwhile
+        self._earlier: set[int] = set()  # those of earlier calls
 
     def start(self, inputs: list[torch.Tensor]) -> None:
         """A new call begins; `inputs` are the case's tensors, in order."""
         self.buffers, self.steps, self._numbers = [], [], {}
         self.parameters, self.constructed = set(), 0
+        self._earlier = set(self._alive)
         for position, tensor in enumerate(inputs):
             self._number(tensor, position)
 
@@ -233,10 +235,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
 
     def _number_of(self, key: int, position: int | None = None) -> int:
         if key not in self._numbers:
+            kept = position is None and key in self._earlier
             self._numbers[key] = len(self.buffers)
-            self.buffers.append({"nbytes": int(self._alive[key].nbytes()), "input": position})
+            self.buffers.append({"nbytes": int(self._alive[key].nbytes()), "input": position, "kept": kept})
             for step in self._first_content.get(key, []):
-                self._add(moved(step, {k: self._number_of(k) for k in read(step) | written(step)}))
+                self._add({**moved(step, {k: self._number_of(k) for k in read(step) | written(step)}), "kept": True})
         return self._numbers[key]
 
     def _constant(self, target: torch.Tensor, data: torch.Tensor) -> None:

@@ -215,6 +215,15 @@ def test_fills_behind_the_kernels_do_not_do_the_work(numbers: int, again: bool, 
     assert (plan_check.idle_output(found, views, [{1}] * len(steps), "triton_only") is None) == fine
 
 
+def test_inputs_that_a_launch_changed() -> None:
+    found = plan.parse(make(steps=[launch(view(0), view(1)), launch(view(0), view(1))]))
+    assert isinstance(found, plan.Plan)
+    assert plan_check.borrowed_input(found, [{1}, {1}], ()) is None
+    assert plan_check.borrowed_input(found, [{1}, {0, 1}], ()) == 0
+    assert plan_check.borrowed_input(found, [{1}, {0, 1}], (0,)) is None
+    assert plan_check.borrowed_input(found, [{99}, set()], ()) is None  # the reply is a child's
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
