@@ -16,7 +16,7 @@ from sandbox.early_verdict import EarlyVerdictError, first_fit
 from sandbox.kernels.request import KernelRequest, Modules, specialised
 from sandbox.kernels.source import KernelModule
 from sandbox.kernels.text import KernelError
-from sandbox.plans import plan, plan_check
+from sandbox.plans import effects, plan, plan_check
 from sandbox.plans.plain_steps import plainly
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
@@ -238,19 +238,19 @@ class Trial(ABC):
     def idle(
         self, case: Case, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any], described: Any
     ) -> EarlyVerdictError | None:
-        """Raises where a launch changed an input. Else what to raise where no kernel worked on an output: decoys do not.
-        Nor do honest kernels where inputs ask for no work; then others follow that tell who worked (`exam.telling`).
+        """Raises where a launch changed an input. Else what to raise where no kernel worked on an output: decoys do
+        not. Nor do honest kernels where inputs ask for no work; others follow that tell who worked (`exam.telling`).
         """
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
             raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
         done = [set(found) for found in changed]
-        if (source := plan_check.borrowed_input(candidate_plan, done, self.job.mutates)) is not None:
+        if (source := effects.borrowed_input(candidate_plan, done, self.job.mutates)) is not None:
             raise self.rejection("tamper", f"a launch changes input {source}", "", case)
         given = [tensor["nbytes"] for tensor in described["tensors"]]
         if given and not any(given):  # empty inputs leave nothing to do but to fill outputs
             return None
-        idle = plan_check.idle_output(candidate_plan, tree.views, done, self.job.policy)
+        idle = effects.idle_output(candidate_plan, tree.views, done, self.job.policy)
         return EarlyVerdictError(Rejected(stage="plan", reason=idle)) if idle else None
 
     def reply(self, outcome: Outcome, stage: Stage, seconds: float, cases: Sequence[Case]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ SUPERVISOR = {"compiling": {"binary"}, "interpreting": {"open_answers"}, "jail":
 
 NO_TORCH = """
     types protocol trial cpu_trial gpu_trial gpu_pool screen verdict_cache wire pool local task_file
-    kernels/* plans/plan plans/plan_check plans/plain_steps plans/aten_names
+    kernels/* plans/plan plans/plan_check plans/effects plans/plain_steps plans/aten_names
     replaying/launch_parameters compiling/binary
 """.split()
 """The supervisor's half of the sandbox stays light."""

@@ -6,7 +6,6 @@ memory they were lent (guard bands and pristine copies of inputs), and whether w
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from math import prod
 
@@ -49,8 +48,6 @@ FLOAT_TYPES = frozenset(["fp16", "bf16", "fp32", "f32", "fp64"])
 INTEGER_TYPE = re.compile(r"([iu])(1|8|16|32|64)")
 NON_FINITE = ("float:inf", "float:-inf", "float:nan")
 TMA_RANK, TMA_BOX, TMA_ALIGNMENT = 5, 256, 16
-MOST_FILLED = 1 / 3
-"""Of an output, by torch, behind all kernels that write to it: a border, not the work."""
 
 
 def check(
@@ -83,45 +80,6 @@ def check(
     except (ValueError, ValidationError) as error:
         return Rejected(stage="plan", reason=str(error)[:500])
     return tree
-
-
-def idle_output(plan: Plan, views: list[View], changed: list[set[int]], policy: Policy) -> str | None:
-    """What is wrong with the first output into which too little work went when the plan ran: `changed` has the buffers
-    that each step changed.
-
-    Work is what a launch changed, or a copy of that; under `mixed` whatever any step changed. Behind it, no more than
-    `MOST_FILLED` of an output may be filled.
-    """
-    worked: dict[int, int] = {}
-    """Buffer → how many bytes of it have been overwritten since, and not by a kernel."""
-    filled: Counter[int] = Counter()
-    """Of these, by constants."""
-    largest = {view.buffer: view.nbytes for view in views}
-    for step, buffers in zip(plan.steps, changed, strict=True):
-        if isinstance(step, Launch) or policy == "mixed":
-            worked |= dict.fromkeys(buffers, 0)
-            filled -= Counter({number: filled[number] for number in buffers})
-        elif isinstance(step, Copy) and step.source.buffer in worked:
-            worked[step.target.buffer] = 0
-        elif not isinstance(step, TorchCall) and step.target.buffer in worked:
-            worked[step.target.buffer] += step.target.nbytes
-            filled[step.target.buffer] += 0 if isinstance(step, Copy) else step.target.nbytes
-            if worked[step.target.buffer] >= largest.get(step.target.buffer, plan.buffers[step.target.buffer].nbytes):
-                del worked[step.target.buffer]
-    for n, view in enumerate(views):
-        if view.nbytes and view.buffer not in worked:
-            return f"no Triton kernel changes anything in output {n}"
-        if view.nbytes and filled[view.buffer] > MOST_FILLED * view.nbytes:
-            return f"behind the kernels, torch fills much of output {n}; let a kernel write it"
-    return None
-
-
-def borrowed_input(plan: Plan, changed: list[set[int]], mutates: tuple[int, ...]) -> int | None:
-    """The first input that a launch changed although the task says nothing of it, be it that a later one undid that."""
-    launched = [buffers for step, buffers in zip(plan.steps, changed, strict=True) if isinstance(step, Launch)]
-    sources = {n: buffer.input for n, buffer in enumerate(plan.buffers) if buffer.input not in mutates}
-    found = (source for n, source in sources.items() if source is not None and any(n in one for one in launched))
-    return next(found, None)
 
 
 def _check_in_place(plan: Plan, views: list[View], mutates: tuple[int, ...]) -> None:

@@ -41,7 +41,8 @@ def f(x, y):
 def f(x, y):
     order = x.argsort(-1)
     return (x[:, torch.tensor([0, 2])], x.gather(-1, order), F.embedding(order[:, 0], y), x.topk(3), x.max(-1),
-            torch.zeros(4, 16).scatter_add(1, order[:, 0], x[:, 0]), torch.where(x > 0, x, 0.0), torch.arange(5))
+            torch.zeros(4, 16).scatter_add(1, order[:, 0], x[:, 0]), torch.where(x > 0, x, 0.0),
+            torch.arange(5, device=x.device))
 """,
     "in place": """
 def f(x, y):
@@ -51,7 +52,7 @@ def f(x, y):
     z[:, :, 1] += 3
     return z
 """,
-    "out": "def f(x, y):\n    out = torch.empty(16, 16)\n    torch.mm(y, y, out=out)\n    return out",
+    "out": "def f(x, y):\n    out = torch.empty(16, 16, device=x.device)\n    torch.mm(y, y, out=out)\n    return out",
     "inference mode": """
 @torch.inference_mode()
 def f(x, y): return F.linear(x, y).reshape(-1).contiguous().to(torch.float16)

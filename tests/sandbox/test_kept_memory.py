@@ -45,7 +45,8 @@ MEMORY = {
     "kept, joined": "\n    scratch, y = torch.empty_like(x), torch.empty_like(x)\n"
     '    t = keep("t", lambda: torch.cat([table[:256], table[:256]]))\n    kernel[(1,)](x, t, scratch, y, B=512)',
     "kept output": 'scratch, y = torch.empty_like(x), keep("y", lambda: torch.empty_like(x))',
-    "kept view as output": 'scratch, y = torch.empty_like(x), keep("y", lambda: torch.empty(1024))[512:]',
+    "kept view as output": "scratch = torch.empty_like(x)\n"
+    '    y = keep("y", lambda: torch.empty(1024, device="cuda"))[512:]',
 }
 TABLE = ("fill", True, 3.0)
 """Made at import, so kept for every call."""
@@ -55,7 +56,7 @@ STEPS: dict[str, list[tuple[str, bool, Any]]] = {
     "kept and filled again": [("fill", True, 2.0), ("fill", False, 2.0), TABLE],
     "kept, joined": [TABLE, ("copy", True, None), ("copy", True, None)],
     "kept output": [TABLE],
-    "kept view as output": [TABLE],
+    "kept view as output": 'y = keep("y", lambda: torch.empty(1024, device="cuda"))[512:]\n    scratch = torch.empty_like(x)',
 }
 REFERENCE = """
 import torch

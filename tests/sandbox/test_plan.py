@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox import wire
-from sandbox.plans import plan, plan_check
+from sandbox.plans import effects, plan, plan_check
 from sandbox.types import Policy, Rejected
 
 ARENA = 1 << 20
@@ -197,11 +197,9 @@ def test_outputs_into_which_no_work_went() -> None:
     assert isinstance(found, plan.Plan)
     views = [plan.View.model_validate(view(n)) for n in (1, 2, 3)]
     changed = [{1}, {2}, {3}]
-    assert (
-        plan_check.idle_output(found, views, changed, "triton_only") == "no Triton kernel changes anything in output 2"
-    )
-    assert plan_check.idle_output(found, views, changed, "mixed") is None
-    idle = plan_check.idle_output(found, views, [set(), {2}, {3}], "triton_only")
+    assert effects.idle_output(found, views, changed, "triton_only") == "no Triton kernel changes anything in output 2"
+    assert effects.idle_output(found, views, changed, "mixed") is None
+    idle = effects.idle_output(found, views, [set(), {2}, {3}], "triton_only")
     assert idle == "no Triton kernel changes anything in output 0"
 
 
@@ -212,16 +210,16 @@ def test_fills_behind_the_kernels_do_not_do_the_work(numbers: int, again: bool, 
     found = plan.parse(make(buffers=[{"nbytes": 32, "input": 0}, {"nbytes": 32}], steps=steps))
     assert isinstance(found, plan.Plan)
     views = [plan.View.model_validate(view(1))]
-    assert (plan_check.idle_output(found, views, [{1}] * len(steps), "triton_only") is None) == fine
+    assert (effects.idle_output(found, views, [{1}] * len(steps), "triton_only") is None) == fine
 
 
 def test_inputs_that_a_launch_changed() -> None:
     found = plan.parse(make(steps=[launch(view(0), view(1)), launch(view(0), view(1))]))
     assert isinstance(found, plan.Plan)
-    assert plan_check.borrowed_input(found, [{1}, {1}], ()) is None
-    assert plan_check.borrowed_input(found, [{1}, {0, 1}], ()) == 0
-    assert plan_check.borrowed_input(found, [{1}, {0, 1}], (0,)) is None
-    assert plan_check.borrowed_input(found, [{99}, set()], ()) is None  # the reply is a child's
+    assert effects.borrowed_input(found, [{1}, {1}], ()) is None
+    assert effects.borrowed_input(found, [{1}, {0, 1}], ()) == 0
+    assert effects.borrowed_input(found, [{1}, {0, 1}], (0,)) is None
+    assert effects.borrowed_input(found, [{99}, set()], ()) is None  # the reply is a child's
 
 
 json = st.recursive(
