@@ -1,6 +1,7 @@
 """A trial without a GPU: kernel bodies run under Triton's interpreter, and nothing is timed."""
 
 import os
+import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -80,21 +81,30 @@ class CpuTrial(Trial):
         return [Planned(*one, module) for one, module in zip(settled, modules, strict=True)]
 
     def _try_variants(self, described: Sequence[Any]) -> None:
-        """Each further configuration that fits must be right too, on the first public case: any may be the fastest."""
-        public = [number for number, case in enumerate(self.job.cases) if not case.hidden]
-        variants = self.variants
-        for variant in range(1, variants) if public else ():
-            number, case = public[0], self.job.cases[public[0]]
-            try:
-                (planned,) = self._planned([described[number]], [case], variant)
-                self._compared(number, case, described[number], planned)
-            except EarlyVerdictError as stop:
-                if stop.unfit:
-                    continue
-                if isinstance(stop.verdict, Broken):
-                    raise
-                reason = f"autotune configuration {variant + 1} of {variants}: {stop.verdict.reason}"
-                raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
+        """Each further configuration that fits must be right too, since any may be the fastest: on the first public
+        case, and on another one, drawn for each, as it may be wrong for other shapes.
+        """
+        cases = self.job.cases
+        first = [number for number, case in enumerate(cases) if not case.hidden][:1]
+        others = [number for number in range(len(cases)) if number not in first]
+        for variant in range(1, self.variants):
+            for number in [*first, *random.sample(others, min(1, len(others)))]:
+                self._try_variant(variant, number, described[number])
+
+    def _try_variant(self, variant: int, number: int, described: Any) -> None:
+        case = self.job.cases[number]
+        try:
+            (planned,) = self._planned([described], [case], variant)
+            self._compared(number, case, described, planned)
+        except EarlyVerdictError as stop:
+            if stop.unfit:
+                return
+            if isinstance(stop.verdict, Broken):
+                raise
+            if case.hidden:
+                raise self.silently(stop) from stop
+            reason = f"autotune configuration {variant + 1} of {self.variants}: {stop.verdict.reason}"
+            raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
 
     def _kernel_module(self, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
         launches = [step for step in candidate_plan.steps if isinstance(step, plan.Launch)]

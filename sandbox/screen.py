@@ -18,6 +18,10 @@ from sandbox.kernels.text import KernelError
 from sandbox.types import Job, Rejected
 
 MAX_SOURCE_BYTES = 256 << 10
+MAX_NODES = 100_000
+"""Of a syntax tree, and of those of all kernels together. Honest code of the greatest length has half of that."""
+MAX_BRACES = 20_000
+"""Python parses an f-string in time that is quadratic in them: half a second."""
 ALLOWED_IMPORTS = frozenset(
     """
     __future__ abc argparse bisect builtins cmath collections contextlib copy dataclasses datetime einops enum fractions
@@ -33,21 +37,26 @@ def parse(source: str) -> ast.Module:
     """Source → syntax tree, within caps.
 
     Raises:
-        ValueError: too long, too deep, or no Python; the message says which.
+        ValueError: too long, too much, too deep, or no Python; the message says which.
     """
     if len(source) > MAX_SOURCE_BYTES or len(source.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:
         raise ValueError(f"the source is longer than {MAX_SOURCE_BYTES} bytes")
+    if source.count("{") > MAX_BRACES:
+        raise ValueError(f"the source has more than {MAX_BRACES} braces; shorten it")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a candidate's invalid escape is no concern of our log
             source.encode()
-            return parsed(source)
+            tree = parsed(source)
     except SyntaxError as error:
         raise ValueError(f"the source is no valid Python: line {error.lineno}: {error.msg}") from error
     except UnicodeEncodeError as error:
         raise ValueError("the source is no valid Unicode text") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError("the source is nested too deeply") from error
+    if len(walk(tree)) > MAX_NODES:
+        raise ValueError(f"the source has more than {MAX_NODES} names, numbers and operations; shorten it")
+    return tree
 
 
 def screen(job: Job) -> Rejected | ast.Module:
@@ -61,6 +70,7 @@ def screen(job: Job) -> Rejected | ast.Module:
         kernels = kernel_functions.jit_functions(tree)
         if not kernels and job.policy == "triton_only":
             raise ValueError("there is no @triton.jit function; the work must be done in a Triton kernel")
+        _check_work(kernels)
         drop_debugging([*kernels, *kernel_functions.evaluated(tree)], kernel_source.aliases(tree))
         number_fields(tree, kernels)
         _check_kernels(tree, kernels)
@@ -69,6 +79,15 @@ def screen(job: Job) -> Rejected | ast.Module:
     except RecursionError:
         return Rejected(stage="screen", reason="the source is nested too deeply")
     return tree
+
+
+def _check_work(kernels: list[ast.FunctionDef]) -> None:
+    """Each is looked at by itself, with all functions in it."""
+    nodes = 0
+    for kernel in kernels:
+        nodes += len(walk(kernel))
+        if nodes > MAX_NODES:
+            raise ValueError("the kernels are too long, or stand in one another; take out what is not launched")
 
 
 def _check_kernels(tree: ast.Module, kernels: list[ast.FunctionDef]) -> None:
@@ -112,14 +131,18 @@ def _never_run(tree: ast.Module) -> set[int]:
     substitute. And imports of libraries in functions (for plots, for tests): few are called, and in the tracer's jail
     none does harm; what a library launches is not in the file, and is refused where it is planned.
     """
-    blocks = [
-        node for node in walk(tree)
-        if (isinstance(node, ast.If) and _is_false(node.test))
-        or (isinstance(node, ast.Try) and any(_excuses_imports(handler) for handler in node.handlers))
-    ]  # fmt: skip
-    functions = [node for node in walk(tree) if isinstance(node, ast.FunctionDef)]
-    late = {id(node) for function in functions for node in walk(function) if _is_of_a_library(node)}
-    return late | {id(node) for block in blocks for statement in block.body for node in walk(statement)}
+    found: set[int] = set()
+    queue: list[tuple[ast.AST, bool, bool]] = [(tree, False, False)]
+    while queue:  # once, however deep such blocks and functions stand in one another
+        node, skipped, late = queue.pop()
+        if skipped or (late and _is_of_a_library(node)):
+            found.add(id(node))
+        idle = isinstance(node, ast.If) and _is_false(node.test)
+        idle = idle or (isinstance(node, ast.Try) and any(_excuses_imports(handler) for handler in node.handlers))
+        body = set(map(id, node.body)) if idle else set()  # type: ignore[attr-defined]  # both kinds have one
+        late = late or isinstance(node, ast.FunctionDef)
+        queue += [(child, skipped or id(child) in body, late) for child in ast.iter_child_nodes(node)]
+    return found
 
 
 def _is_false(test: ast.expr) -> bool:

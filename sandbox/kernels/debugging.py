@@ -29,21 +29,23 @@ def drop_debugging(kernels: list[Function], known: Mapping[str, str]) -> None:
     helpers = {
         node.id for kernel in kernels for node in walk(kernel) if isinstance(node, ast.Name) and node.id != kernel.name
     }
+    languages = [name for name, path in known.items() if path == "triton.language"]
     for kernel in kernels:
         try:
             own = bound(kernel)
         except KernelError:
             continue  # refused by `kernels.source.check` if it is launched
-        known_here = {name: path for name, path in known.items() if name not in own}
-        dropper = _Dropper(known_here, at_compile_time(kernel))
+        language = next((name for name in languages if name not in own), "")
+        dropper = _Dropper(known, own, language, at_compile_time(kernel))
         kernel.body = [dropper.visit(statement) for statement in kernel.body]
         if kernel.name in helpers:
             dropper.close(kernel.body)
 
 
 class _Dropper(ast.NodeTransformer):
-    def __init__(self, known: Mapping[str, str], as_python: bool) -> None:
-        self.known, self.as_python = known, as_python
+    def __init__(self, known: Mapping[str, str], own: set[str], language: str, as_python: bool) -> None:
+        """`own`: what the kernel binds itself; `language`: a name for Triton's, or nothing."""
+        self.known, self.own, self.language, self.as_python = known, own, language, as_python
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         called = self._name(node.value.func) if isinstance(node.value, ast.Call) else ""
@@ -77,10 +79,9 @@ class _Dropper(ast.NodeTransformer):
 
     def _failing(self, node: ast.stmt, text: str) -> ast.stmt:
         """An assertion that fails in the place of `node`, if the file has a name for the language."""
-        language = next((name for name, path in self.known.items() if path == "triton.language"), "")
-        if not self.as_python and not language:
+        if not self.as_python and not self.language:
             return node
-        failure = f"assert False, {text!r}" if self.as_python else f"{language}.static_assert(False, {text!r})"
+        failure = f"assert False, {text!r}" if self.as_python else f"{self.language}.static_assert(False, {text!r})"
         return ast.fix_missing_locations(ast.copy_location(ast.parse(failure).body[0], node))
 
     def _foreign(self, statement: ast.stmt) -> str:
@@ -106,5 +107,6 @@ class _Dropper(ast.NodeTransformer):
     def _name(self, node: ast.expr) -> str:
         """A dotted name, in full if it is of Triton's language; empty for anything else."""
         dotted = path_of(node)
-        root = self.known.get(dotted[0], dotted[0]).replace(":", ".") if dotted else ""
-        return ".".join([root, *dotted[1:]])
+        if not dotted or dotted[0] in self.own:
+            return ".".join(dotted)
+        return ".".join([self.known.get(dotted[0], dotted[0]).replace(":", "."), *dotted[1:]])

@@ -48,14 +48,17 @@ def check_understood(function: Function, known: Mapping[str, str]) -> None:
 
 def _nodes(function: Function) -> Iterator[tuple[ast.AST, bool]]:
     """All of the body, each with whether it may be evaluated or not, at another time, or is of a scope of its own."""
-    queue: list[tuple[ast.AST, bool]] = [(statement, False) for statement in function.body]
+    queue: list[tuple[ast.AST, bool, frozenset[str]]] = [(statement, False, frozenset()) for statement in function.body]
     while queue:
-        node, sometimes = queue.pop()
-        yield node, sometimes
+        node, sometimes, read = queue.pop()
+        yield node, sometimes or (isinstance(node, ast.NamedExpr) and node.target.id in read)
         chained = isinstance(node, ast.Compare) and len(node.ops) > 1
         sometimes = sometimes or chained or isinstance(node, ast.BoolOp | ast.IfExp | ast.ListComp)
-        late = set(map(id, _late(node)))
-        queue += [(child, sometimes or id(child) in late) for child in ast.iter_child_nodes(node)]
+        late = [] if sometimes else _late(node)
+        if isinstance(node, ast.Call):  # what keywords assign comes to Triton before these are read
+            read |= {inner.id for part in late for inner in walk(part) if isinstance(inner, ast.Name)}
+        ids = set(map(id, late))
+        queue += [(child, sometimes or id(child) in ids, read) for child in ast.iter_child_nodes(node)]
 
 
 def _taken(own: set[str], statement: ast.stmt) -> str:
@@ -77,12 +80,7 @@ def _late(node: ast.AST) -> Sequence[ast.AST]:
         return [node.test]
     if isinstance(node, ast.For):
         return [node.iter]
-    if not isinstance(node, ast.Call) or not node.keywords:
-        return []
-    inside = [inner for keyword in node.keywords for inner in walk(keyword)]
-    assigned_by_name = {inner.target.id for inner in inside if isinstance(inner, ast.NamedExpr)}
-    read = {inner.id for part in node.args for inner in walk(part) if isinstance(inner, ast.Name)}
-    return [*node.args, *node.keywords] if assigned_by_name & read else node.args
+    return node.args if isinstance(node, ast.Call) and node.keywords else []
 
 
 def _assertions(function: Function, known: Mapping[str, str]) -> Iterator[ast.Call]:

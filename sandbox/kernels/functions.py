@@ -66,16 +66,22 @@ def jit_functions(tree: ast.Module) -> list[Function]:
 def _names_of_jit(tree: ast.Module) -> set[str]:
     """`jit`, and what the file makes of it: another name, a partial application, a decorator of its own."""
     found = {"jit"}
-    for node in walk(tree):
-        if isinstance(node, ast.ImportFrom):
+    for node, around in _with_functions(tree):
+        if last_name(node) == "jit":
+            found |= around
+        elif isinstance(node, ast.ImportFrom):
             found |= {name.asname for name in node.names if name.name == "jit" and name.asname}
-        elif isinstance(node, Function) and any(last_name(inner) == "jit" for inner in _body(node)):
-            found.add(node.name)
         elif isinstance(node, ast.Assign) and any(last_name(inner) == "jit" for inner in walk(node.value)):
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return found
 
 
-def _body(function: Function) -> Iterator[ast.AST]:
-    for statement in function.body:
-        yield from walk(statement)
+def _with_functions(tree: ast.Module) -> Iterator[tuple[ast.AST, frozenset[str]]]:
+    """All nodes, with the names of the functions in whose bodies they stand."""
+    queue: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
+    while queue:
+        node, around = queue.pop()
+        yield node, around
+        body = set(map(id, node.body)) if isinstance(node, Function) else set()
+        inside = around | {node.name} if isinstance(node, Function) else around
+        queue += [(child, inside if id(child) in body else around) for child in ast.iter_child_nodes(node)]

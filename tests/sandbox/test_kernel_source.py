@@ -229,6 +229,9 @@ def test_all_of_libdevice_is_known() -> None:
         "v = (w := 3) if n > 0 else 3",
         "v = 0 < n < (w := 3)",
         "v = [(w := one) for one in (1, 2)]",
+        "v = max(n, key=(n := 3))",
+        "v = max(n, key=max(x, key=(n := 3)))",
+        "v = max((w := 3), key=n)",
     ],
 )
 def test_what_python_understands_otherwise_is_refused(body: str) -> None:
@@ -242,6 +245,7 @@ def test_what_python_understands_otherwise_is_refused(body: str) -> None:
         "if n is None or x is not None:\n        tl.store(x, 1)",
         "v: tl.constexpr = 3\n    tl.store(x, v)",
         "if (v := n + 1) > 0:\n        tl.store(x, v)",
+        "v = max(n, key=(w := 3))",
     ],
 )
 def test_what_python_understands_as_well_is_not(body: str) -> None:

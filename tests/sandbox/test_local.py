@@ -52,6 +52,17 @@ def test_a_right_kernel_passes(sandbox: LocalSandbox) -> None:
     assert verdict.timings is None, "interpreter time must never be presented as speed"
 
 
+def test_a_configuration_that_is_wrong_on_a_hidden_case_fails_without_a_word(
+    sandbox: LocalSandbox,
+) -> None:
+    tune = '@triton.autotune(configs=[triton.Config({"OFF": off}) for off in (0, 1)], key=["n"])\n@triton.jit'
+    tuned = CANDIDATE.replace("@triton.jit", tune).replace("BLOCK: tl", "OFF: tl.constexpr, BLOCK: tl")
+    assert isinstance(sandbox.judge(job(tuned)), Passed)
+    verdict = sandbox.judge(job(tuned.replace("x * 2, mask", "x * 2 + OFF * (n - 64), mask")))
+    assert isinstance(verdict, Rejected) and verdict.stage == "numerics"
+    assert verdict.reason == "fails on a hidden case" and verdict.log == "" and verdict.cases_right is None
+
+
 def test_a_hidden_case_fails_without_a_word_about_it(sandbox: LocalSandbox) -> None:
     unmasked_tail = CANDIDATE.replace("triton.cdiv(x.numel(), 64)", "x.numel() // 64")
     verdict = sandbox.judge(job(unmasked_tail))

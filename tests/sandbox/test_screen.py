@@ -1,6 +1,7 @@
 """The screen: cheap rejections with a reason, and no honest kernel language refused."""
 
 import ast
+import time
 
 import pytest
 
@@ -139,6 +140,18 @@ def test_unknown_names_and_foreign_kernels_are_refused() -> None:
         build(tree, {"k": None}, set())
     with pytest.raises(KernelError, match="'ghost' is not a function"):
         build(tree, {"ghost": None}, set())
+
+
+def test_nests_and_masses_are_refused_in_seconds() -> None:
+    nest = "".join(f"{' ' * depth}@triton.jit\n{' ' * depth}def k{depth}(x):\n" for depth in range(48))
+    started = time.process_time()
+    assert "stand in one another" in look(HEAD + nest + f"{' ' * 48}a = ({'1, ' * 80_000})\n" + ENTRY)
+    assert "more than" in look(HEAD + KERNEL.format(body="x;" * 60_000) + ENTRY)
+    assert "braces" in look(HEAD + KERNEL.format(body="f'" + "{p}" * 80_000 + "'") + ENTRY)
+    tries = "".join(f"{' ' * depth}try:\n" for depth in range(90)) + f"{' ' * 90}a = ({'1, ' * 40_000})\n"
+    ends = "".join(f"{' ' * depth}except ImportError: pass\n" for depth in reversed(range(90)))
+    look(HEAD + KERNEL.format(body="pass") + tries + ends + ENTRY)
+    assert time.process_time() - started < 15  # minutes, if each is looked at with all that stands in it
 
 
 def test_fields_are_those_of_named_tuples_that_kernels_get() -> None:
