@@ -76,14 +76,14 @@ class Trial(ABC):
         return Modules(self._tree)
 
     def trace(
-        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int = 0
+        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int, trial: int | None = None
     ) -> list[plan.Plan]:
         """Plans of `cases`, well-formed but not checked, with autotuned kernels in configuration `variant` of
-        `self.variants`.
+        `self.variants`, after a launch of configuration `trial` if there is one (`triton_private.trace.Tuning`).
         """
         request = {
             "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
-            "cases": list(described), "ttir": False, "variant": variant,
+            "cases": list(described), "ttir": False, "variant": variant, "trial": trial,
             **({} if self.device is None else {"device": self.device}),
         }  # fmt: skip
         limits = self.job.limits
@@ -238,8 +238,8 @@ class Trial(ABC):
     def idle(
         self, case: Case, candidate_plan: plan.Plan, tree: plan.OutputTree, reply: dict[str, Any], described: Any
     ) -> EarlyVerdictError | None:
-        """Raises where a launch changed an input. Else what to raise where no kernel worked on an output: decoys do
-        not. Nor do honest kernels where inputs ask for no work; others follow that tell who worked (`exam.telling`).
+        """Raises where a launch changed an input. Else what to raise where no kernel worked on an output: decoys do no
+        work, nor do honest kernels where inputs ask for none; then others follow that tell (`exam.telling`).
         """
         changed = reply.get("changed")
         if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):

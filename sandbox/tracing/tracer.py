@@ -88,8 +88,9 @@ def _trace_our_own() -> None:
 
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
     """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not),
-    and optionally `variant` (which configuration autotuned kernels take, from 0) and `device` (as
-    `triton_private.device.DEVICE`). A request with `launches` instead is for `lower_kernels`.
+    and optionally `variant` (which configuration autotuned kernels take, from 0), `trial` (which one they launch
+    before, as if to time it) and `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for
+    `lower_kernels`.
 
     Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
     call to call must not change what it does. The second call's plan counts.
@@ -107,20 +108,21 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     position = 0
     lacking: set[str] = set()
     with _fake_tensors(), torch.no_grad(), FakeCuda(), Recorder() as recorder:
-        count = triton_trace.choose_configs(int(request.get("variant", 0)))
+        tuning = triton_trace.Tuning(int(request.get("variant", 0)), request.get("trial"))
         triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
         check_names = own_names()
         try:
             function = getattr(_load(path, recorder, lacking), request["entry_point"])
             for final in (False, True):
                 for position, case in enumerate(request["cases"]):  # noqa: B007  # the handler below reads it
+                    tuning.begin()
                     output = _call(function, case, recorder)
                     if final:
                         plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
             check_names()
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error, lacking), "case": position}}
-    return {"plans": plans, "variants": count()}
+    return {"plans": plans, "variants": tuning.most}
 
 
 def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:

@@ -183,37 +183,64 @@ def _check_options(options: dict[str, Any], usual: dict[str, Any]) -> None:
         raise UnsupportedOptionError(f"leave out the compile option {name}: {why}")
 
 
-def choose_configs(variant: int) -> Callable[[], int]:
+class Tuning:
     """From now on every autotuner takes configuration `variant` of those that its pruning leaves (the last if there are
     fewer), without timing any, without caches, and without the hooks that only serve the timing. For good.
 
-    Returns a function that says how many configurations the autotuner with the most had, of at most `MAX_VARIANTS`.
+    With a `trial` it launches that configuration first, once for each key of a call, with those hooks: what Triton's
+    does before the first launch of a key, on the arguments themselves.
     """
-    from triton.runtime.autotuner import Autotuner
 
-    most = 1
+    def __init__(self, variant: int, trial: int | None = None) -> None:
+        from triton.runtime.autotuner import Autotuner
 
-    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal most
-        self.nargs = dict(zip(self.arg_names, args, strict=False))
-        configs = list(self.prune_configs(kwargs) if len(self.configs) > 1 else self.configs)[:MAX_VARIANTS]
+        self.variant, self.trial = variant, trial
+        self.most = 1
+        """How many configurations the autotuner with the most had, of at most `MAX_VARIANTS`."""
+        self.tried: set[Any] = set()
+        Autotuner.run = lambda tuner, *args, **kwargs: self._run(tuner, args, kwargs)
+
+    def begin(self) -> None:
+        """A new call begins."""
+        self.tried.clear()
+
+    def _run(self, tuner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        tuner.nargs = dict(zip(tuner.arg_names, args, strict=False))
+        configs = list(tuner.prune_configs(kwargs) if len(tuner.configs) > 1 else tuner.configs)[:MAX_VARIANTS]
         if not configs:
             raise ValueError("pruning leaves no configuration of the autotuned kernel")
-        most = max(most, len(configs))
-        config = configs[min(variant, len(configs) - 1)]
-        chosen = config.all_kwargs()
+        self.most = max(self.most, len(configs))
+        config, other = (configs[min(number, len(configs) - 1)] for number in (self.variant, self.trial or 0))
         if conflicts := kwargs.keys() & config.kwargs.keys():
             raise ValueError(f"arguments given by the caller and by autotuning: {', '.join(sorted(conflicts))}")
-        if config.pre_hook is not None:
-            config.pre_hook({**self.nargs, **kwargs, **chosen})
-        self.best_config = config
+        given, chosen = {**tuner.nargs, **kwargs}, config.all_kwargs()
         try:
-            return self.fn.run(*args, **kwargs, **chosen)
+            if self.trial is not None and len(configs) > 1 and self._is_new(tuner, given):
+                self._try(tuner, other, args, kwargs)
+                tuner.pre_hook({**given, **chosen}, reset_only=True)
+            if config.pre_hook is not None:
+                config.pre_hook({**given, **chosen})
+            tuner.best_config = config
+            return tuner.fn.run(*args, **kwargs, **chosen)
         finally:
-            self.nargs = None
+            tuner.nargs = None
 
-    Autotuner.run = run
-    return lambda: most
+    def _is_new(self, tuner: Any, given: dict[str, Any]) -> bool:
+        """Whether Triton's would try configurations for these arguments, if this call were its first."""
+        dtypes = [str(value.dtype) for name, value in given.items() if hasattr(value, "dtype")]
+        key = (id(tuner), *(str(given[name]) for name in tuner.keys if name in given), *dtypes)
+        new = key not in self.tried
+        self.tried.add(key)
+        return new
+
+    def _try(self, tuner: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        values = config.all_kwargs()
+        given = {**tuner.nargs, **kwargs, **values}
+        if config.pre_hook is not None:
+            config.pre_hook(given)
+        tuner.pre_hook(given)
+        tuner.fn.run(*args, **kwargs, **values)
+        tuner.post_hook(given, exception=None)
 
 
 def _ttir(source: Any, target: Any, options: dict[str, Any]) -> str:

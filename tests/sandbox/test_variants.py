@@ -38,6 +38,12 @@ def prune(configs, args, **kwargs): return configs[1:]
 """
 TUNED = KERNEL.replace("TUNE", TUNE).replace("OPTIONS", "")
 MANY = TUNED.replace("range(2)", "range(40)").replace("4 << i", "4").replace("64 << i", "64")
+AGAIN = """
+    for n in (x.numel(), 128):
+        kernel[lambda m: (triton.cdiv(n, m["B"]),)](x, y, n, 2, 1, None, (3, x, 1, 2.5), 7, True)
+    return y
+"""
+KERNEL_ALONE = TUNED.replace("configs[1:]", "configs[1:2]")
 SMALL = """
 import torch, triton, triton.language as tl
 @triton.jit
@@ -92,6 +98,9 @@ GRIDS = {
 @pytest.fixture(scope="module")
 def replies(tmp_path_factory: pytest.TempPathFactory) -> Replies:
     wanted = {f"variant {n}": request(TUNED, X, variant=n) for n in (0, 1, 2, 9)}
+    wanted |= {f"variant {n} after {m}": request(TUNED, X, variant=n, trial=m) for n, m in ((0, 1), (0, 2), (1, 1))}
+    twice = TUNED.replace("    return y", AGAIN)
+    wanted |= {"twice": request(twice, X, trial=0), "not tuned": request(KERNEL_ALONE, X, trial=0)}
     wanted |= {"many": request(MANY, X, variant=99), "unasked": request(TUNED, X)}
     wanted |= {options: request(SMALL.replace("OPTIONS", options), X) for options in (*KEPT, *REFUSED)}
     gridded = SMALL.replace("OPTIONS", "").replace("(1,)", "(GRID)").replace("import", "import numpy,", 1)
@@ -107,6 +116,12 @@ def traced(reply: dict[str, Any]) -> tuple[plan.Plan, plan.Launch]:
     assert isinstance(plan_check.check(found, [2048], "triton_only", 1 << 20), plan.OutputTree)
     (launch,) = [step for step in found.steps if isinstance(step, plan.Launch)]
     return found, launch
+
+
+def steps_of(reply: dict[str, Any]) -> list[plan.Step]:
+    found = plan.parse(reply.get("plans", [reply])[0])
+    assert isinstance(found, plan.Plan), f"{found} {reply}"
+    return found.steps
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,27 @@ def test_only_the_hook_of_the_configuration_itself_runs(replies: Replies) -> Non
     """Not those that prepare and undo a timing."""
     assert [step.kind for step in traced(replies["variant 0"])[0].steps] == ["launch"]
     assert [step.kind for step in traced(replies["variant 2"])[0].steps] == ["fill", "launch"]
+
+
+@pytest.mark.parametrize(
+    ("name", "grids"), [("variant 0 after 1", (4, 8)), ("variant 0 after 2", (2, 8)), ("variant 1 after 1", (4, 4))]
+)
+def test_a_trial_comes_with_all_that_triton_does_about_it(replies: Replies, name: str, grids: tuple[int, int]) -> None:
+    steps = steps_of(replies[name])
+    hook = ["fill"] if name == "variant 0 after 2" else []  # of the configuration itself
+    around = ["fill", "copy", "launch", "copy", "fill"]  # reset, kept, tried, restored, reset
+    assert [step.kind for step in steps] == [*hook, *around, "launch"]
+    assert [step.grid[0] for step in steps if isinstance(step, plan.Launch)] == list(grids)
+
+
+def test_a_key_is_tried_once_in_a_call(replies: Replies) -> None:
+    """The same key again, then another one."""
+    grids = [step.grid[0] for step in steps_of(replies["twice"]) if isinstance(step, plan.Launch)]
+    assert grids == [8, 8, 8, 2, 2]
+
+
+def test_what_is_not_tuned_is_not_tried(replies: Replies) -> None:
+    assert [step.kind for step in steps_of(replies["not tuned"])] == ["launch"]
 
 
 def test_variants_are_capped(replies: Replies) -> None:
