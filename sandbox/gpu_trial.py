@@ -23,9 +23,8 @@ from sandbox.types import (
     Timing,
 )
 
-JUDGE_SECONDS = {"prepare": 600.0}
-"""By what is asked, else `MOST_SECONDS`: two baselines under `torch.compile` take their time before they are timed."""
-MOST_SECONDS = 300.0
+JUDGE_SECONDS, PREPARE_SECONDS = 300.0, 600.0
+"""Two baselines under `torch.compile` take their time before anything is timed."""
 VARIANT_THREADS = 4
 MAX_CUBIN_BYTES = 48 << 20
 """All kernels of one candidate as text, every configuration's; a frame between processes holds little more."""
@@ -240,7 +239,7 @@ class GpuTrial(Trial):
     def _ask(self, pair: Pair, request: dict[str, Any], case: Case) -> dict[str, Any]:
         """The judge's reply; a rejection or a fault ends the trial."""
         request = {"reference": self.job.reference, "entry_point": self.job.entry_point, **request}
-        reply = pair.ask(request, JUDGE_SECONDS.get(request["op"], MOST_SECONDS))
+        reply = pair.ask(request, PREPARE_SECONDS if request["op"] == "prepare" else JUDGE_SECONDS)
         if "fault" in reply:
             raise EarlyVerdictError(Broken(reason=str(reply["fault"])[:500]))
         if "rejected" in reply:

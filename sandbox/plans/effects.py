@@ -21,17 +21,23 @@ def idle_output(plan: Plan, views: list[View], changed: list[set[int]], policy: 
     worked: dict[int, int] = {}
     """Buffer → how many bytes of it have been overwritten since, and not by a kernel."""
     filled: Counter[int] = Counter()
-    """Of these, by constants."""
+    """Of these, by what is neither a kernel's nor an input's: constants."""
+    given = {number for number, buffer in enumerate(plan.buffers) if buffer.input is not None}
     largest = {view.buffer: view.nbytes for view in views}
     for step, buffers in zip(plan.steps, changed, strict=True):
         if isinstance(step, Launch) or policy == "mixed":
             worked |= dict.fromkeys(buffers, 0)
             filled -= Counter({number: filled[number] for number in buffers})
-        elif isinstance(step, Copy) and step.source.buffer in worked:
+        if isinstance(step, Launch | TorchCall) or policy == "mixed":
+            continue
+        moved = isinstance(step, Copy) and step.source.buffer in given
+        if moved:
+            given.add(step.target.buffer)
+        if isinstance(step, Copy) and step.source.buffer in worked:
             worked[step.target.buffer] = 0
-        elif not isinstance(step, TorchCall) and step.target.buffer in worked:
+        elif step.target.buffer in worked:
             worked[step.target.buffer] += step.target.nbytes
-            filled[step.target.buffer] += 0 if isinstance(step, Copy) else step.target.nbytes
+            filled[step.target.buffer] += 0 if moved else step.target.nbytes
             if worked[step.target.buffer] >= largest.get(step.target.buffer, plan.buffers[step.target.buffer].nbytes):
                 del worked[step.target.buffer]
     for n, view in enumerate(views):

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from sandbox.plans.plan import FIRST_ADDRESS
 from sandbox.plans.recurrent import stand_in
-from sandbox.tracing.host_memory import HOST
+from sandbox.tracing.host_memory import CONSTRUCTORS, HOST
 from sandbox.triton_private.device import DEVICE
 
 _CUDA = torch.device("cuda", 0)
@@ -60,8 +60,8 @@ class FakeCuda(TorchFunctionMode):
         if args and isinstance(args[0], FakeTensor):
             func = stand_in(func, args)
         keywords = {key: _redirect(value) for key, value in (kwargs or {}).items()}
-        if type(keywords.get("device")) is int:
-            keywords["device"] = _CPU
+        if type(keywords.get("device")) is int or (place == "cuda" and func in CONSTRUCTORS):
+            keywords["device"] = _CPU  # said, or torch's own mode would say what the default is
         result = func(*arguments, **keywords)
         if func in _SEQUENCES and isinstance(result, FakeTensor):
             with _disable_current_modes():

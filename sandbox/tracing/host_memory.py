@@ -9,11 +9,15 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils import _pytree as pytree
-from torch.utils._device import _device_constructors
+from torch.utils._device import DeviceContext, _device_constructors
 
 _MOVES = {torch.Tensor.cpu: "cpu", torch.Tensor.cuda: "cuda", torch.Tensor.pin_memory: "cuda"}
 """Kernels reach pinned memory."""
+
+
+CONSTRUCTORS = _device_constructors()
 
 
 class HostMemoryError(Exception):
@@ -59,8 +63,8 @@ class HostMemory:
             if device.type == "cuda" and device.index:
                 raise RuntimeError("CUDA error: invalid device ordinal; there is one GPU, cuda:0")
             return device.type
-        if not given and func in _device_constructors() and not keywords.get("pin_memory"):
-            return torch.get_default_device().type
+        if not given and func in CONSTRUCTORS and not keywords.get("pin_memory"):
+            return _default()
         return "cpu" if given and all(tensor in self for tensor in given) else None
 
     def note(self, place: str | None, result: Any, args: Any) -> Any:
@@ -78,6 +82,13 @@ class HostMemory:
                 elif storage._cdata not in before:
                     self._storages[storage._cdata] = storage
         return result
+
+
+def _default() -> str:
+    """As `torch.set_default_device` or a context says; torch's own question would be put to the driver."""
+    modes: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    contexts = [mode for mode in modes if isinstance(mode, DeviceContext)]
+    return str(contexts[-1].device.type) if contexts else "cpu"
 
 
 HOST = HostMemory()

@@ -5,36 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plans_by_hand import launch, make, torch_call, view
 
 from sandbox import wire
-from sandbox.plans import effects, plan, plan_check
+from sandbox.plans import plan, plan_check
 from sandbox.types import Policy, Rejected
 
 ARENA = 1 << 20
-
-
-def view(buffer: int = 1, n: int = 8, **changes: Any) -> dict[str, Any]:
-    return {"buffer": buffer, "dtype": "float32", "shape": [n], "strides": [1], "offset": 0, **changes}
-
-
-def launch(*views: dict[str, Any], grid: tuple[int, int, int] = (1, 1, 1)) -> dict[str, Any]:
-    arguments = {f"p{i}": {"kind": "pointer", "view": v} for i, v in enumerate(views)}
-    return {"kind": "launch", "kernel": 0, "grid": list(grid), "arguments": arguments}
-
-
-def make(**changes: Any) -> dict[str, Any]:
-    return {
-        "buffers": [{"nbytes": 32, "input": 0}, {"nbytes": 32}],
-        "kernels": [{"name": "k", "line": 1, "ttir": "", "options": {"num_warps": 4}, "constants": {}}],
-        "steps": [launch(view(0), view(1))],
-        "output": {"view": view(1)},
-        **changes,
-    }
-
-
-def torch_call(result: dict[str, Any], *views: dict[str, Any], name: str = "aten::relu", **more: Any) -> dict[str, Any]:
-    arguments = [{"kind": "tensor", "view": v} for v in views]
-    return {"kind": "torch", "name": name, "arguments": arguments, "results": [result], **more}
 
 
 def argument(**scalar: Any) -> dict[str, Any]:
@@ -189,37 +166,6 @@ def test_an_input_is_an_output_only_where_the_task_says_so(policy: Policy) -> No
     assert isinstance(verdict(untouched, policy, (0,)), Rejected)
     filled = make(steps=[{"kind": "fill", "target": view(0), "value": 0}, launch(view(0))], output={"view": view(0)})
     assert isinstance(verdict(filled, policy, (0,)), plan.OutputTree)
-
-
-def test_outputs_into_which_no_work_went() -> None:
-    steps = [launch(view(1)), {"kind": "copy", "target": view(2), "source": view(1)}, torch_call(view(3), view(0))]
-    found = plan.parse(make(buffers=[{"nbytes": 32, "input": 0}, *[{"nbytes": 32}] * 3], steps=steps))
-    assert isinstance(found, plan.Plan)
-    views = [plan.View.model_validate(view(n)) for n in (1, 2, 3)]
-    changed = [{1}, {2}, {3}]
-    assert effects.idle_output(found, views, changed, "triton_only") == "no Triton kernel changes anything in output 2"
-    assert effects.idle_output(found, views, changed, "mixed") is None
-    idle = effects.idle_output(found, views, [set(), {2}, {3}], "triton_only")
-    assert idle == "no Triton kernel changes anything in output 0"
-
-
-@pytest.mark.parametrize(("numbers", "again", "fine"), [(2, False, True), (3, False, False), (8, True, True)])
-def test_fills_behind_the_kernels_do_not_do_the_work(numbers: int, again: bool, fine: bool) -> None:
-    fill = {"kind": "fill", "target": {**view(1), "shape": [numbers]}, "value": 0}
-    steps = [launch(view(1)), fill, *[launch(view(1))] * again]
-    found = plan.parse(make(buffers=[{"nbytes": 32, "input": 0}, {"nbytes": 32}], steps=steps))
-    assert isinstance(found, plan.Plan)
-    views = [plan.View.model_validate(view(1))]
-    assert (effects.idle_output(found, views, [{1}] * len(steps), "triton_only") is None) == fine
-
-
-def test_inputs_that_a_launch_changed() -> None:
-    found = plan.parse(make(steps=[launch(view(0), view(1)), launch(view(0), view(1))]))
-    assert isinstance(found, plan.Plan)
-    assert effects.borrowed_input(found, [{1}, {1}], ()) is None
-    assert effects.borrowed_input(found, [{1}, {0, 1}], ()) == 0
-    assert effects.borrowed_input(found, [{1}, {0, 1}], (0,)) is None
-    assert effects.borrowed_input(found, [{99}, set()], ()) is None  # the reply is a child's
 
 
 json = st.recursive(

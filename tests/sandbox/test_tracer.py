@@ -64,6 +64,10 @@ with FakeTensorMode(), FakeCuda():
         assert there.is_cuda and there.device.type == "cuda", there
     with torch.device("cuda"):
         assert torch.empty(4).is_cuda and not torch.empty(4, device="cpu").is_cuda
+    torch.set_default_device("cuda")
+    assert torch.empty(4).is_cuda and torch.tensor([1.0]).is_cuda and torch.arange(3).is_cuda
+    torch.set_default_device("cpu")
+    assert torch.empty(4).is_cpu
     for here in (host, host[1:], host.exp(), torch.empty_like(host), torch.arange(3), torch.tensor([1, 2]), x.cpu(),
                  x.to("cpu"), x.to(host), x.new_empty(3, device="cpu"), torch.empty(2, device=host.device)):
         assert not here.is_cuda and here.is_cpu and here.device.type == "cpu" and here.get_device() == -1, here
