@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sandbox.early_verdict import EarlyVerdictError, first_fit
-from sandbox.interpreting.open_answers import ANSWERS
+from sandbox.interpreting.open_answers import MOST_ANSWERS
 from sandbox.kernels import source as kernel_source
 from sandbox.kernels.request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernels.text import KernelError
@@ -155,10 +155,10 @@ class CpuTrial(Trial):
         """The judge's numbers of a case that is right, whichever way open questions are answered, and right in a second
         call too, where memory is kept from one to the next.
         """
-        for answer in range(ANSWERS):
-            compared, is_open = self._answered(number, case, described, planned, answer)
-            if not is_open:
-                break
+        answer, known = 0, 1
+        while answer < known:
+            compared, known = self._answered(number, case, described, planned, answer)
+            answer += 1
         if any(buffer.kept for buffer in planned.plan.buffers):
             try:
                 self._answered(number, case, described, planned, 0, again=True)
@@ -171,7 +171,7 @@ class CpuTrial(Trial):
 
     def _answered(
         self, number: int, case: Case, described: Any, planned: Planned, answer: int, again: bool = False
-    ) -> tuple[dict[str, Any], bool]:
+    ) -> tuple[dict[str, Any], int]:
         for attempt in range(1, TRIES + 1):
             tells, reply = self._run(number, case, described, planned, attempt > 1, answer, again)
             idle = self.idle(case, planned.plan, planned.tree, reply, described)
@@ -183,7 +183,7 @@ class CpuTrial(Trial):
                 break
             if idle is not None and attempt == TRIES:
                 raise idle
-        return compared, reply.get("open") is True
+        return compared, min(int(reply.get("answers", 1)), MOST_ANSWERS)
 
     def _run(
         self, number: int, case: Case, described: Any, planned: Planned, telling: bool, answer: int, again: bool

@@ -1,6 +1,8 @@
 """The import table of the architecture: who may import whom. An edge that is not in it fails here."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,8 @@ def test_supervisor_imports_no_torch() -> None:
         for path in found:
             heavy = {name.split(".")[0] for name in imports(path)} & {"torch", "triton", "numpy"}
             assert not heavy, f"{path.relative_to(ROOT)} imports {heavy}"
+    loaded = "import sys, sandbox.local; sys.exit(' '.join({'torch', 'triton'} & sys.modules.keys()) or 0)"
+    subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True)
 
 
 def test_benches_import_torch_only_where_they_compute() -> None:

@@ -84,9 +84,8 @@ def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[st
     """Request: `plan`, `layout`, `answer` (`open_answers`), `again` (kept memory is as an earlier run left it, without
     first content) and the fields of a `KernelModule`. Descriptor: the arena.
 
-    Reply: `{"changed": […], "open": …}`, for each step the buffers whose bytes it changed, and whether other answers
-    were possible, or `{"rejected": {…}}`, or
-    `{"fault": …}` where the interpreter itself lacks something.
+    Reply: `{"changed": […], "answers": …}`, for each step the buffers whose bytes it changed, and how many answers were
+    possible, or `{"rejected": {…}}`, or `{"fault": …}` where the interpreter itself lacks something.
     """
     plan = Plan.model_validate(request["plan"])
     where = arena.Layout.model_validate(request["layout"])
@@ -94,7 +93,7 @@ def interpret(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[st
     try:
         runner = _Runner(plan, where, memory, request, scratch)
         ANSWER.number = int(request.get("answer", 0))
-        return {"changed": [sorted(runner.run(step)) for step in plan.steps], "open": ANSWER.asked}
+        return {"changed": [sorted(runner.run(step)) for step in plan.steps], "answers": ANSWER.known}
     except Exception as error:  # a kernel may raise anything; it is reported, not hidden
         return _describe(error)
 

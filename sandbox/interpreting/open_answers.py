@@ -9,21 +9,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sandbox.plans.unset import GREAT, POISON
+
 Array = npt.NDArray[Any]
-ANSWERS = 3
-"""Runs of a case that asks: with noise, with what comes first or a GPU has, with what comes last or NumPy has."""
+MOST_ANSWERS = 5
+FILLED = (POISON, 0x00, *GREAT)
+"""Bytes of memory that nobody has set: NaN and -1, zero, and numbers of great size."""
 
 
 class Answers:
     """Those of one run, in one process."""
 
     def __init__(self) -> None:
-        self.number, self.asked = 0, False
+        self.number, self.known = 0, 1
+        """The present one, and of how many; one alone: nothing was asked."""
 
-    def among(self, noise: Any, first: Any, last: Any) -> Any:
-        """The answer of this run."""
-        self.asked = True
-        return (noise, first, last)[self.number]
+    def among(self, *answers: Any) -> Any:
+        """The answer of this run: noise; what comes first or a GPU has; what comes last or NumPy has. In place of the
+        latter two, `FILLED` for memory that nobody has set.
+        """
+        self.known = max(self.known, len(answers))
+        return answers[min(self.number, len(answers) - 1)]
 
     def order(self, size: int) -> Array:
         """In which order elements come that are in none."""
@@ -40,9 +46,9 @@ def noise_like(data: Array) -> Array:
 
 
 def opened(data: Array, lanes: Array, elsewhere: Array | None = None) -> Array:
-    """Loaded values, which in these lanes are anything: noise, all bits set (NaN, -1), or zero; or else noise, what is
-    found elsewhere, or what they are.
+    """Loaded values, which in these lanes are anything: noise or `FILLED`; or else noise, what is found elsewhere, or
+    what they are.
     """
-    noise, ones = noise_like(data), np.full(data.nbytes, 0xFF, np.uint8).view(data.dtype).reshape(data.shape)
-    answers = (noise, ones, np.zeros_like(data)) if elsewhere is None else (noise, elsewhere, data)
-    return np.where(lanes, ANSWER.among(*answers), data)
+    filled = (np.full(data.nbytes, byte, np.uint8).view(data.dtype).reshape(data.shape) for byte in FILLED)
+    others = tuple(filled) if elsewhere is None else (elsewhere, data)
+    return np.where(lanes, ANSWER.among(noise_like(data), *others), data)

@@ -15,11 +15,14 @@ from sandbox.judging.numerics import Comparison, compare
 from sandbox.judging.reference import Drawn, Reference, leaves, structure
 from sandbox.plans import arena
 from sandbox.plans.plan import Buffer, View
+from sandbox.plans.unset import GREAT, POISON
 from sandbox.types import Tolerance
 
 _secret = secrets.SystemRandom()
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 REDRAWS, REDRAW_SECONDS = 8, 5.0
+MIXED_BYTES = 16
+"""Of unset memory that is alike: noise, or a number of great size again and again."""
 Verdict = dict[str, Any]
 """`{}` if all is well, else `{"rejected": {"stage": …, "reason": …}}`."""
 
@@ -74,7 +77,8 @@ class Exam:
         unit: what the candidate's kernels write at a time, in bytes, and so may write behind the end of a buffer.
 
         One half of each piece of scratch or output holds 0xFF (NaN in every float format), the other secret random
-        bytes, so that no constant can be counted on; which is which, nobody knows, and blocks take turns.
+        bytes and numbers of great size of either sign, mixed, so that no constant can be counted on, nor that a minimum
+        or maximum drops all of it; which is which, nobody knows, and blocks take turns.
         """
         self.drawn, self.expected, self.returned, self.structure = asked
         self.where, self.memory, self.unit = where, memory, unit
@@ -89,12 +93,22 @@ class Exam:
         memory.random_(0, 256, generator=noise)
         for buffer in set(range(len(buffers))) - set(self.inputs.values()):
             slot = where.slots[buffer]
+            self._mix_in_great_numbers(slot, noise)
             half, first = slot.nbytes // 2, secrets.randbelow(2)
-            self.blocks[first::2, slot.offset : slot.offset + half] = arena.POISON
-            self.blocks[1 - first :: 2, slot.offset + slot.nbytes - half : slot.offset + slot.nbytes] = arena.POISON
+            self.blocks[first::2, slot.offset : slot.offset + half] = POISON
+            self.blocks[1 - first :: 2, slot.offset + slot.nbytes - half : slot.offset + slot.nbytes] = POISON
         self._fill()
         self.pristine = memory.clone()
         self.verified: list[torch.Tensor] = []
+
+    def _mix_in_great_numbers(self, slot: arena.Slot, noise: torch.Generator) -> None:
+        unit = min(MIXED_BYTES, max(1, slot.nbytes))
+        count = slot.nbytes // unit
+        pieces = self.blocks[:, slot.offset : slot.offset + count * unit].view(len(self.blocks), count, unit)
+        chosen = torch.empty(*pieces.shape[:2], 1, dtype=torch.uint8, device=noise.device)
+        chosen.random_(0, 1 + len(GREAT), generator=noise)
+        for number, byte in enumerate(GREAT):
+            pieces.masked_fill_(chosen == number, byte)
 
     def tells(self) -> bool:
         """Whether every output of the first set must be worked for: none is one value all over, or zero, which memory

@@ -1,7 +1,7 @@
 """One piece of memory per case, on the CPU or on a GPU: inputs, scratch and outputs, each between guard bands.
 
 The judge lays it out, fills it and checks it afterwards; the process that runs kernels only maps it. Scratch and
-outputs start poisoned (`sandbox.judging.exam`), in part with 0xFF: NaN in every float format, -1 in signed integers.
+outputs start poisoned (`sandbox.judging.exam`).
 """
 
 import fcntl
@@ -16,7 +16,6 @@ from sandbox.types import Record
 
 GUARD_BYTES = 256
 ALIGNMENT = 256
-POISON = 0xFF
 TMA_BYTES = 16
 """What the tensor memory accelerator writes at a time: the end of a tensor of one dimension it keeps to no closer than
 this (seen on an H200; behind the end, stores write what the block holds, and reductions add it)."""

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from sandbox.judging.exam import Exam, ask, telling
+from sandbox.judging.exam import MIXED_BYTES, Exam, ask, telling
 from sandbox.judging.reference import Reference
 from sandbox.plans import arena
 from sandbox.plans.plan import Buffer, View
+from sandbox.plans.unset import GREAT, POISON
 from sandbox.types import TOLERANCES, Case
 
 SOURCE = """
@@ -72,9 +73,16 @@ def test_no_constant_can_be_counted_on_in_unwritten_memory(exam: Exam) -> None:
     slot = exam.where.slots[1]
     for block in exam.blocks:
         halves = block[slot.offset : slot.offset + slot.nbytes].view(2, -1)
-        assert {bool((half == arena.POISON).all()) for half in halves} == {True, False}
+        assert {bool((half == POISON).all()) for half in halves} == {True, False}
     front = exam.blocks[:, slot.offset : slot.offset + slot.nbytes // 2]
-    assert {bool((part == arena.POISON).all()) for part in front} == {True, False}
+    assert {bool((part == POISON).all()) for part in front} == {True, False}
+
+
+def test_no_maximum_drops_all_of_unwritten_memory(exam: Exam) -> None:
+    slot = exam.where.slots[1]
+    found = exam.blocks[:, slot.offset : slot.offset + slot.nbytes].unflatten(1, (-1, MIXED_BYTES))
+    alike = {int(piece[0]) for piece in found.flatten(0, 1) if (piece == piece[0]).all()}
+    assert alike == {POISON, *GREAT}
 
 
 def test_a_write_into_another_block_is_seen(exam: Exam) -> None:
