@@ -37,9 +37,10 @@ class Helpers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._starter.shutdown()  # they die with this thread, and nobody starts others
         for helper in self._all:
-            helper.close()
-        self._starter.shutdown()
+            with helper.lock:
+                helper.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -178,15 +178,12 @@ class LocalSandbox:
             gpu.trim()
 
     def close(self) -> None:
-        """End all processes."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        helpers = (self.tracer, self.interpreter, self.compiler, *self._all_judges)
-        pairs = [pair for gpu in self._gpus for pair in gpu.all]
-        closing = [threading.Thread(target=close) for close in [h.close for h in helpers] + [p.close for p in pairs]]
-        for thread in closing:
-            thread.start()
-        for thread in closing:
-            thread.join()
-        self.replayers.close()
-        self._starter.shutdown()
+        """End all processes; what is still being judged comes out `Broken`."""
+        self._starter.shutdown()  # the helpers die with the thread that has started them, and nobody starts others
+        for pair in (pair for gpu in self._gpus for pair in gpu.all):
+            pair.close()
+        for helper in (self.tracer, self.interpreter, self.compiler, self.replayers, *self._all_judges):
+            with helper.lock:
+                helper.close()
+        self._threads.shutdown(cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)

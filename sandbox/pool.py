@@ -74,18 +74,8 @@ class Helper:
             return self._channel
         self.close()
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", self.module, *self.arguments, str(theirs.fileno())]
-        self._process = self.starter.submit(
-            subprocess.Popen,
-            command,
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # a task's own code may print; what we say goes to stderr
-            process_group=0,  # Ctrl-C is for who asked; the helpers end with them
-            env=_environment(self.folder, self.interpret, self.gpu, self.compiled),
-            cwd="/",
-        ).result()
-        theirs.close()
+        with theirs:
+            self._process = self._started(theirs.fileno())
         ours.settimeout(START_SECONDS)
         try:
             self.hello, _ = wire.receive(ours)
@@ -96,6 +86,23 @@ class Helper:
         self._channel = ours
         self.generation += 1
         return ours
+
+    def _started(self, fd: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", self.module, *self.arguments, str(fd)]
+        try:
+            starting = self.starter.submit(
+                subprocess.Popen,
+                command,
+                pass_fds=(fd,),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # a task's own code may print; what we say goes to stderr
+                process_group=0,  # Ctrl-C is for who asked; the helpers end with them
+                env=_environment(self.folder, self.interpret, self.gpu, self.compiled),
+                cwd="/",
+            )
+        except RuntimeError as error:
+            raise ProcessDiedError(f"{self.module}: whoever starts processes has ended") from error
+        return starting.result()
 
     def start(self) -> None:
         """Start the process if it is not running; who asks later finds out if that failed."""

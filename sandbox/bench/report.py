@@ -38,7 +38,9 @@ class UnfitHostError(Exception):
 
 
 def judge_many(judge: Callable[[Job], Verdict], jobs: Iterable[tuple[str, Job]], threads: int) -> Iterator[Judged]:
-    """Verdicts as they come, `threads` jobs at a time. `jobs` is consumed lazily, so it may end by the clock."""
+    """Verdicts as they come, `threads` jobs at a time. `jobs` is consumed lazily, so it may end by the clock. Who is
+    interrupted waits for none of them: they end when the sandbox is closed.
+    """
     source = iter(jobs)
 
     def one(name: str, job: Job) -> Judged:
@@ -47,12 +49,15 @@ def judge_many(judge: Callable[[Job], Verdict], jobs: Iterable[tuple[str, Job]],
         ended = time.monotonic()
         return Judged(name, verdict, ended - began, ended)
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="bench") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="bench")
+    try:
         running = {pool.submit(one, *item) for item in islice(source, threads)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             running |= {pool.submit(one, *item) for item in islice(source, len(done))}
             yield from (future.result() for future in done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def progress(console: Console) -> Progress:

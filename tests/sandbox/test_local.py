@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +13,7 @@ import triton
 
 from sandbox import references
 from sandbox.local import LocalSandbox
-from sandbox.types import TOLERANCES, Case, Job, Limits, Passed, Rejected, Target
+from sandbox.types import TOLERANCES, Broken, Case, Job, Limits, Passed, Rejected, Target
 
 TASK = """
 import torch
@@ -183,6 +185,21 @@ def test_nothing_is_left_behind_after_closing(tmp_path: Path, monkeypatch: pytes
     assert processes and all(p.poll() is not None for p in processes)
     assert not list(tmp_path.iterdir())
     assert set(Path("/dev/shm").iterdir()) <= shared
+
+
+def test_closing_waits_for_nothing_that_is_still_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    sandbox = LocalSandbox(workers=2)
+    assert isinstance(sandbox.judge(job()), Passed)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(sandbox.judge, job(reference=f"import time\ntime.sleep(600)\n{TASK}"))
+        while not any(judge.lock.locked() for judge in sandbox._all_judges):
+            time.sleep(0.05)
+        started = time.monotonic()
+        sandbox.close()
+        assert isinstance(running.result(timeout=20), Broken) and time.monotonic() - started < 20
+    assert not list(tmp_path.iterdir())
+    assert isinstance(sandbox.judge(job()), Broken), "a closed sandbox starts nothing"
 
 
 PRODUCT = """
