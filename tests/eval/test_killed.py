@@ -74,7 +74,7 @@ def test_generation_killed_at_random_moments(tmp_path: Path, scratch: Path) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_judging_killed_at_random_moments(tmp_path: Path, scratch: Path) -> None:
-    folder, count = tmp_path / "runs" / "model", 16
+    folder, count = tmp_path / "runs" / "model", 8
     folder.mkdir(parents=True)
     for index in range(count):
         code = f"{clones.POSITIVE_ONLY if index % 4 == 3 else clones.RIGHT}\n# {index}\n"

@@ -12,6 +12,7 @@ import pytest
 import triton
 
 from sandbox import references
+from sandbox.bench import corpus
 from sandbox.local import LocalSandbox
 from sandbox.types import TOLERANCES, Broken, Case, Job, Limits, Passed, Rejected, Target
 
@@ -173,6 +174,13 @@ def test_killed_helpers_are_our_fault_and_are_replaced() -> None:
             assert sandbox.judge(job()).kind == "passed"
     finally:
         sandbox.close()
+
+
+@pytest.mark.parametrize("name", ["c_flag_stored_plainly", "c_race_on_output", "c_lost_updates_behind_wait"])
+def test_a_rehearsal_sees_races_that_may_come_out_right_on_a_gpu(sandbox: LocalSandbox, name: str) -> None:
+    asked = corpus.job(corpus.read_candidate(corpus.EXPLOITS / f"{name}.py"), Limits(), "gpu")
+    verdict = sandbox.judge(asked.model_copy(update={"cases": asked.rehearsal, "rehearsal": ()}))
+    assert isinstance(verdict, Rejected), verdict
 
 
 def test_nothing_is_left_behind_after_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
