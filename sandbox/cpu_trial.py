@@ -1,7 +1,9 @@
 """A trial without a GPU: kernel bodies run under Triton's interpreter, and nothing is timed."""
 
+import math
 import os
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ ARENA_SHARE = 49
 `races`, `lanes`, `pipelines`)."""
 ORDERS = 4
 """Runs of a case whose kernels wait, each with its programs in an order of its own: one can hide a lost update."""
+VARIANT_SECONDS = 3.0
+"""After which no further case is begun on which something besides the first configuration is tried."""
 TRIED = "after a trial by the autotuner, which resets or restores only what reset_to_zero and restore_value name"
 
 
@@ -63,7 +67,7 @@ class CpuTrial(Trial):
             raise self.openly(stop, described, ready, planned) from stop
         if self.variants > 1:
             self._try_variants(described)
-            self._after_a_trial(described)
+            self._after_a_trial(described, ready)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
 
@@ -89,14 +93,18 @@ class CpuTrial(Trial):
 
     def _try_variants(self, described: Sequence[Any]) -> None:
         """Each further configuration that fits must be right too, since any may be the fastest: on the first public
-        case, and on another one, drawn for each, as it may be wrong for other shapes.
+        case, on the largest one, and on as many others as there is time for, as it may be wrong for some shapes alone.
         """
         cases = self.job.cases
+        sizes = [sum(tensor["nbytes"] for tensor in layout["tensors"]) for layout in described]
         first = [number for number, case in enumerate(cases) if not case.hidden][:1]
-        others = [number for number in range(len(cases)) if number not in first]
+        always = dict.fromkeys([*first, sizes.index(max(sizes))])
+        others = [number for number in range(len(cases)) if number not in always]
         for variant in range(1, self.variants):
-            for number in [*first, *random.sample(others, min(1, len(others)))]:
-                self._try_variant(variant, number, described[number])
+            until = time.monotonic() + VARIANT_SECONDS
+            for number in [*always, *random.sample(others, len(others))]:
+                if number in always or time.monotonic() < until:
+                    self._try_variant(variant, number, described[number])
 
     def _try_variant(self, variant: int, number: int, described: Any) -> None:
         case = self.job.cases[number]
@@ -108,33 +116,40 @@ class CpuTrial(Trial):
                 return
             if isinstance(stop.verdict, Broken):
                 raise
-            if case.hidden:
-                raise self.silently(stop) from stop
-            reason = f"autotune configuration {variant + 1} of {self.variants}: {stop.verdict.reason}"
-            raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
+            raise self._said(stop, case, f"autotune configuration {variant + 1} of {self.variants}: ") from stop
 
-    def _after_a_trial(self, described: Sequence[Any]) -> None:
+    def _after_a_trial(self, described: Sequence[Any], ready: Sequence[Planned]) -> None:
         """Triton times configurations on the arguments of the first call, which must come out right all the same: what
-        the trials change must be said, or not matter. On the first public case, with two that fit or one twice.
+        the trials change must be said, or not matter. On the first case that has any, public ones first, and on as
+        many others as there is time for; with two configurations that fit or one twice.
         """
-        public = [number for number, case in enumerate(self.job.cases) if not case.hidden]
-        if not public:
-            return
-        number, case, layout = public[0], self.job.cases[public[0]], described[public[0]]
-        count = self.variants
+        count, until = self.variants, math.inf
         pairs = [(variant, (variant + step) % count) for step in (1, 0) for variant in range(count)]
+        for number in sorted(range(len(ready)), key=lambda number: self.job.cases[number].hidden):
+            case, layout = self.job.cases[number], described[number]
 
-        def planned(attempt: int) -> Planned:
-            return self._planned([layout], [case], *pairs[attempt])[0]
+            def planned(attempt: int, case: Case = case, layout: Any = layout) -> Planned:
+                return self._planned([layout], [case], *pairs[attempt])[0]
 
-        try:
-            self._compared(number, case, layout, first_fit(planned, lambda: len(pairs), self._until()))
-        except EarlyVerdictError as stop:
-            if isinstance(stop.verdict, Broken):
-                raise
-            if not stop.unfit:
-                reason = f"{TRIED}: {stop.verdict.reason}"
-                raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason})) from stop
+            try:
+                tried = first_fit(planned, lambda: len(pairs), self._until())
+                if len(tried.plan.steps) > len(ready[number].plan.steps):
+                    self._compared(number, case, layout, tried)
+                    until = min(until, time.monotonic() + VARIANT_SECONDS)
+            except EarlyVerdictError as stop:
+                if isinstance(stop.verdict, Broken):
+                    raise
+                if not stop.unfit:
+                    raise self._said(stop, case, f"{TRIED}: ") from stop
+            if time.monotonic() > until:
+                break
+
+    def _said(self, stop: EarlyVerdictError, case: Case, before: str) -> EarlyVerdictError:
+        """A rejection with what it is of; nothing of a hidden case."""
+        if case.hidden:
+            return self.silently(stop)
+        reason = f"{before}{stop.verdict.reason}"
+        return EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason}), stop.case)
 
     def _kernel_module(self, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
         launches = [step for step in candidate_plan.steps if isinstance(step, plan.Launch)]
@@ -165,8 +180,7 @@ class CpuTrial(Trial):
             except EarlyVerdictError as stop:
                 if case.hidden or isinstance(stop.verdict, Broken):
                     raise
-                reason = f"in a second call, with kept memory as the first one left it: {stop.verdict.reason}"
-                raise EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason}), stop.case) from stop
+                raise self._said(stop, case, "in a second call, with kept memory as the first one left it: ") from stop
         return compared
 
     def _answered(

@@ -46,9 +46,12 @@ def noise_like(data: Array) -> Array:
 
 
 def opened(data: Array, lanes: Array, elsewhere: Array | None = None) -> Array:
-    """Loaded values, which in these lanes are anything: noise or `FILLED`; or else noise, what is found elsewhere, or
-    what they are.
+    """Loaded values, which in these lanes are anything: noise and `FILLED` mixed, or one of these; or else noise, what
+    is found elsewhere, or what they are.
     """
-    filled = (np.full(data.nbytes, byte, np.uint8).view(data.dtype).reshape(data.shape) for byte in FILLED)
-    others = tuple(filled) if elsewhere is None else (elsewhere, data)
-    return np.where(lanes, ANSWER.among(noise_like(data), *others), data)
+    noise = noise_like(data)
+    if elsewhere is not None:
+        return np.where(lanes, ANSWER.among(noise, elsewhere, data), data)
+    filled = [np.full(data.nbytes, byte, np.uint8).view(data.dtype).reshape(data.shape) for byte in FILLED]
+    chosen = np.random.default_rng().integers(0, 1 + len(filled), data.shape)
+    return np.where(lanes, ANSWER.among(np.choose(chosen, [noise, *filled]), *filled), data)

@@ -27,8 +27,8 @@ MAX_COUNTED = 1 << 16
 
 
 def plainly(plan: Plan, policy: Policy) -> Plan:
-    """Under `triton_only`, the plan without `torch.cat`, `torch.stack`, padding by one value and short `torch.arange`;
-    `mixed` replays them as they are, which is faster.
+    """Under `triton_only`, the plan without `torch.cat`, `torch.stack`, `Tensor.repeat`, padding by one value and short
+    `torch.arange`; `mixed` replays them as they are, which is faster.
     """
     if policy == "mixed":
         return plan
@@ -51,6 +51,8 @@ def _plain(call: TorchCall, room: int) -> Sequence[Step]:
             found = _joined(call, result, stacked=call.name == "aten::stack")
         elif call.name == "aten::constant_pad_nd" and len(call.arguments) in (2, 3) and not call.keywords:
             found = _padded(call.arguments, result)
+        elif call.name == "aten::repeat" and len(call.arguments) == 2 and not call.keywords:
+            found = _repeated(call.arguments, result)
         elif call.name == "aten::arange" and call.overload in ("", "start", "start_step"):
             found = _counted(call.arguments, result, min(room, MAX_CONSTANT))
     return found or [call]
@@ -98,6 +100,25 @@ def _padded(arguments: list[TorchArgument], result: View) -> list[Fill | Copy]:
     first = result.offset + sum(before * stride for (before, _), stride in places)
     middle = result.model_copy(update={"shape": source.view.shape, "offset": first})
     return [Fill.model_validate({"target": result, "value": value.value}), Copy(target=middle, source=source.view)]
+
+
+def _repeated(arguments: list[TorchArgument], result: View) -> list[Copy]:
+    """One copy, each dimension as two, of which the first one repeats; none if the result's shape says otherwise."""
+    source, repeats = arguments
+    if not isinstance(source, TensorArgument) or not isinstance(repeats, ListArgument):
+        return []
+    times = [count for item in repeats.items if type(count := getattr(item, "value", None)) is int and count >= 1]
+    rank, more = len(result.shape), len(result.shape) - len(source.view.shape)
+    if not len(times) == len(repeats.items) == rank == len(result.strides) or more < 0:
+        return []
+    sizes, strides = [1] * more + source.view.shape, [0] * more + source.view.strides
+    if result.shape != [count * size for count, size in zip(times, sizes, strict=True)]:
+        return []
+    shape = [extent for pair in zip(times, sizes, strict=True) for extent in pair]
+    steps = zip(sizes, result.strides, strict=True)
+    target = {"shape": shape, "strides": [step for size, stride in steps for step in (size * stride, stride)]}
+    given = {"shape": shape, "strides": [step for stride in strides for step in (0, stride)]}
+    return [Copy(target=result.model_copy(update=target), source=source.view.model_copy(update=given))]
 
 
 def _is_number(value: object) -> bool:

@@ -178,7 +178,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
             self._initialise(result, fill)
         elif name in _COPIES and isinstance(result, torch.Tensor):
             self._initialise(result, {"kind": "copy", "target": self.view(result), "source": self.view(args[0])})
-        elif name == "aten::copy_":
+        elif name in ("aten::copy_", "aten::fill_"):  # what fills with a tensor copies it: `y[:, n:] = 0` does
             source = args[1] if args[0].shape == args[1].shape else args[1].expand(args[0].shape)
             self._initialise(args[0], {"kind": "copy", "target": self.view(args[0]), "source": self.view(source)})
         else:

@@ -39,6 +39,12 @@ def padded(piece: torch.Tensor, widths: list[int], value: float, result: torch.T
     }  # fmt: skip
 
 
+def repeated(piece: torch.Tensor, times: list[Any], result: torch.Tensor) -> dict[str, Any]:
+    items = [{"kind": "value", "value": count} for count in times]
+    arguments = [{"kind": "tensor", "view": view(piece, 1)}, {"kind": "list", "items": items}]
+    return {"kind": "torch", "name": "aten::repeat", "arguments": arguments, "results": [view(result, 0)]}
+
+
 def counted(overload: str, numbers: list[Any], result: torch.Tensor) -> dict[str, Any]:
     arguments = [{"kind": "value", "value": number} for number in numbers]
     call = {"kind": "torch", "name": "aten::arange", "overload": overload, "arguments": arguments}
@@ -73,6 +79,18 @@ def test_padding_is_filling_and_copying(widths: list[int], value: float) -> None
         view = step.target
         target = memory[view.buffer].as_strided(view.shape, view.strides, view.offset)
         target.copy_(piece) if isinstance(step, Copy) else target.fill_(value)
+    assert torch.equal(memory[0], expected)
+
+
+@pytest.mark.parametrize("times", [[2, 3], [1, 1], [2, 1, 3], [4, 1, 1, 2]])
+def test_repeating_is_copying(times: list[int]) -> None:
+    piece = torch.randn(4, 3).t()
+    expected = piece.repeat(*times)
+    memory = [torch.full_like(expected, float("nan")), piece]
+    (step,) = plainly(plan(repeated(piece, times, memory[0])), "triton_only").steps
+    assert isinstance(step, Copy)
+    target, source = (memory[v.buffer].as_strided(v.shape, v.strides, v.offset) for v in (step.target, step.source))
+    target.copy_(source)
     assert torch.equal(memory[0], expected)
 
 
@@ -114,6 +132,9 @@ FORGED = {
     "no pieces": joined("aten::cat", [], torch.empty(6, 3), 0),
     "pieces differ": joined("aten::stack", PIECES, torch.empty(2, 2, 3), 0),
     "other operator": joined("aten::hstack", PIECES, torch.empty(6, 3), 0),
+    "repeated too often": repeated(NARROW, [2, 1], torch.empty(18, 3)),
+    "repeated never": repeated(NARROW, [0, 1], torch.empty(0, 3)),
+    "repeated in too few dimensions": repeated(NARROW, [2], torch.empty(12, 3)),
     "long range": counted("", [5000], torch.empty(5000)),
     "matrix of a range": counted("", [4], torch.empty(2, 2)),
     "no float": counted("start_step", [0.5, 1, 10**400], torch.empty(3)),

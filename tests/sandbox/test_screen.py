@@ -159,5 +159,16 @@ def test_fields_are_those_of_named_tuples_that_kernels_get() -> None:
     tree = screen(job(HEAD + record + KERNEL.format(body="tl.store(p.handle, p.shape[0])") + ENTRY))
     assert isinstance(tree, ast.Module)
     assert "tl.store(p[0], p[2][0])" in ast.unparse(tree)
+    for head, body, made in (
+        ("", "q = R(p.handle, core=1, shape=p.shape)", True),
+        ("", "q = R(1, shape=2, core=3)", False),
+        ("", "q = R(1, 2)", False),
+        ("", "q = R(*p, 1, 2)", False),
+        ("", "q = R(1, 2, 3, 4)", False),
+        ("", "R = R; q = R(1, 2, 3)", False),
+        ("R = max\n", "q = R(1, 2, 3)", False),
+    ):
+        tree = screen(job(HEAD + record + head + KERNEL.format(body=body) + ENTRY))
+        assert isinstance(tree, ast.Module) and ("q = R(" in ast.unparse(tree)) != made, body
     for body in ("tl.core.load(p)", "p.handle.data", "p.handle, p.other", "tl.load(p).handle"):
         assert look(HEAD + record + KERNEL.format(body=body) + ENTRY)

@@ -14,6 +14,12 @@ CASES = [
         "hidden": True,
     },
     {
+        "name": "alike",
+        "args": {"rows": 6, "cols": 40, "dtype": "float16"},
+        "distribution": "structured",
+        "hidden": True,
+    },
+    {
         "name": "even",
         "args": {"rows": 1024, "cols": 512, "dtype": "bfloat16"},
         "distribution": "normal",

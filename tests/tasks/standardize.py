@@ -7,6 +7,7 @@ CASES = [
     {"name": "small", "args": {"rows": 4, "cols": 64}, "distribution": "normal", "hidden": False},
     {"name": "odd", "args": {"rows": 3, "cols": 77}, "distribution": "heavy_tailed", "hidden": False},
     {"name": "ragged", "args": {"rows": 7, "cols": 33}, "distribution": "normal", "hidden": True},
+    {"name": "alike", "args": {"rows": 6, "cols": 40}, "distribution": "structured", "hidden": True},
     {"name": "square", "args": {"rows": 1024, "cols": 1024}, "distribution": "normal", "hidden": False, "tier": "gpu"},
     {
         "name": "wide",
