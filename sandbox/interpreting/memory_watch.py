@@ -5,14 +5,10 @@ programs never run at once. A GPU does not. Found here: any active lane outside 
 and read-modify-write atomics of bytes that no step, kernel or input has set; races of programs (`races`) and of lanes
 (`lanes`). In which order programs run is the business of `turns`.
 
-Not covered: programs that need more than `MAX_WAITING` others to run at the same time, or that wait for each other more
-than once (barriers over the grid): such kernels run into the time limit. Nor, beyond `turns.MAX_UNDONE` bytes, updates
-in a kernel that waits that are lost only if another program comes between the last look and the store.
+Not covered: more than `turns.MAX_WAITING` programs that wait for one another; such kernels are refused.
 """
 
-import ctypes
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +19,7 @@ from sandbox.interpreting.memory_places import MemoryFaultError, lanes_of, posit
 from sandbox.interpreting.open_answers import opened
 from sandbox.interpreting.pipelines import LOOPS
 from sandbox.interpreting.races import RaceError, Races
-from sandbox.interpreting.turns import MAX_UNDONE, Turns
+from sandbox.interpreting.turns import Turns
 from sandbox.triton_private.atomics import STORES_UNSEEN, in_any_order, listen, updated
 from sandbox.triton_private.builder import interpreter_builder, put_before_memory
 from sandbox.triton_private.hints import HINTS, HintError
@@ -49,8 +45,6 @@ class MemoryWatch(Turns):
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
-        self.alone = self.volatile = self.described = False
-        """The present access is an atomic to its own program only; repeated wherever it stands; by a descriptor."""
         self.ways = np.zeros(nbytes, np.uint8)
         """For every byte, whether the launch has stored it, and how: `_PLAINLY` or `_DESCRIBED`."""
 
@@ -81,26 +75,6 @@ class MemoryWatch(Turns):
         HINTS.false.clear()
         for start, end in buffers:
             self.ways[start - self.base : end - self.base] = 0
-        if self.written.size > MAX_UNDONE:
-            self.attempts = 0
-
-    def kept(self) -> Callable[[], None]:
-        ranges = zip(self.starts, self.ends, strict=True)
-        places = [slice(int(start) - self.base, int(end) - self.base) for start, end in ranges]
-        memory = np.ctypeslib.as_array((ctypes.c_uint8 * self.written.size).from_address(self.base))
-        content = [memory[place].copy() for place in places]
-        written, signals, looks = self.written.copy(), dict(self.signals), dict(self.looks)
-        turns, races = super().kept(), self.races.kept()
-
-        def undo() -> None:
-            for place, before in zip(places, content, strict=True):
-                memory[place] = before
-            self.written[:] = written
-            self.signals, self.looks = signals, looks
-            turns()
-            races()
-
-        return undo
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)
@@ -119,7 +93,9 @@ class MemoryWatch(Turns):
                 "volatile=True, or by an atomic"
             )
         stale = self._stale(int(at[0]), dtype) if flag else None
-        if stale is None and (self.atomic or flag):
+        if stale is not None:
+            self.renew()
+        elif self.atomic or flag:
             self.races.acquire(at.tolist())
         if self.atomic:
             self.races.update(at, swap=True)

@@ -56,18 +56,6 @@ class Races:
         """Bytes of the narrowest plain store so far."""
         self.me = Standpoint(-1, _NOBODY, None)
 
-    def kept(self) -> Callable[[], None]:
-        """What makes all as if nothing had been done after now."""
-        writers, readers, updaters = self.writers.copy(), self.readers.copy(), self.updaters
-        updaters = None if updaters is None else updaters.copy()
-        started, published, over = self.started.copy(), dict(self.published), dict(self.over)
-
-        def undo() -> None:
-            self.writers, self.readers, self.updaters = writers, readers, updaters
-            self.started, self.published, self.over = started, published, over
-
-        return undo
-
     def enter(self, program: int) -> None:
         """A program begins."""
         if not self.synchronises:

@@ -25,6 +25,7 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorH
 from sandbox.interpreting import libdevice
 from sandbox.interpreting.compile_time import evaluated
 from sandbox.kernels.language import BUILTINS, LIBDEVICE, LIBDEVICE_MODULES
+from sandbox.triton_private.builder import KERNELS
 from sandbox.triton_private.descriptors import mend_descriptors
 from sandbox.triton_private.floats import (
     CONVERTED,
@@ -57,7 +58,7 @@ def interpreted(
     """
     plain = {name: getattr(builtins, name) for name in BUILTINS}
     allowed = {**plain, **OWN}
-    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": "kernels", **constants, **helpers()}
+    namespace: dict[str, Any] = {"__builtins__": allowed, "__name__": KERNELS, **constants, **helpers()}
     for name, target in aliases.items():
         namespace[name] = resolved(target)
     path = scratch / FILE

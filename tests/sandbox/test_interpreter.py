@@ -56,6 +56,58 @@ def kernel(x, out, flag):
         pass
     tl.store(out + me, tl.sum(tl.load(out + n + tl.arange(0, 16), mask=tl.arange(0, 16) <= me, other=0.0), axis=0))
 """
+MEET = """
+def meet(flag, count):
+    tl.debug_barrier()
+    tl.atomic_add(flag, 1)
+    while tl.atomic_add(flag, 0) < count:
+        pass
+"""
+BARRIERS = (
+    MEET
+    + """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    n = tl.num_programs(0)
+    tl.store(out + me, tl.load(x + me))
+    step = 1
+    count = n
+    while step < n:
+        meet(flag, count)
+        total = tl.load(out + me) + tl.load(out + me - step, mask=me >= step, other=0.0)
+        meet(flag, count + n)
+        tl.store(out + me, total)
+        step *= 2
+        count += 2 * n
+"""
+)
+"""Programs meet twice at each step of a scan in place."""
+BOTH_WAYS = """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    for step in range(1, 6):
+        if me > 0:
+            while tl.atomic_add(flag + me - 1, 0) < step:
+                pass
+        tl.atomic_add(flag + me, 1)
+        if me < tl.num_programs(0) - 1:
+            while tl.atomic_add(flag + me + 1, 0) < step:
+                pass
+    tl.store(out + me, tl.load(x + me))
+"""
+ALIKE_FOR_LONG = (
+    MEET
+    + """
+def kernel(x, out, flag):
+    me = tl.program_id(0)
+    meet(flag, tl.num_programs(0))
+    left = tl.load(x + me)
+    while left > -200.0:
+        left -= tl.load(x)
+    tl.store(out + me, left)
+"""
+)
+"""All programs load the same again and again, and none of them waits."""
 MAXIMUM_BY_SWAPPING = """
 def kernel(x, out, flag):
     mine = tl.load(x + tl.program_id(0)).to(tl.int32)
@@ -80,6 +132,9 @@ RIGHT = {
     "helper that waits": (WAITING_HELPER, "cumsum"),
     "waits for later ones": (WAITS_FOR_LATER, "copy"),
     "barrier": (BARRIER, "cumsum"),
+    "several barriers": (BARRIERS, "cumsum"),
+    "neighbours wait for each other at each step": (BOTH_WAYS, "copy"),
+    "alike for long": (ALIKE_FOR_LONG, "counted down"),
     "maximum by swapping": (MAXIMUM_BY_SWAPPING, "maximum"),
     "last one resets": (LAST_ONE_RESETS, "sum"),
 }
@@ -118,8 +173,22 @@ RACES = {
     "        tl.store(out + 1, tl.load(out))\n",
     "set by the first, added to by others": SIMPLE + "    if me == 0:\n        tl.store(out, 1.0)\n"
     "    tl.atomic_add(out, tl.load(x + me))\n",
+    "a second barrier that counts the first": BARRIERS.replace("meet(flag, count + n)", "meet(flag, count)"),
+    "no second barrier": BARRIERS.replace("meet(flag, count + n)", "tl.debug_barrier()"),
     "another lock": SIMPLE + "    while tl.atomic_cas(flag + me % 2, 0, 1) == 1:\n        pass\n"
     "    tl.store(out, tl.load(out) + tl.load(x + me))\n    tl.atomic_xchg(flag + me % 2, 0)\n",
+}
+WAITS_FOR_NOBODY = SIMPLE + "    while tl.atomic_add(flag, 0) == 0:\n        pass\n"
+DEADLOCKS = {
+    "a flag that nobody sets": (WAITS_FOR_NOBODY, 12, "nobody else is left"),
+    "alone": (WAITS_FOR_NOBODY, 1, "nobody else is left"),
+    "one barrier too many": (
+        SIMPLE + "    while tl.atomic_add(flag, 1) < 0:\n        pass\n    if me > 0:\n"
+        "        while tl.atomic_add(flag, 0) <= tl.num_programs(0):\n            pass\n",
+        4,
+        "nobody else is left",
+    ),
+    "too many": (WAITS_FOR_NOBODY, 300, "more than 256 programs"),
 }
 MEETINGS = {
     "barrier": "tl.debug_barrier()",
@@ -146,7 +215,10 @@ OPEN = {
 def test_programs_that_wait_for_each_other_are_right(sandbox: LocalSandbox, name: str) -> None:
     source, kind = RIGHT[name]
     x = torch.arange(1, PROGRAMS + 1).float()
-    expected = {"cumsum": x.cumsum(0), "copy": x, "sum": x.sum(), "maximum": x.max().int()}[kind]
+    down = torch.full_like(x, -200)
+    expected = {
+        "cumsum": x.cumsum(0), "copy": x, "sum": x.sum(), "maximum": x.max().int(), "counted down": down,
+    }[kind]  # fmt: skip
     for _ in range(ROUNDS):
         reply, (_, out, flag) = interpret(
             sandbox.interpreter,
@@ -155,7 +227,7 @@ def test_programs_that_wait_for_each_other_are_right(sandbox: LocalSandbox, name
             [x, torch.zeros(2 * PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)],
         )
         assert "changed" in reply, reply
-        found = {"cumsum": out[:PROGRAMS], "copy": out[:PROGRAMS], "sum": out[0], "maximum": flag[0]}[kind]
+        found = {"sum": out[0], "maximum": flag[0]}.get(kind, out[:PROGRAMS])
         torch.testing.assert_close(found, expected)
 
 
@@ -173,10 +245,25 @@ def test_lanes_that_have_met_are_no_race(sandbox: LocalSandbox, name: str) -> No
     assert "changed" in reply and out.tolist() == [1.0] * 128, reply
 
 
-def test_programs_that_wait_for_nobody_run_into_the_limit(sandbox: LocalSandbox) -> None:
-    forever = SIMPLE + "    while tl.atomic_add(flag, 0) == 0:\n        pass\n"
-    tensors = [torch.ones(40), torch.zeros(40), torch.zeros(40, dtype=torch.int32)]
-    assert interpret(sandbox.interpreter, forever, 40, [*tensors], seconds=1.0)[0] == {"timed_out": True}
+@pytest.mark.parametrize("name", DEADLOCKS)
+def test_programs_that_wait_for_nobody_are_told_so(sandbox: LocalSandbox, name: str) -> None:
+    body, programs, said = DEADLOCKS[name]
+    tensors = [torch.ones(programs), torch.zeros(programs), torch.zeros(programs, dtype=torch.int32)]
+    reply, _ = interpret(sandbox.interpreter, body, programs, [*tensors], seconds=60.0)
+    reason = reply["rejected"]["reason"]
+    assert reason.startswith("DeadlockError") and said in reason and "`while" in reason, reply
+
+
+@pytest.mark.parametrize("when", ["n - 1", "0"])
+def test_a_fault_of_one_program_ends_those_that_wait(sandbox: LocalSandbox, when: str) -> None:
+    """The last one of those that meet, and one that has waited for the others."""
+    body = MEET + "def kernel(x, out, flag):\n    me, n = tl.program_id(0), tl.num_programs(0)\n"
+    fault = f"    if me == {when}:\n        tl.store(out + me, tl.load(x + 1000))\n"
+    meet = "    meet(flag, n)\n"
+    for parts in (fault + meet, meet + fault + "    meet(flag, 2 * n)\n"):
+        tensors = [torch.ones(PROGRAMS), torch.zeros(PROGRAMS), torch.zeros(PROGRAMS, dtype=torch.int32)]
+        reply, (_, out, _) = interpret(sandbox.interpreter, body + parts, PROGRAMS, [*tensors])
+        assert "outside its buffers" in reply["rejected"]["reason"] and not out.any(), reply
 
 
 @pytest.mark.parametrize("name", UNSET)
