@@ -109,7 +109,7 @@ class GpuTrial(Trial):
         return self.known[key]
 
     def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> list[Planned]:
-        plans = self.trace(described, cases, self.target, variant)
+        plans = self.trace(described, cases, self.target, variant).plans
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.gpu_arena_mib)
         launches = [self.kernels(p) for p in plans]

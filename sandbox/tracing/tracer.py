@@ -43,6 +43,7 @@ WARM = (
     "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
     "triton.compiler.code_generator", "triton.language.extra.libdevice", "triton.tools.tensor_descriptor",
 )  # fmt: skip
+CALLS = 2  # of each case
 MAX_REASON = 400
 MAX_LOG = 4000
 MOST_CAUSES = 8
@@ -93,10 +94,11 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     `lower_kernels`.
 
     Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
-    call to call must not change what it does. The second call's plan counts.
+    call to call must not change what it does.
 
-    Reply: `{"plans": […], "variants": n}`, one plan a case and how many variants there are (1 to `MAX_VARIANTS`), or
-    `{"rejected": {…}}` with stage, reason, log and the case's position.
+    Reply: `{"plans": […], "first": […], "variants": n}`: a plan of each case's second call, that of its first one, or
+    None if it is word for word the same, and how many variants there are (1 to `MAX_VARIANTS`); or `{"rejected": {…}}`
+    with stage, reason, log and the case's position.
     """
     if "launches" in request:
         return lower_kernels(request, scratch)
@@ -104,7 +106,7 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     path.write_text(request["candidate"])
     device = {**DEVICE, **request.get("device", {})}
     pretend_cuda(device)
-    plans: list[Any] = []
+    rounds: list[list[Any]] = []
     position = 0
     lacking: set[str] = set()
     with _fake_tensors(), torch.no_grad(), FakeCuda(), Recorder() as recorder:
@@ -113,16 +115,18 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
         check_names = own_names()
         try:
             function = getattr(_load(path, recorder, lacking), request["entry_point"])
-            for final in (False, True):
+            for _ in range(CALLS):
+                rounds.append([])
                 for position, case in enumerate(request["cases"]):  # noqa: B007  # the handler below reads it
                     tuning.begin()
                     output = _call(function, case, recorder)
-                    if final:
-                        plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
+                    rounds[-1].append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
             check_names()
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error, lacking), "case": position}}
-    return {"plans": plans, "variants": tuning.most}
+    first, plans = rounds
+    told = [None if one == other else one for one, other in zip(first, plans, strict=True)]
+    return {"plans": plans, "first": told, "variants": tuning.most}
 
 
 def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:
