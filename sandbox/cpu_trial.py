@@ -77,6 +77,7 @@ class CpuTrial(Trial):
                 results.append(self.result(case, ready[number].plan, compared))
         except EarlyVerdictError as stop:
             raise self.openly(stop, described, ready, planned) from stop
+        self.surely(described, DEFAULT_TARGET, 0)
         if self.variants > 1:
             self._try_variants(described)
             self._after_a_trial(described)

@@ -79,6 +79,7 @@ class GpuTrial(Trial):
                     self._run_all(pair, described, ready)
                 best = self._tune(described, self._main_case(described))
                 ready = self.fairly(described, planned) if best else ready
+            self.surely(described, self.target, best)
             with self.gpu.pair() as pair:
                 results = self._run_all(pair, described, ready)
                 measured = [self._time(pair, number, described[number], ready[number]) for number in timed]

@@ -19,7 +19,7 @@ from sandbox.kernels.text import KernelError
 from sandbox.plans import effects, plan, plan_check
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
-from sandbox.traces import Traced, traced
+from sandbox.traces import Traced, certain, traced
 from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
 
 DEFAULT_TARGET: Target = "sm_90"
@@ -51,6 +51,7 @@ class Trial(ABC):
     def __init__(self, tools: Tools, job: Job) -> None:
         self.tools, self.job = tools, job
         self.right, self.variants = 0, 1
+        self._asked: dict[int, Traced] = {}  # by variant, of all cases at once
         self.device: dict[str, Any] | None = None
         self.target: Target = DEFAULT_TARGET
 
@@ -74,14 +75,16 @@ class Trial(ABC):
         return Modules(self._tree)
 
     def trace(
-        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int, trial: int | None = None
-    ) -> Traced:
+        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int, trial: int | None = None,
+        side: int = 0,
+    ) -> Traced:  # fmt: skip
         """Plans of `cases`, well-formed but not checked, with autotuned kernels in configuration `variant` of
-        `self.variants`, after a launch of configuration `trial` if there is one (`triton_private.trace.Tuning`).
+        `self.variants`, after a launch of configuration `trial` if there is one (`triton_private.trace.Tuning`), and
+        with chance on `side` (`tracing.chance`).
         """
         request = {
             "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
-            "cases": list(described), "ttir": False, "variant": variant, "trial": trial,
+            "cases": list(described), "ttir": False, "variant": variant, "trial": trial, "side": side,
             **({} if self.device is None else {"device": self.device}),
         }  # fmt: skip
         limits = self.job.limits
@@ -89,7 +92,13 @@ class Trial(ABC):
         reply = self.reply(outcome, "trace", limits.trace_seconds, cases)
         found = traced(outcome, reply, len(described), self.job.policy)
         self.variants = max(self.variants, found.variants)
+        if len(cases) == len(self.job.cases) and trial is None and side == 0:
+            self._asked.setdefault(variant, found)
         return found
+
+    def surely(self, described: Sequence[Any], target: Target, variant: int) -> None:
+        """Raises where all cases, traced again in a process with chance on the other side, ask for something else."""
+        certain(self._asked[variant], partial(self.trace, described, self.job.cases, target, variant, side=1))
 
     def fitting(
         self, described: Sequence[Any], cases: Sequence[Case], planned: Callable[..., list[Ready]], variant: int

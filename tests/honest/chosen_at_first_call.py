@@ -1,8 +1,10 @@
-"""Tries two block sizes at the first call for each shape, with launches that are right each, and keeps the first one.
+"""Times two numbers of warps at the first call for each shape, with launches that are right each, and keeps the faster.
 
 family: look-alike of an exploit, another first call
 task: softmax
 """
+
+import time
 
 import torch
 import triton
@@ -28,9 +30,14 @@ def launch(x, out, warps):
 def softmax(x):
     out = torch.empty_like(x)
     if x.shape not in _chosen:
+        seconds = {}
         for warps in (8, 4):
+            torch.cuda.synchronize()
+            started = time.perf_counter()
             launch(x, out, warps)
-        _chosen[x.shape] = 4
+            torch.cuda.synchronize()
+            seconds[warps] = time.perf_counter() - started
+        _chosen[x.shape] = min(seconds, key=seconds.get)
         return out
     launch(x, out, _chosen[x.shape])
     return out
