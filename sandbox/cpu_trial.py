@@ -1,10 +1,11 @@
 """A trial without a GPU: kernel bodies run under Triton's interpreter, and nothing is timed."""
 
+import contextlib
 import math
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sandbox.early_verdict import EarlyVerdictError, first_fit
@@ -26,6 +27,19 @@ ORDERS = 4
 VARIANT_SECONDS = 3.0
 """After which no further case is begun on which something besides the first configuration is tried."""
 TRIED = "after a trial by the autotuner, which resets or restores only what reset_to_zero and restore_value name"
+SECOND = "in a second call, with kept memory as the first one left it"
+FIRST = "in a first call, which asks for something else than later ones"
+
+
+@contextlib.contextmanager
+def _told(where: str, case: Case) -> Iterator[None]:
+    """A rejection on a public case says where it was."""
+    try:
+        yield
+    except EarlyVerdictError as stop:
+        if case.hidden:
+            raise
+        raise stop.within(where) from stop
 
 
 class Planned(NamedTuple):
@@ -36,6 +50,8 @@ class Planned(NamedTuple):
     module: kernel_source.KernelModule
     tried: bool = False
     """Autotuned kernels are launched twice, once to try them."""
+    first: "Planned | None" = None
+    """That of a first call, where it is not the same."""
 
 
 class CpuTrial(Trial):
@@ -65,6 +81,7 @@ class CpuTrial(Trial):
                 results.append(self.result(case, ready[number].plan, compared))
         except EarlyVerdictError as stop:
             raise self.openly(stop, described, ready, planned) from stop
+        self.surely(described, DEFAULT_TARGET, 0)
         if self.variants > 1:
             self._try_variants(described)
             self._after_a_trial(described, ready)
@@ -75,7 +92,20 @@ class CpuTrial(Trial):
         self, described: Sequence[Any], cases: Sequence[Case], variant: int, trial: int | None = None
     ) -> list[Planned]:
         """Plans with one configuration of autotuned kernels, maybe after a trial of one."""
-        plans = self.trace(described, cases, DEFAULT_TARGET, variant, trial)
+        traced = self.trace(described, cases, DEFAULT_TARGET, variant, trial)
+        ready = self._ready(traced.plans, described, trial is not None)
+        others = {number: one for number, one in enumerate(traced.first) if one is not None}
+        if others:
+            try:
+                first = self._ready(list(others.values()), [described[n] for n in others], trial is not None)
+            except EarlyVerdictError as stop:
+                raise stop.within(FIRST) from stop
+            for number, one in zip(others, first, strict=True):
+                ready[number] = ready[number]._replace(first=one)
+        return ready
+
+    def _ready(self, plans: Sequence[plan.Plan], described: Sequence[Any], tried: bool) -> list[Planned]:
+        """Traced plans, checked, and with the arguments that Triton takes."""
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.arena_mib)
         modules = [self._kernel_module(p) for p in plans]
@@ -89,7 +119,7 @@ class CpuTrial(Trial):
         signatures = dict(zip(kernels, found, strict=True))
         arena = self.job.limits.arena_mib
         settled = [self.settled(*one, signatures, arena)[:2] for one in zip(plans, described, launches, strict=True)]
-        return [Planned(*one, module, trial is not None) for one, module in zip(settled, modules, strict=True)]
+        return [Planned(*one, module, tried) for one, module in zip(settled, modules, strict=True)]
 
     def _try_variants(self, described: Sequence[Any]) -> None:
         """Each further configuration that fits must be right too, since any may be the fastest: on the first public
@@ -116,7 +146,8 @@ class CpuTrial(Trial):
                 return
             if isinstance(stop.verdict, Broken):
                 raise
-            raise self._said(stop, case, f"autotune configuration {variant + 1} of {self.variants}: ") from stop
+            where = f"autotune configuration {variant + 1} of {self.variants}"
+            raise (self.silently(stop) if case.hidden else stop.within(where)) from stop
 
     def _after_a_trial(self, described: Sequence[Any], ready: Sequence[Planned]) -> None:
         """Triton times configurations on the arguments of the first call, which must come out right all the same: what
@@ -140,16 +171,9 @@ class CpuTrial(Trial):
                 if isinstance(stop.verdict, Broken):
                     raise
                 if not stop.unfit:
-                    raise self._said(stop, case, f"{TRIED}: ") from stop
+                    raise (self.silently(stop) if case.hidden else stop.within(TRIED)) from stop
             if time.monotonic() > until:
                 break
-
-    def _said(self, stop: EarlyVerdictError, case: Case, before: str) -> EarlyVerdictError:
-        """A rejection with what it is of; nothing of a hidden case."""
-        if case.hidden:
-            return self.silently(stop)
-        reason = f"{before}{stop.verdict.reason}"
-        return EarlyVerdictError(stop.verdict.model_copy(update={"reason": reason}), stop.case)
 
     def _kernel_module(self, candidate_plan: plan.Plan) -> kernel_source.KernelModule:
         launches = [step for step in candidate_plan.steps if isinstance(step, plan.Launch)]
@@ -167,20 +191,19 @@ class CpuTrial(Trial):
             raise EarlyVerdictError(Rejected(stage="plan", reason=str(error)[:500])) from error
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
-        """The judge's numbers of a case that is right, whichever way open questions are answered, and right in a second
-        call too, where memory is kept from one to the next.
+        """The judge's numbers of a case that is right, whichever way open questions are answered, in a second call too
+        where memory is kept from one to the next, and in a first one that asks for something else.
         """
         answer, known = 0, 1
         while answer < known:
             compared, known = self._answered(number, case, described, planned, answer)
             answer += 1
         if any(buffer.kept for buffer in planned.plan.buffers):
-            try:
+            with _told(SECOND, case):
                 self._answered(number, case, described, planned, 0, again=True)
-            except EarlyVerdictError as stop:
-                if case.hidden or isinstance(stop.verdict, Broken):
-                    raise
-                raise self._said(stop, case, "in a second call, with kept memory as the first one left it: ") from stop
+        if planned.first is not None:
+            with _told(FIRST, case):
+                self._compared(number, case, described, planned.first)
         return compared
 
     def _answered(

@@ -20,6 +20,13 @@ class EarlyVerdictError(Exception):
         super().__init__(verdict.reason)
         self.verdict, self.case, self.unfit = verdict, case, unfit
 
+    def within(self, where: str) -> "EarlyVerdictError":
+        """The same, with a reason that says where it was."""
+        if isinstance(self.verdict, Broken):
+            return self
+        verdict = self.verdict.model_copy(update={"reason": f"{where}: {self.verdict.reason}"})
+        return EarlyVerdictError(verdict, self.case, self.unfit)
+
 
 def first_fit(attempt: Callable[[int], Done], count: Callable[[], int], until: float) -> Done:
     """`attempt(variant)` with the first configuration that fits: Triton's autotuner passes over the others, too.

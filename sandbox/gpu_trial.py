@@ -79,6 +79,7 @@ class GpuTrial(Trial):
                     self._run_all(pair, described, ready)
                 best = self._tune(described, self._main_case(described))
                 ready = self.fairly(described, planned) if best else ready
+            self.surely(described, self.target, best)
             with self.gpu.pair() as pair:
                 results = self._run_all(pair, described, ready)
                 measured = [self._time(pair, number, described[number], ready[number]) for number in timed]
@@ -109,7 +110,7 @@ class GpuTrial(Trial):
         return self.known[key]
 
     def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> list[Planned]:
-        plans = self.trace(described, cases, self.target, variant)
+        plans = self.trace(described, cases, self.target, variant).plans
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.gpu_arena_mib)
         launches = [self.kernels(p) for p in plans]

@@ -17,15 +17,13 @@ from sandbox.kernels.request import KernelRequest, Modules, specialised
 from sandbox.kernels.source import KernelModule
 from sandbox.kernels.text import KernelError
 from sandbox.plans import effects, plan, plan_check
-from sandbox.plans.plain_steps import plainly
 from sandbox.pool import Helper, Outcome, run_untrusted
 from sandbox.screen import screen
+from sandbox.traces import Traced, certain, traced
 from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Rejected, Stage, Target
 
 DEFAULT_TARGET: Target = "sm_90"
 """What tracing lowers for where the job names no target: a candidate must at least be valid Triton."""
-MAX_PLAN_BYTES = 1 << 20
-"""Of one case."""
 MAX_SOURCES = 32 << 20
 """Half of what a message may have."""
 COMPILE_DEADLINES = 4
@@ -53,6 +51,7 @@ class Trial(ABC):
     def __init__(self, tools: Tools, job: Job) -> None:
         self.tools, self.job = tools, job
         self.right, self.variants = 0, 1
+        self._asked: dict[int, Traced] = {}  # by variant, of all cases at once
         self.device: dict[str, Any] | None = None
         self.target: Target = DEFAULT_TARGET
 
@@ -76,31 +75,30 @@ class Trial(ABC):
         return Modules(self._tree)
 
     def trace(
-        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int, trial: int | None = None
-    ) -> list[plan.Plan]:
+        self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int, trial: int | None = None,
+        side: int = 0,
+    ) -> Traced:  # fmt: skip
         """Plans of `cases`, well-formed but not checked, with autotuned kernels in configuration `variant` of
-        `self.variants`, after a launch of configuration `trial` if there is one (`triton_private.trace.Tuning`).
+        `self.variants`, after a launch of configuration `trial` if there is one (`triton_private.trace.Tuning`), and
+        with chance on `side` (`tracing.chance`).
         """
         request = {
             "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
-            "cases": list(described), "ttir": False, "variant": variant, "trial": trial,
+            "cases": list(described), "ttir": False, "variant": variant, "trial": trial, "side": side,
             **({} if self.device is None else {"device": self.device}),
         }  # fmt: skip
         limits = self.job.limits
         outcome = run_untrusted(self.tools.tracer, request, limits.trace_seconds, limits.memory_mib, ())
         reply = self.reply(outcome, "trace", limits.trace_seconds, cases)
-        data, variants = reply.get("plans"), reply.get("variants", 1)
-        if not isinstance(data, list) or len(data) != len(described) or not isinstance(variants, int):
-            raise EarlyVerdictError(
-                Rejected(stage="tamper", reason="the tracer's reply is not of the expected form", log=outcome.log)
-            )
-        if len(outcome.reply) > MAX_PLAN_BYTES * len(described):
-            raise EarlyVerdictError(Rejected(stage="plan", reason=f"a plan exceeds {MAX_PLAN_BYTES} bytes a case"))
-        parsed = [plan.parse(item) for item in data]
-        if refused := [item for item in parsed if isinstance(item, Rejected)]:
-            raise EarlyVerdictError(refused[0])
-        self.variants = max(self.variants, min(variants, plan.MAX_VARIANTS))
-        return [plainly(item, self.job.policy) for item in parsed if isinstance(item, plan.Plan)]
+        found = traced(outcome, reply, len(described), self.job.policy)
+        self.variants = max(self.variants, found.variants)
+        if len(cases) == len(self.job.cases) and trial is None and side == 0:
+            self._asked.setdefault(variant, found)
+        return found
+
+    def surely(self, described: Sequence[Any], target: Target, variant: int) -> None:
+        """Raises where all cases, traced again in a process with chance on the other side, ask for something else."""
+        certain(self._asked[variant], partial(self.trace, described, self.job.cases, target, variant, side=1))
 
     def fitting(
         self, described: Sequence[Any], cases: Sequence[Case], planned: Callable[..., list[Ready]], variant: int
@@ -216,7 +214,7 @@ class Trial(ABC):
 
         def compiled(target: Target, variant: int) -> dict[str, Any]:
             kernels: dict[str, KernelRequest] = {}
-            for candidate_plan, one in zip(self.trace(asked, cases, target, variant), asked, strict=True):
+            for candidate_plan, one in zip(self.trace(asked, cases, target, variant).plans, asked, strict=True):
                 self.checked(candidate_plan, one, arena)
                 known = {kernel.name for kernel in kernels.values()}
                 kernels |= {k.identity(): k for k in self.kernels(candidate_plan) if k.name not in known}

@@ -46,8 +46,8 @@ SUPERVISOR = {"compiling": {"binary"}, "interpreting": {"open_answers"}, "jail":
 """What the supervisor may import of rooms that are other processes'."""
 
 NO_TORCH = """
-    types protocol trial cpu_trial gpu_trial gpu_pool screen verdict_cache wire pool local task_file
-    kernels/* plans/plan plans/plan_check plans/effects plans/plain_steps plans/aten_names
+    types protocol trial traces cpu_trial gpu_trial gpu_pool screen verdict_cache wire pool local task_file
+    kernels/* plans/plan plans/plan_check plans/effects plans/plain_steps plans/sameness plans/aten_names
     replaying/launch_parameters compiling/binary
 """.split()
 """The supervisor's half of the sandbox stays light."""

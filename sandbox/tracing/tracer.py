@@ -29,6 +29,7 @@ from sandbox.compiling.lowering import LoweringError, lower
 from sandbox.kernels.request import KernelRequest
 from sandbox.kernels.syntax import walk
 from sandbox.tracing import warm_candidate
+from sandbox.tracing.chance import name_hash, prepare, take_side
 from sandbox.tracing.fake_cuda import FakeCuda, pretend_cuda
 from sandbox.tracing.host_memory import HOST
 from sandbox.tracing.model_weights import bind_parameters, mend_modules
@@ -43,6 +44,7 @@ WARM = (
     "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
     "triton.compiler.code_generator", "triton.language.extra.libdevice", "triton.tools.tensor_descriptor",
 )  # fmt: skip
+CALLS = 2  # of each case
 MAX_REASON = 400
 MAX_LOG = 4000
 MOST_CAUSES = 8
@@ -59,6 +61,7 @@ def warm() -> None:
     pretend_cuda()  # first: fake tensors would otherwise ask the driver, which starts a thread
     mend_modules()
     unwrap()
+    prepare()
     for module in WARM:
         importlib.import_module(module)
     torch.ones(1).to(torch.float16)  # the first conversion looks at the processor, which a jail without /proc hides
@@ -89,14 +92,15 @@ def _trace_our_own() -> None:
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
     """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not),
     and optionally `variant` (which configuration autotuned kernels take, from 0), `trial` (which one they launch
-    before, as if to time it) and `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for
-    `lower_kernels`.
+    before, as if to time it), `side` (which one chance takes, see `chance`; without it chance is as it comes) and
+    `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for `lower_kernels`.
 
     Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
-    call to call must not change what it does. The second call's plan counts.
+    call to call must not change what it does.
 
-    Reply: `{"plans": […], "variants": n}`, one plan a case and how many variants there are (1 to `MAX_VARIANTS`), or
-    `{"rejected": {…}}` with stage, reason, log and the case's position.
+    Reply: `{"plans": […], "first": […], "variants": n}`: a plan of each case's second call, that of its first one, or
+    None if it is word for word the same, and how many variants there are (1 to `MAX_VARIANTS`); or `{"rejected": {…}}`
+    with stage, reason, log and the case's position.
     """
     if "launches" in request:
         return lower_kernels(request, scratch)
@@ -104,7 +108,10 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     path.write_text(request["candidate"])
     device = {**DEVICE, **request.get("device", {})}
     pretend_cuda(device)
-    plans: list[Any] = []
+    side = request.get("side")
+    if side is not None:
+        take_side(side)
+    rounds: list[list[Any]] = []
     position = 0
     lacking: set[str] = set()
     with _fake_tensors(), torch.no_grad(), FakeCuda(), Recorder() as recorder:
@@ -112,17 +119,19 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
         triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
         check_names = own_names()
         try:
-            function = getattr(_load(path, recorder, lacking), request["entry_point"])
-            for final in (False, True):
+            function = getattr(_load(path, recorder, lacking, side), request["entry_point"])
+            for _ in range(CALLS):
+                rounds.append([])
                 for position, case in enumerate(request["cases"]):  # noqa: B007  # the handler below reads it
                     tuning.begin()
                     output = _call(function, case, recorder)
-                    if final:
-                        plans.append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
+                    rounds[-1].append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
             check_names()
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error, lacking), "case": position}}
-    return {"plans": plans, "variants": tuning.most}
+    first, plans = rounds
+    told = [None if one == other else one for one, other in zip(first, plans, strict=True)]
+    return {"plans": plans, "first": told, "variants": tuning.most}
 
 
 def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -154,7 +163,7 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
     return function(*arguments)
 
 
-def _load(path: Path, recorder: Recorder, lacking: set[str]) -> ModuleType:
+def _load(path: Path, recorder: Recorder, lacking: set[str], side: int | None) -> ModuleType:
     """Import the candidate from a real file: Triton reads source lines.
 
     Statement by statement: one that asks for data, as a test below the kernel does, is passed over. It tells nothing of
@@ -164,6 +173,8 @@ def _load(path: Path, recorder: Recorder, lacking: set[str]) -> ModuleType:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["candidate"] = module
+    if side is not None:
+        name_hash(vars(module), side)
     tree = ast.parse(path.read_bytes(), str(path))
     compile(tree, path, "exec", dont_inherit=True)  # what is no module as a whole is none in parts
     features = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]

@@ -94,7 +94,7 @@ def test_forged_ir_is_not_compiled(sandbox: LocalSandbox) -> None:
     (honest,), (forged,) = (planned(trial(sandbox, code), x) for code in (ADD, ADD + FORGE))
     assert only(honest)[1] == only(forged)[1]
     liar = trial(sandbox, ADD + FORGE)
-    (claimed,) = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target, 0)
+    (claimed,) = liar.trace([request("", x)["cases"][0]], liar.job.cases, liar.target, 0).plans
     assert "tt.func" in claimed.kernels[0].ttir, "nothing was forged"
     (other,) = planned(trial(sandbox, ADD.replace("+ 1", "- 1")), x)
     assert only(other)[1].cubin != only(honest)[1].cubin
