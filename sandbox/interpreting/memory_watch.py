@@ -119,7 +119,7 @@ class MemoryWatch(Turns):
                 "volatile=True, or by an atomic"
             )
         stale = self._stale(int(at[0]), dtype) if flag else None
-        if stale is None and (self.atomic or flag):
+        if stale is None and (self.atomic or flag) and not self.relaxed:
             self.races.acquire(at.tolist())
         if self.atomic:
             self.races.update(at, swap=True)
@@ -159,7 +159,7 @@ class MemoryWatch(Turns):
         if at.size > 1:
             self._check_agreement(pointers, value, mask)
         if self.atomic or flag:
-            self.races.release(at.tolist(), plainly=not self.atomic)
+            self.races.release(at.tolist(), plainly=not self.atomic, relaxed=self.relaxed)
         return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:

@@ -140,13 +140,16 @@ class Races:
             clock[program] += 1
             self.me = Standpoint(program, self._segment(program, int(clock[program])), clock)
 
-    def release(self, at: Iterable[int], updating: bool = False, plainly: bool = False) -> None:
+    def release(self, at: Iterable[int], updating: bool = False, plainly: bool = False, relaxed: bool = False) -> None:
         """What was done so far will be known to those who acquire these addresses; and, where they are not stored anew
         but updated, what others have released there before. A plain store may be seen before what its program's other
-        lanes have stored since their last barrier.
+        lanes have stored since their last barrier. Who sees what a relaxed one has stored learns nothing.
         """
         program, _, clock = self.me
-        if plainly:
+        if relaxed:
+            for address in at:
+                self.published.pop(address, None)
+        elif plainly:
             self.published |= dict.fromkeys(at, self.over.get(program, np.zeros(self.programs, np.int32)))
         elif clock is not None:
             known = clock.copy()

@@ -43,11 +43,11 @@ def _atomically(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
         if _of_one_program(args[-1]):
             return method(*args)
         watch.overtake()
-        watch.atomic = True
+        watch.atomic, watch.relaxed = True, args[-2] == ir.MEM_SEMANTIC.RELAXED
         try:
             return method(*args)
         finally:
-            watch.atomic = False
+            watch.atomic = watch.relaxed = False
 
     return call
 

@@ -44,9 +44,12 @@ SEQUENCES = {
     "1w 1A 2A 2r": "reads",
     "1w 1R 2R 2r": "reads",
     "1w 1R 2R 3A 3r": None,
+    "1w 1L 1- 2A 2r": "reads",
+    "1w 1L 2- 3A 3r": "reads",
 }
 """A number is a program; r reads, w writes, u updates, s swaps, = writes what is there; L, O: an atomic on one of two
-other addresses, whose result is used; A, R: one on the first of these that only acquires, or only releases."""
+other addresses, whose result is used; A, R: one on the first of these that only acquires, or only releases; -: a
+relaxed store there."""
 CHANGES: dict[str, Callable[[Any], bool]] = {"w": lambda lanes: True, "=": lambda lanes: False}
 
 
@@ -59,7 +62,7 @@ def replay(sequence: str, synchronises: bool) -> None:
             races.me = programs[program]
         else:
             races.enter(program)
-        at = np.array([{"O": OTHER}.get(action, LOCK if action in "LAR" else DATA)])
+        at = np.array([{"O": OTHER}.get(action, LOCK if action in "LAR-" else DATA)])
         if action == "r":
             races.read(at)
         elif action in "w=":
@@ -68,8 +71,8 @@ def replay(sequence: str, synchronises: bool) -> None:
             races.update(at, swap=action == "s")
         if action in "LOA":
             races.acquire(at.tolist())
-        if action in "LOR":
-            races.release(at.tolist(), updating=True)
+        if action in "LOR-":
+            races.release(at.tolist(), updating=True, relaxed=action == "-")
         programs[program] = races.me
 
 
