@@ -24,14 +24,14 @@ from sandbox.interpreting.open_answers import opened
 from sandbox.interpreting.pipelines import LOOPS
 from sandbox.interpreting.races import RaceError, Races
 from sandbox.interpreting.turns import MAX_UNDONE, Turns
-from sandbox.triton_private.atomics import STORES_UNSEEN, in_any_order, listen, updated
+from sandbox.interpreting.ways import Ways
+from sandbox.triton_private.atomics import in_any_order, listen, updated
 from sandbox.triton_private.builder import interpreter_builder, put_before_memory
 from sandbox.triton_private.hints import HINTS, HintError
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
-_PLAINLY, _DESCRIBED = 1, 2
 
 
 class MemoryWatch(Turns):
@@ -49,10 +49,9 @@ class MemoryWatch(Turns):
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
-        self.alone = self.volatile = self.described = False
-        """The present access is an atomic to its own program only; repeated wherever it stands; by a descriptor."""
-        self.ways = np.zeros(nbytes, np.uint8)
-        """For every byte, whether the launch has stored it, and how: `_PLAINLY` or `_DESCRIBED`."""
+        self.alone = self.volatile = False
+        """The present access is an atomic to its own program only; repeated wherever it stands."""
+        self.ways = Ways(nbytes)
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
@@ -79,8 +78,7 @@ class MemoryWatch(Turns):
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
         HINTS.false.clear()
-        for start, end in buffers:
-            self.ways[start - self.base : end - self.base] = 0
+        self.ways.start([(start - self.base, end - self.base) for start, end in buffers])
         if self.written.size > MAX_UNDONE:
             self.attempts = 0
 
@@ -112,7 +110,7 @@ class MemoryWatch(Turns):
         instead = self._elsewhere(pointers, mask, dtype.itemsize)
         if self.atomic or flag:
             self._check_written(at, "reads")
-        self._check_way(at)
+        self.ways.load(at, self.described)
         if flag and not self.volatile and not self.races.knows(self.signals.get(int(at[0]), (0, None))[0]):
             raise RaceError(
                 "a program reads a flag that another one sets: compiled, it may never look again; load it with "
@@ -153,7 +151,7 @@ class MemoryWatch(Turns):
             LOOPS.store(self.iterations, at, self.races.me.program)
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
-        self.ways[at] = _DESCRIBED if self.described else _PLAINLY
+        self.ways.store(at, self.described)
         self.progress()
         done = self.native.store(pointers, value, mask)
         if at.size > 1:
@@ -210,6 +208,8 @@ class MemoryWatch(Turns):
         return [places if semantics in (kind, kinds.ACQUIRE_RELEASE) else [] for kind in (kinds.ACQUIRE, kinds.RELEASE)]
 
     def _update(self, at: Array, itemsize: int, swap: bool) -> None:
+        if self.described:
+            self.ways.store(at, self.described)
         LOOPS.store(self.iterations, at, self.races.me.program)
         if not self.alone:
             self.races.update(at, swap)
@@ -252,20 +252,6 @@ class MemoryWatch(Turns):
             raise MemoryFaultError(
                 f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
                 "torch.empty needs torch.zeros or a store first"
-            )
-
-    def _check_way(self, at: Array) -> None:
-        """Raises:
-        RaceError: compiled, nothing makes the load wait for the store of what it loads.
-        """
-        if self.described and bool((self.ways[at] == _PLAINLY).any()):
-            raise RaceError(
-                "a tensor descriptor loads what its kernel has stored by pointers: compiled, nothing puts the two in "
-                "order; store it by a descriptor, or load it by pointers"
-            )
-        if STORES_UNSEEN and bool((self.ways[at] == _DESCRIBED).any()):
-            raise RaceError(
-                "a kernel loads what it has stored by a tensor descriptor: Triton 3.6 does not wait until that is done"
             )
 
     def _check_agreement(self, pointers: Array, value: Array, mask: Array) -> None:

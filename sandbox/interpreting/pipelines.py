@@ -23,6 +23,10 @@ OVERLAP = (
     "a loop loads what an earlier iteration has stored: compiled, its iterations overlap; put tl.debug_barrier() into "
     "the loop"
 )
+LEFT_BEHIND = (
+    "a loop loads what it has stored by a tensor descriptor: compiled, only its end waits until that is done; load it "
+    "after the loop"
+)
 PROGRAM_BITS = 24
 """Programs beyond as many are taken for others."""
 
@@ -39,12 +43,23 @@ class Loop:
         """What the present iteration has loaded of what earlier ones have stored."""
         self.orders = False
         """It is not innermost, or has barriers."""
+        self.updates = self.loads_too_early = False
+        """It has atomics; it has loaded what its own tensor descriptors had stored."""
 
     def next(self) -> None:
         """The next iteration begins."""
         LOOPS.time += 1
         self.iteration = LOOPS.time
         self.loaded.clear()
+
+    def end(self) -> None:
+        """All iterations are done.
+
+        Raises:
+            RaceError: nothing makes loads in it wait for what they load.
+        """
+        if self.loads_too_early and not self.updates:
+            raise RaceError(LEFT_BEHIND)
 
 
 class Loops:
@@ -69,6 +84,11 @@ class Loops:
         """In the present loop is another one, or a barrier."""
         if self.around:
             self.around[-1].orders = True
+
+    def update(self) -> None:
+        """In the loops around is an atomic."""
+        for loop in self.around:
+            loop.updates = True
 
     def multiply(self, factors: list[npt.NDArray[Any]]) -> None:
         """Raises:

@@ -42,8 +42,8 @@ class Turns:
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes, self.races = lanes, Races(0, 0, False)
-        self.waits = self.atomic = self.relaxed = False
-        """This launch's kernel waits; the present load or store is an atomic, and one that orders nothing."""
+        self.waits = self.atomic = self.relaxed = self.described = False
+        """The launch has kernels that wait; the present access is an atomic, a relaxed one, by a tensor descriptor."""
         self.order, self.started = np.empty(0, np.int64), np.empty(0, bool)
         self.next = self.lowest = self.waiting = self.repeats = self.attempts = 0
         self.trying = self.stuck = False
@@ -131,14 +131,14 @@ class Turns:
         """Run another program in the middle of the present one."""
         if program is None or self.body is None:
             return
-        index, me, atomic = interpreter_builder.grid_idx, self.races.me, (self.atomic, self.relaxed)
+        index, me, kind = interpreter_builder.grid_idx, self.races.me, (self.atomic, self.relaxed, self.described)
         times = self.lanes.now, self.lanes.exchanged
-        self.waiting, self.atomic, self.relaxed = self.waiting + 1, False, False
+        self.waiting, self.atomic, self.relaxed, self.described = self.waiting + 1, False, False, False
         loops, LOOPS.around = LOOPS.around, []
         try:
             self._run(program, self.body)
         finally:
-            self.waiting, (self.atomic, self.relaxed) = self.waiting - 1, atomic
+            self.waiting, (self.atomic, self.relaxed, self.described) = self.waiting - 1, kind
             interpreter_builder.grid_idx, self.races.me, LOOPS.around = index, me, loops
             self.lanes.now, self.lanes.exchanged = times
             self.progress()

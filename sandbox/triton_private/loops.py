@@ -27,6 +27,7 @@ def counted(
     Raises:
         ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
             Or it counts beyond the variable's type.
+        RaceError: it has loaded what its own tensor descriptors store.
     """
     if isinstance(step, tl.tensor) and int(step) <= 0:
         raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
@@ -43,6 +44,7 @@ def counted(
         for number in numbers:
             loop.next()
             yield tl.tensor(TensorHandle(np.array([number], f"i{array.itemsize}").view(array), dtype), dtype)
+        loop.end()
 
 
 def _cast(bound: Any, array: Any) -> int:
