@@ -120,7 +120,7 @@ class MemoryWatch(Turns):
         if stale is None and (self.atomic or flag) and not self.relaxed:
             self.races.acquire(at.tolist())
         if self.atomic:
-            self.races.update(at, swap=True)
+            self.races.update(at, True, dtype.itemsize)
         elif not flag:
             self.races.read(at, dtype.itemsize)
             self.lanes.load(at, lanes_of(mask, pointers))
@@ -144,7 +144,7 @@ class MemoryWatch(Turns):
             old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
             self.signals[int(at[0])] = (self.races.me.segment, old[lanes_of(mask, pointers)][0])
         if self.atomic:
-            self.races.update(at, swap=False)
+            self.races.update(at, False, value.dtype.itemsize)
         elif not flag:
             self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
             self.lanes.store(at, lanes_of(mask, pointers))
@@ -212,7 +212,7 @@ class MemoryWatch(Turns):
             self.ways.store(at, self.described)
         LOOPS.store(self.iterations, at, self.races.me.program)
         if not self.alone:
-            self.races.update(at, swap)
+            self.races.update(at, swap, itemsize)
             return
         self.races.read(at, itemsize)
         self.races.write(at, lambda lanes: True, itemsize)

@@ -105,6 +105,28 @@ def test_many_segments() -> None:
     races.read(np.array([DATA]))
 
 
+@pytest.mark.parametrize("first", ["read", "update"])
+def test_a_word_is_known_by_all_its_bytes_once_there_are_two_widths(first: str) -> None:
+    races, word = Races(35, 3, True), np.array([8])
+    races.enter(0)
+    if first == "read":
+        races.read(word, 4)
+    else:
+        races.update(word, False, 4)
+    races.enter(1)
+    races.write(np.array([12, 34]), lambda lanes: True)  # beside it, and in the last bytes of memory
+    undo = races.kept()
+    for _ in range(2):
+        with pytest.raises(RaceError, match="one writes"):
+            races.write(word + 3, lambda lanes: True)
+        undo()
+    races.enter(2)
+    races.write(word + 8, lambda lanes: True, 8)
+    races.enter(0)
+    with pytest.raises(RaceError, match="updates"):
+        races.update(word + 11, False)
+
+
 def test_a_loop_remembers_loads_of_one_iteration_and_only_where_it_multiplies() -> None:
     loops, stored, at, found = Loops(), np.zeros(8, np.int64), np.arange(4), np.arange(4.0)
     with mock.patch("sandbox.interpreting.pipelines.LOOPS", loops), loops.entered(None) as loop:
