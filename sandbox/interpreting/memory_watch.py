@@ -13,6 +13,7 @@ in a kernel that waits that are lost only if another program comes between the l
 import ctypes
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from sandbox.interpreting.ways import Ways
 from sandbox.triton_private.atomics import in_any_order, listen, updated
 from sandbox.triton_private.builder import interpreter_builder, put_before_memory
 from sandbox.triton_private.hints import HINTS, HintError
+from sandbox.triton_private.slices import follow
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
@@ -57,6 +59,7 @@ class MemoryWatch(Turns):
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
         """Put a watch into this process's interpreter, over `nbytes` bytes at address `base`. For good."""
         watch = put_before_memory(lambda memory: cls(memory, base, nbytes))
+        follow()
         watch.lanes.listen(lambda: watch.races.meet())
         listen(watch, interpreter_builder)
         return watch
@@ -118,7 +121,7 @@ class MemoryWatch(Turns):
             )
         stale = self._stale(int(at[0]), dtype) if flag else None
         if stale is None and (self.atomic or flag) and not self.relaxed:
-            self.races.acquire(at.tolist())
+            self._acquire(at.tolist())
         if self.atomic:
             self.races.update(at, True, dtype.itemsize)
         elif not flag:
@@ -126,7 +129,8 @@ class MemoryWatch(Turns):
             self.lanes.load(at, lanes_of(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if not self.atomic and not flag:
-            LOOPS.load(self.iterations, at, self.races.me.program, found)
+            learnt = partial(self.races.learnt, at)
+            LOOPS.load(self.iterations, at, self.races.me.program, found.nbytes, learnt)
         if stale is not None:
             found = np.where(lanes_of(mask, pointers), stale, found)
         if not bool(self.written[at].all()):
@@ -167,7 +171,7 @@ class MemoryWatch(Turns):
                 self.written[at + byte] = 1
         self._check_written(at, "updates")
         learnt, told = self._meeting(at, semantics)
-        self.races.acquire(learnt)
+        self._acquire(learnt)
         self._update(at, value.dtype.itemsize, swap=False)
         if (learnt or told) and at.size == 1 and self.synchronises:
             self.lanes.meet()
@@ -188,7 +192,7 @@ class MemoryWatch(Turns):
         at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
         self._check_written(at, "updates")
         learnt, told = self._meeting(at, semantics)
-        self.races.acquire(learnt)
+        self._acquire(learnt)
         self._update(at, value.dtype.itemsize, swap=self.waits)
         if (learnt or told) and at.size == 1 and self.synchronises:
             self.lanes.meet()
@@ -207,6 +211,11 @@ class MemoryWatch(Turns):
         kinds, places = self.native.MEM_SEMANTIC, [] if self.alone else at.tolist()
         return [places if semantics in (kind, kinds.ACQUIRE_RELEASE) else [] for kind in (kinds.ACQUIRE, kinds.RELEASE)]
 
+    def _acquire(self, places: list[int]) -> None:
+        if places:
+            LOOPS.learn(self.races.me.clock)
+        self.races.acquire(places)
+
     def _update(self, at: Array, itemsize: int, swap: bool) -> None:
         if self.described:
             self.ways.store(at, self.described)
@@ -224,6 +233,7 @@ class MemoryWatch(Turns):
             MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
             HintError: lanes are stored or updated that are not where the kernel has said.
         """
+        LOOPS.accesses += 1
         lanes = lanes_of(mask, pointers)
         if verb != "reads" and HINTS.accessed(pointers, lanes, itemsize) is not None:
             raise HintError(

@@ -132,6 +132,13 @@ class Races:
         """What was done in a segment is over for certain, for the program that runs now."""
         return self._known(np.array([segment], np.int32))
 
+    def learnt(self, at: Array, knew: Array) -> bool:
+        """Others have stored there what a program that knew only this did not know."""
+        segments = self.writers[at]
+        owners = self.owners[segments]
+        fresh = (segments != _NOBODY) & (owners != self.me.program) & (knew[owners] < self.counts[segments])
+        return bool(fresh.any())
+
     def acquire(self, at: Iterable[int]) -> None:
         """Whatever was known to those who released these addresses is known now."""
         clock = self.me.clock

@@ -134,12 +134,12 @@ class Turns:
         index, me, kind = interpreter_builder.grid_idx, self.races.me, (self.atomic, self.relaxed, self.described)
         times = self.lanes.now, self.lanes.exchanged
         self.waiting, self.atomic, self.relaxed, self.described = self.waiting + 1, False, False, False
-        loops, LOOPS.around = LOOPS.around, []
         try:
-            self._run(program, self.body)
+            with LOOPS.apart():
+                self._run(program, self.body)
         finally:
             self.waiting, (self.atomic, self.relaxed, self.described) = self.waiting - 1, kind
-            interpreter_builder.grid_idx, self.races.me, LOOPS.around = index, me, loops
+            interpreter_builder.grid_idx, self.races.me = index, me
             self.lanes.now, self.lanes.exchanged = times
             self.progress()
 
