@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sandbox.interpreting.pipelines import LOOPS
 from sandbox.interpreting.races import RaceError
 from sandbox.triton_private.builder import InterpreterBuilder, ReduceScanOpInterface, TensorHandle
+from sandbox.triton_private.slices import PRODUCTS, marks
 
 Array = npt.NDArray[Any]
 EXCHANGES = (
@@ -25,7 +26,6 @@ EXCHANGES = (
     "create_split", "create_reshape",
 )  # fmt: skip
 """Methods of the interpreter's builder, besides reductions and scans, by which values get from lane to lane."""
-PRODUCTS = ("create_dot", "create_dot_scaled")
 PLACE_BITS, SHAPE_BITS = 20, 10
 """No tensor has more lanes; shapes beyond as many are taken for one."""
 SEVERAL = (1 << PLACE_BITS + SHAPE_BITS) - 1
@@ -118,7 +118,7 @@ class Lanes:
 
     def listen(self, also: Callable[[], None]) -> None:
         """Be told by this process's interpreter when lanes meet, and tell others of barriers. For good."""
-        for order in (self.meet, LOOPS.inside, also):
+        for order in (self.meet, LOOPS.meet, also):
             InterpreterBuilder.create_barrier = _told(InterpreterBuilder.create_barrier, order)
         for name in PRODUCTS:
             if hasattr(InterpreterBuilder, name):
@@ -145,8 +145,8 @@ def _multiplying(product: Any) -> Any:
     """`create_dot`, or the scaled one; the last of the tensors is what is added."""
 
     def call(self: Any, *given: Any) -> Any:
-        operands = [np.asarray(handle.data) for handle in given if isinstance(handle, TensorHandle)]
-        LOOPS.multiply(operands[:-1])
+        operands = [handle for handle in given if isinstance(handle, TensorHandle)]
+        LOOPS.multiply([marks(factor) for factor in operands[:-1]])
         return product(self, *given)
 
     return call

@@ -9,6 +9,7 @@ Not covered: more than `turns.MAX_WAITING` programs that wait for one another; s
 """
 
 import secrets
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,15 @@ from sandbox.interpreting.open_answers import opened
 from sandbox.interpreting.pipelines import LOOPS
 from sandbox.interpreting.races import RaceError, Races
 from sandbox.interpreting.turns import Turns
-from sandbox.triton_private.atomics import STORES_UNSEEN, in_any_order, listen, updated
+from sandbox.interpreting.ways import Ways
+from sandbox.triton_private.atomics import in_any_order, listen, updated
 from sandbox.triton_private.builder import interpreter_builder, put_before_memory
 from sandbox.triton_private.hints import HINTS, HintError
+from sandbox.triton_private.slices import follow
 
 Array = npt.NDArray[Any]
 MAX_STALE = 8
 """Looks at a flag that may come too early."""
-_PLAINLY, _DESCRIBED = 1, 2
 
 
 class MemoryWatch(Turns):
@@ -45,13 +47,13 @@ class MemoryWatch(Turns):
         """Where a flag was stored plainly: in which segment, and what was there before."""
         self.looks: dict[tuple[int, int], int] = {}
         """Program and flag → how often it may still see what was there before."""
-        self.ways = np.zeros(nbytes, np.uint8)
-        """For every byte, whether the launch has stored it, and how: `_PLAINLY` or `_DESCRIBED`."""
+        self.ways = Ways(nbytes)
 
     @classmethod
     def install(cls, base: int, nbytes: int) -> "MemoryWatch":
         """Put a watch into this process's interpreter, over `nbytes` bytes at address `base`. For good."""
         watch = put_before_memory(lambda memory: cls(memory, base, nbytes))
+        follow()
         watch.lanes.listen(lambda: watch.races.meet())
         listen(watch, interpreter_builder)
         return watch
@@ -73,8 +75,7 @@ class MemoryWatch(Turns):
         self.begin(order, waits)
         self.signals, self.looks = {}, {}
         HINTS.false.clear()
-        for start, end in buffers:
-            self.ways[start - self.base : end - self.base] = 0
+        self.ways.start([(start - self.base, end - self.base) for start, end in buffers])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)
@@ -86,7 +87,7 @@ class MemoryWatch(Turns):
         instead = self._elsewhere(pointers, mask, dtype.itemsize)
         if self.atomic or flag:
             self._check_written(at, "reads")
-        self._check_way(at)
+        self.ways.load(at, self.described)
         if flag and not self.volatile and not self.races.knows(self.signals.get(int(at[0]), (0, None))[0]):
             raise RaceError(
                 "a program reads a flag that another one sets: compiled, it may never look again; load it with "
@@ -95,16 +96,17 @@ class MemoryWatch(Turns):
         stale = self._stale(int(at[0]), dtype) if flag else None
         if stale is not None:
             self.renew()
-        elif self.atomic or flag:
-            self.races.acquire(at.tolist())
+        elif (self.atomic or flag) and not self.relaxed:
+            self._acquire(at.tolist())
         if self.atomic:
-            self.races.update(at, swap=True)
+            self.races.update(at, True, dtype.itemsize)
         elif not flag:
             self.races.read(at, dtype.itemsize)
             self.lanes.load(at, lanes_of(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if not self.atomic and not flag:
-            LOOPS.load(self.iterations, at, self.races.me.program, found)
+            learnt = partial(self.races.learnt, at)
+            LOOPS.load(self.iterations, at, self.races.me.program, found.nbytes, learnt)
         if stale is not None:
             found = np.where(lanes_of(mask, pointers), stale, found)
         if not bool(self.written[at].all()):
@@ -122,20 +124,20 @@ class MemoryWatch(Turns):
             old = self.native.load(pointers, mask, np.zeros(pointers.shape, value.dtype), value.dtype)
             self.signals[int(at[0])] = (self.races.me.segment, old[lanes_of(mask, pointers)][0])
         if self.atomic:
-            self.races.update(at, swap=False)
+            self.races.update(at, False, value.dtype.itemsize)
         elif not flag:
             self.races.write(at, lambda lanes: self._changes(pointers, value, mask, lanes), value.dtype.itemsize)
             self.lanes.store(at, lanes_of(mask, pointers))
             LOOPS.store(self.iterations, at, self.races.me.program)
         for byte in range(value.dtype.itemsize):
             self.written[at + byte] = 1
-        self.ways[at] = _DESCRIBED if self.described else _PLAINLY
+        self.ways.store(at, self.described)
         self.progress()
         done = self.native.store(pointers, value, mask)
         if at.size > 1:
             self._check_agreement(pointers, value, mask)
         if self.atomic or flag:
-            self.races.release(at.tolist(), plainly=not self.atomic)
+            self.races.release(at.tolist(), plainly=not self.atomic, relaxed=self.relaxed)
         return done
 
     def atomic_rmw(self, operation: Any, pointers: Array, value: Array, mask: Array, semantics: Any) -> Any:
@@ -145,7 +147,7 @@ class MemoryWatch(Turns):
                 self.written[at + byte] = 1
         self._check_written(at, "updates")
         learnt, told = self._meeting(at, semantics)
-        self.races.acquire(learnt)
+        self._acquire(learnt)
         self._update(at, value.dtype.itemsize, swap=False)
         if (learnt or told) and at.size == 1 and self.synchronises:
             self.lanes.meet()
@@ -166,7 +168,7 @@ class MemoryWatch(Turns):
         at = self._within(pointers, np.ones_like(pointers, dtype=bool), value.dtype.itemsize, "updates")
         self._check_written(at, "updates")
         learnt, told = self._meeting(at, semantics)
-        self.races.acquire(learnt)
+        self._acquire(learnt)
         self._update(at, value.dtype.itemsize, swap=self.waits)
         if (learnt or told) and at.size == 1 and self.synchronises:
             self.lanes.meet()
@@ -185,10 +187,17 @@ class MemoryWatch(Turns):
         kinds, places = self.native.MEM_SEMANTIC, [] if self.alone else at.tolist()
         return [places if semantics in (kind, kinds.ACQUIRE_RELEASE) else [] for kind in (kinds.ACQUIRE, kinds.RELEASE)]
 
+    def _acquire(self, places: list[int]) -> None:
+        if places:
+            LOOPS.learn(self.races.me.clock)
+        self.races.acquire(places)
+
     def _update(self, at: Array, itemsize: int, swap: bool) -> None:
+        if self.described:
+            self.ways.store(at, self.described)
         LOOPS.store(self.iterations, at, self.races.me.program)
         if not self.alone:
-            self.races.update(at, swap)
+            self.races.update(at, swap, itemsize)
             return
         self.races.read(at, itemsize)
         self.races.write(at, lambda lanes: True, itemsize)
@@ -200,6 +209,7 @@ class MemoryWatch(Turns):
             MemoryFaultError: an active lane is outside the launch's buffers, or not where its type may lie.
             HintError: lanes are stored or updated that are not where the kernel has said.
         """
+        LOOPS.accesses += 1
         lanes = lanes_of(mask, pointers)
         if verb != "reads" and HINTS.accessed(pointers, lanes, itemsize) is not None:
             raise HintError(
@@ -228,20 +238,6 @@ class MemoryWatch(Turns):
             raise MemoryFaultError(
                 f"a kernel {verb} memory that nothing has set ({int((self.written[at] == 0).sum())} lanes); "
                 "torch.empty needs torch.zeros or a store first"
-            )
-
-    def _check_way(self, at: Array) -> None:
-        """Raises:
-        RaceError: compiled, nothing makes the load wait for the store of what it loads.
-        """
-        if self.described and bool((self.ways[at] == _PLAINLY).any()):
-            raise RaceError(
-                "a tensor descriptor loads what its kernel has stored by pointers: compiled, nothing puts the two in "
-                "order; store it by a descriptor, or load it by pointers"
-            )
-        if STORES_UNSEEN and bool((self.ways[at] == _DESCRIBED).any()):
-            raise RaceError(
-                "a kernel loads what it has stored by a tensor descriptor: Triton 3.6 does not wait until that is done"
             )
 
     def _check_agreement(self, pointers: Array, value: Array, mask: Array) -> None:

@@ -1,17 +1,21 @@
-"""Loads that a compiler puts before stores of earlier iterations of their loop.
+"""Loads that a compiler puts before stores, and before waits, of earlier iterations of their loop.
 
 Triton overlaps the iterations of a loop (`num_stages`): what the next ones load is on its way before the present one
-stores, whether it is the same memory or not. It does so where `tl.range` is told to, and for the factors of a `tl.dot`
-(not for what is added to the product); in innermost `for` loops, and not where a `tl.debug_barrier()` is in the loop.
-An interpreter has no such overlap.
+stores or waits, whether it is the same memory or not. It does so where `tl.range` is told to, and for the factors of a
+`tl.dot`, what they are computed from, and what finds their addresses (not for what is added to the product); single
+numbers of less than four bytes stay in their place. A loop is left alone that has a `tl.debug_barrier()` anywhere in
+it, or another loop directly in its body, not in a branch. `flatten=True` makes one loop of two. An interpreter has no
+such overlap.
 
-A factor is known by its numbers, which may have been transposed or converted (not to bfloat16) since they were loaded
-in the same iteration, but not computed with.
+What comes from a load is known by the values themselves (`sandbox.triton_private.slices`).
+
+Not covered: inner loops that a compiler finds useless although they load, or knows to have one turn by computing;
+conditions on tensors that it can work out, so that there is no branch; conditions as the only link to a factor; single
+integers in kernels that wait.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,32 +23,50 @@ import numpy.typing as npt
 from sandbox.interpreting.races import RaceError
 
 Array = npt.NDArray[np.int64]
+Clock = npt.NDArray[np.int32]
+Early = frozenset[tuple[int, str]]
+"""Iterations, by time, that loaded too early what a value comes from, and what is wrong with it."""
+Place = tuple[list["Loop"], int, int, int, Early]
+"""Where a program is: as `Loops` has it."""
 OVERLAP = (
     "a loop loads what an earlier iteration has stored: compiled, its iterations overlap; put tl.debug_barrier() into "
     "the loop"
 )
+AHEAD = (
+    "a loop loads what it has learnt of by a wait in a branch: compiled, its iterations overlap, and the load comes "
+    "first; wait by a while directly in the loop's body, or put tl.debug_barrier() into the loop"
+)
+LEFT_BEHIND = (
+    "a loop loads what it has stored by a tensor descriptor: compiled, only its end waits until that is done; load it "
+    "after the loop"
+)
 PROGRAM_BITS = 24
 """Programs beyond as many are taken for others."""
+SMALLEST = 4
+"""Bytes of the smallest single number that is loaded ahead."""
 
 
 class Loop:
-    """One run of a `for` loop."""
+    """One run of a `for` loop, or of several that are one when compiled."""
 
-    def __init__(self, time: int, stages: int | None) -> None:
+    def __init__(self, time: int, depth: int, stages: int | None, flattened: bool) -> None:
         self.began = self.iteration = time
         """Times of the first and of the present iteration."""
-        self.stages = stages
-        self.multiplies = False
-        self.loaded: list[npt.NDArray[Any]] = []
-        """What the present iteration has loaded of what earlier ones have stored."""
+        self.depth, self.stages, self.flattened, self.turns = depth, stages, flattened, 0
+        self.knew: Clock | None = None
+        """What the program knew of others before it learnt more in the loop, if it did."""
         self.orders = False
         """It is not innermost, or has barriers."""
+        self.updates = self.loads_too_early = False
+        """It has atomics; it has loaded what its own tensor descriptors had stored."""
 
     def next(self) -> None:
         """The next iteration begins."""
         LOOPS.time += 1
         self.iteration = LOOPS.time
-        self.loaded.clear()
+        self.turns += 1
+        if LOOPS.around[0] is self:
+            LOOPS.hits = 0
 
 
 class Loops:
@@ -53,66 +75,117 @@ class Loops:
     def __init__(self) -> None:
         self.time = 1
         self.around: list[Loop] = []
+        self.depth = self.accesses = self.hits = 0
+        """Branches around that tensors decide; accesses to memory; early loads since the outermost iteration began."""
+        self.latest: Early = frozenset()
+
+    def of_program(self) -> Place:
+        """Where the present program is, for `go_on` when its turn comes again."""
+        return self.around, self.depth, self.accesses, self.hits, self.latest
+
+    def go_on(self, place: Place | None) -> None:
+        """Another program goes on, or begins."""
+        self.around, self.depth, self.accesses, self.hits, self.latest = place or ([], 0, 0, 0, frozenset())
 
     @contextmanager
-    def entered(self, stages: int | None) -> Iterator[Loop]:
-        """While the loop runs."""
-        self.inside()
-        around, loop = self.around, Loop(self.time + 1, stages)
+    def entered(self, stages: int | None, flattened: bool = False, known: bool = False) -> Iterator[Loop]:
+        """While the loop runs. `known`: its bounds are constants, so that a single turn is no loop.
+
+        Raises:
+            RaceError: it is over, and nothing made it wait for what its tensor descriptors had stored.
+        """
+        around, outer, accesses = self.around, self.around[-1] if self.around else None, self.accesses
+        if outer is not None and outer.flattened and outer.depth == self.depth:
+            outer.stages = stages if outer.stages is None else outer.stages
+            yield outer
+            return
+        loop = Loop(self.time + 1, self.depth, stages, flattened)
         around.append(loop)
         try:
             yield loop
         finally:
             around.remove(loop)
+        if loop.loads_too_early and not loop.updates:
+            raise RaceError(LEFT_BEHIND)
+        if loop.turns > int(known) and self.accesses > accesses:
+            self.inside()
+
+    @contextmanager
+    def turning(self) -> Iterator[None]:
+        """While a `while` loop runs."""
+        accesses = self.accesses
+        yield
+        if self.accesses > accesses:
+            self.inside()
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        """While one of the branches of a condition on tensors runs."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
     def inside(self) -> None:
-        """In the present loop is another one, or a barrier."""
-        if self.around:
+        """Here, in the present loop, stands another one that remains one."""
+        if self.around and self.around[-1].depth == self.depth:
             self.around[-1].orders = True
 
-    def multiply(self, factors: list[npt.NDArray[Any]]) -> None:
+    def meet(self) -> None:
+        """Here is a barrier."""
+        for loop in self.around:
+            loop.orders = True
+
+    def update(self) -> None:
+        """In the loops around is an atomic."""
+        for loop in self.around:
+            loop.updates = True
+
+    def learn(self, clock: Clock | None) -> None:
+        """The present program, which knows this of others, is about to learn more."""
+        for loop in self.around if clock is not None else ():
+            if loop.knew is None:
+                loop.knew = clock.copy()  # type: ignore[union-attr]  # not None
+
+    def multiply(self, factors: list[Early]) -> None:
         """Raises:
-        RaceError: an earlier iteration has stored what is multiplied.
+        RaceError: what is multiplied comes from an early load of this iteration.
         """
         loop = self.around[-1] if self.around else None
-        if loop is None or loop.orders:
-            return
-        loop.multiplies = True
-        if any(_alike(loaded, factor) for loaded in loop.loaded for factor in factors):
-            raise RaceError(OVERLAP)
+        if loop is not None and not loop.orders:
+            for iteration, reason in frozenset().union(*factors):
+                if iteration == loop.iteration:
+                    raise RaceError(reason)
 
     def store(self, stored: Array, at: Array, program: int) -> None:
         """The present program stores to the positions `at`; note it in `stored`, one for each byte of memory."""
         if self.around:
             stored[at] = (self.time << PROGRAM_BITS) + program % (1 << PROGRAM_BITS)
 
-    def load(self, stored: Array, at: Array, program: int, found: npt.NDArray[Any]) -> None:
-        """The present program loads what is `found` at the positions `at`.
+    def load(
+        self, stored: Array, at: Array, program: int, nbytes: int, learnt: Callable[[Clock], bool] | None = None
+    ) -> None:
+        """The present program loads so many bytes in all at the positions `at`. `learnt` tells whether others have
+        stored it of whom the program, with this knowledge, did not know.
 
         Raises:
-            RaceError: an earlier iteration has stored it.
+            RaceError: compiled, it may be loaded before.
         """
         loop = self.around[-1] if self.around else None
-        if loop is None or loop.orders or at.size < 2:
-            return
-        if not (loop.multiplies if loop.stages is None else loop.stages > 1):
+        if loop is None or loop.orders or nbytes < SMALLEST or (loop.stages is not None and loop.stages < 2):
             return
         times, own = stored[at] >> PROGRAM_BITS, stored[at] % (1 << PROGRAM_BITS) == program % (1 << PROGRAM_BITS)
-        if not bool((own & (times >= loop.began) & (times < loop.iteration)).any()):
+        if bool((own & (times >= loop.began) & (times < loop.iteration)).any()):
+            reason = OVERLAP
+        elif learnt is not None and loop.knew is not None and self.depth == loop.depth and learnt(loop.knew):
+            reason = AHEAD
+        else:
             return
         if loop.stages is not None:
-            raise RaceError(OVERLAP)
-        loop.loaded.append(found)
-
-
-def _alike(loaded: npt.NDArray[Any], factor: npt.NDArray[Any]) -> bool:
-    """Whether they hold the same numbers, which are not all one number."""
-    if loaded.size != factor.size or (loaded == loaded.flat[0]).all():
-        return False
-    with np.errstate(all="ignore"):
-        found = loaded.astype(factor.dtype)
-    turned = found.swapaxes(-1, -2) if found.ndim > 1 else found
-    return any(np.array_equal(one.ravel(), factor.ravel(), equal_nan=True) for one in (found, turned))
+            raise RaceError(reason)
+        self.hits += 1
+        self.latest = frozenset({(loop.iteration, reason)})
 
 
 LOOPS = Loops()

@@ -6,9 +6,9 @@ one's before the later one's (a vector clock a program, in the manner of FastTra
 Atomics count as writes, except among themselves. Kernels in which nobody looks at what an atomic returns
 (`kernels.waits`) cannot order themselves: their atomics say nothing.
 
-Not covered: a load and an atomic are known by their first byte, so that one that comes before another of a different
-width may hide a race;
-`atomic_cas` is left out as a write where kernels wait, because loops around it start from a plain load.
+Loads and atomics are noted by their first byte alone as long as all accesses to the same eight bytes have one width.
+
+Not covered: `atomic_cas` is left out as a write where kernels wait, because loops around it start from a plain load.
 """
 
 from collections.abc import Callable, Iterable
@@ -46,6 +46,8 @@ class Races:
         self.programs, self.synchronises = programs, synchronises
         self.writers, self.readers = np.zeros(nbytes, np.int32), np.zeros(nbytes, np.int32)
         self.updaters: Array | None = None
+        self.widths, self.bytewise = np.zeros(-(-nbytes // WIDEST), np.uint8), False
+        """Of the loads and atomics of each eight bytes; or there was one of two, and so every byte is noted."""
         self.started = np.zeros(programs if synchronises else 0, bool)
         self.published: dict[int, Array] = {}
         self.over: dict[int, Array] = {}
@@ -72,10 +74,10 @@ class Races:
         Raises:
             RaceError: another program may write this at the same time.
         """
-        inside = range(0, size, self.narrowest)
-        if not (all(self._known(self.writers[at + byte]) for byte in inside) and self._known_updates(at)):
+        self._widen(at, size)
+        if not (self._known_writers(at, size) and self._known_updates(at, size)):
             raise RaceError("a program reads what another program of the same launch wrote: a race on a GPU")
-        self._note(self.readers, at)
+        self._note(self.readers, at, size)
 
     def write(self, at: Array, changes: Callable[[Array], bool], size: int = 1) -> None:
         """A plain store of so many bytes; `changes(lanes)` tells whether it changes anything in these lanes: writing
@@ -84,33 +86,44 @@ class Races:
         Raises:
             RaceError: another program may use this at the same time.
         """
-        known = self._ordered(self.readers[at])
+        self._widen(at, size)
+        known = np.ones(at.shape, bool)
         for byte in range(0, size, self.narrowest):
             known &= self._ordered(self.writers[at + byte])
-        if self.updaters is not None:
-            known &= self._ordered(self.updaters[at])
+        for users in self._users():
+            for byte in self._noted(size):
+                known &= self._ordered(users[at + byte])
         if not bool(known.all()) and changes(~known):
             raise RaceError("two programs of one launch use the same element, and one writes it: a race on a GPU")
         for byte in range(size):
             self.writers[at + byte] = self.me.segment
         self.narrowest = min(self.narrowest, size)
 
-    def update(self, at: Array, swap: bool) -> None:
-        """An atomic, after `acquire`; `swap` for an atomic_cas that is tried again until it succeeds.
+    def update(self, at: Array, swap: bool, size: int = 1) -> None:
+        """An atomic of so many bytes, after `acquire`; `swap` for an atomic_cas that is tried again until it succeeds.
 
         Raises:
             RaceError: another program may use this at the same time, and not atomically.
         """
-        if not (self._known(self.writers[at]) and (swap or self._known(self.readers[at]))):
+        self._widen(at, size)
+        read = [] if swap else [self.readers[at + byte] for byte in self._noted(size)]
+        if not (self._known_writers(at, size) and all(map(self._known, read))):
             raise RaceError("a program updates atomically what another one uses plainly: a race on a GPU")
         if not swap:
             if self.updaters is None:
                 self.updaters = np.zeros(self.writers.size, np.int32)
-            self._note(self.updaters, at)
+            self._note(self.updaters, at, size)
 
     def knows(self, segment: int) -> bool:
         """What was done in a segment is over for certain, for the program that runs now."""
         return self._known(np.array([segment], np.int32))
+
+    def learnt(self, at: Array, knew: Array) -> bool:
+        """Others have stored there what a program that knew only this did not know."""
+        segments = self.writers[at]
+        owners = self.owners[segments]
+        fresh = (segments != _NOBODY) & (owners != self.me.program) & (knew[owners] < self.counts[segments])
+        return bool(fresh.any())
 
     def acquire(self, at: Iterable[int]) -> None:
         """Whatever was known to those who released these addresses is known now."""
@@ -128,13 +141,16 @@ class Races:
             clock[program] += 1
             self.me = Standpoint(program, self._segment(program, int(clock[program])), clock)
 
-    def release(self, at: Iterable[int], updating: bool = False, plainly: bool = False) -> None:
+    def release(self, at: Iterable[int], updating: bool = False, plainly: bool = False, relaxed: bool = False) -> None:
         """What was done so far will be known to those who acquire these addresses; and, where they are not stored anew
         but updated, what others have released there before. A plain store may be seen before what its program's other
-        lanes have stored since their last barrier.
+        lanes have stored since their last barrier. Who sees what a relaxed one has stored learns nothing.
         """
         program, _, clock = self.me
-        if plainly:
+        if relaxed:
+            for address in at:
+                self.published.pop(address, None)
+        elif plainly:
             self.published |= dict.fromkeys(at, self.over.get(program, np.zeros(self.programs, np.int32)))
         elif clock is not None:
             known = clock.copy()
@@ -151,15 +167,45 @@ class Races:
         self.owners[number], self.counts[number] = program, count
         return number
 
-    def _note(self, users: Array, at: Array) -> None:
+    def _note(self, users: Array, at: Array, size: int) -> None:
         """Record an access that does not exclude others of its kind."""
-        users[at] = np.where(self._ordered(users[at]), self.me.segment, _SEVERAL)
+        for byte in self._noted(size):
+            users[at + byte] = np.where(self._ordered(users[at + byte]), self.me.segment, _SEVERAL)
+
+    def _users(self) -> list[Array]:
+        return [self.readers] if self.updaters is None else [self.readers, self.updaters]
+
+    def _noted(self, size: int) -> range:
+        """Bytes of an access by which it is known."""
+        return range(size if self.bytewise else 1)
+
+    def _widen(self, at: Array, size: int) -> None:
+        """Before an access of so many bytes: if it is the first of another width, note all bytes of those before it."""
+        if self.bytewise:
+            return
+        places = at // WIDEST
+        before = self.widths[places]
+        if not bool(((before != size) & (before != 0)).any()):
+            self.widths[places] = size
+            return
+        self.bytewise = True
+        for width in (2, 4, 8):
+            wide = np.flatnonzero(self.widths == width) * WIDEST
+            for first in range(0, WIDEST, width):
+                for users in self._users():
+                    for byte in range(1, width):
+                        inside = wide[wide + first + byte < users.size] + first
+                        users[inside + byte] = users[inside]
 
     def _known(self, segments: Array) -> bool:
         return bool(self._ordered(segments).all())
 
-    def _known_updates(self, at: Array) -> bool:
-        return self.updaters is None or self._known(self.updaters[at])
+    def _known_writers(self, at: Array, size: int) -> bool:
+        return all(self._known(self.writers[at + byte]) for byte in range(0, size, self.narrowest))
+
+    def _known_updates(self, at: Array, size: int) -> bool:
+        users = self.updaters
+        return users is None or all(self._known(users[at + byte]) for byte in self._noted(size))
 
     def _ordered(self, segments: Array) -> Array:
         """Lanes whose last user is nobody, this program, or one that has finished with them for certain."""

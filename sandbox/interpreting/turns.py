@@ -46,8 +46,9 @@ class Turns:
     def __init__(self, lanes: Lanes) -> None:
         self.lanes, self.races = lanes, Races(0, 0, False)
         self.waits = False
-        self.atomic = self.alone = self.volatile = self.described = False
-        """The present access is atomic; so to its own program only; repeated wherever it stands; by a descriptor."""
+        self.atomic = self.relaxed = self.alone = self.volatile = self.described = False
+        """The present access is an atomic; a relaxed one; one to its own program only; repeated wherever it stands; by a
+        tensor descriptor."""
         self.order, self.started = np.empty(0, np.int64), np.empty(0, bool)
         self.next = self.lowest = self.repeats = self.rounds = 0
         self.chosen: int | None = None
@@ -166,22 +167,24 @@ class Turns:
     def _step_back(self, among: list[greenlet]) -> None:
         """Let others run; go on when chosen from `among`."""
         index, me, access = interpreter_builder.grid_idx, self.races.me, self._access()
-        times, loops = (self.lanes.now, self.lanes.exchanged), LOOPS.around
+        times, loops = (self.lanes.now, self.lanes.exchanged), LOOPS.of_program()
         seen, repeats = self.seen, self.repeats
         among.append(getcurrent())
         getcurrent().parent.switch()
-        interpreter_builder.grid_idx, self.races.me, LOOPS.around = index, me, loops
-        self.atomic, self.alone, self.volatile, self.described = access
+        interpreter_builder.grid_idx, self.races.me = index, me
+        self.atomic, self.relaxed, self.alone, self.volatile, self.described = access
+        LOOPS.go_on(loops)
         self.lanes.now, self.lanes.exchanged = times
         self.seen, self.repeats = seen, repeats
 
-    def _access(self) -> tuple[bool, bool, bool, bool]:
-        return self.atomic, self.alone, self.volatile, self.described
+    def _access(self) -> tuple[bool, ...]:
+        return self.atomic, self.relaxed, self.alone, self.volatile, self.described
 
     def _run(self, program: int, body: Body) -> None:
         self.started[program] = True
-        self.atomic = self.alone = self.volatile = self.described = False
-        self.seen, LOOPS.around = {}, []
+        self.atomic = self.relaxed = self.alone = self.volatile = self.described = False
+        self.seen = {}
+        LOOPS.go_on(None)
         self.lanes.begin()
         self.progress()
         self.races.enter(program)

@@ -13,12 +13,13 @@ from triton._C.libtriton import ir
 from triton.runtime.interpreter import InterpreterBuilder
 
 from sandbox.interpreting.open_answers import ANSWER
+from sandbox.interpreting.pipelines import LOOPS
 from sandbox.triton_private.floats import add_bfloat16
 from sandbox.triton_private.undefined import without_subnormals
 
 Array = npt.NDArray[Any]
 _ACCESSES = ("create_atomic_load", "create_atomic_store", "create_atomic_poll")
-_DESCRIBED = ("create_descriptor_load", "create_descriptor_store")
+_DESCRIBED = ("create_descriptor_load", "create_descriptor_store", "create_descriptor_reduce")
 _UPDATES = ("create_atomic_rmw", "create_atomic_cas")
 STORES_UNSEEN = not hasattr(InterpreterBuilder, "create_atomic_load")
 """Triton 3.6: after a store by a tensor descriptor it waits for shared memory to be free (`wait_group.read`)."""
@@ -42,12 +43,13 @@ def _atomically(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         if _of_one_program(args[-1]):
             return method(*args)
+        LOOPS.update()
         watch.overtake()
-        watch.atomic = True
+        watch.atomic, watch.relaxed = True, args[-2] == ir.MEM_SEMANTIC.RELAXED
         try:
             return method(*args)
         finally:
-            watch.atomic = False
+            watch.atomic = watch.relaxed = False
 
     return call
 
@@ -73,6 +75,8 @@ def _described(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _within_scope(watch: Any, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
+        if not watch.described:
+            LOOPS.update()
         watch.overtake()
         watch.alone = _of_one_program(args[-1])
         return method(*args)

@@ -6,6 +6,7 @@ nothing: a compiler may make anything of it, and of all that depends on it, so i
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
 from typing import Any
 
@@ -19,7 +20,8 @@ from sandbox.triton_private.values import value_of
 
 
 def counted(
-    first: Any, last: Any = None, step: Any = 1, num_stages: Any = None, **options: Any
+    first: Any, last: Any = None, step: Any = 1, num_stages: Any = None, loop_unroll_factor: Any = None,
+    disallow_acc_multi_buffer: Any = False, flatten: Any = False, **options: Any,
 ) -> Iterator[Any]:  # fmt: skip
     """`tl.range` as a compiled kernel has it: the variable is a tensor of one number, with its methods, its width and
     its overflow. Triton's interpreter hands out Python's numbers, which have neither.
@@ -27,6 +29,7 @@ def counted(
     Raises:
         ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
             Or it counts beyond the variable's type.
+        RaceError: it has loaded what its own tensor descriptors store.
     """
     if isinstance(step, tl.tensor) and int(step) <= 0:
         raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
@@ -39,7 +42,8 @@ def counted(
     limits = np.iinfo(f"i{array.itemsize}")
     if numbers and not limits.min <= numbers[-1] + numbers.step <= limits.max:
         raise ValueError(f"a range counts beyond {dtype}; give it wider bounds")
-    with LOOPS.entered(value_of(num_stages)) as loop:
+    known = not any(isinstance(bound, tl.tensor) for bound in given)
+    with LOOPS.entered(value_of(num_stages), bool(value_of(flatten)), known) as loop:
         for number in numbers:
             loop.next()
             yield tl.tensor(TensorHandle(np.array([number], f"i{array.itemsize}").view(array), dtype), dtype)
@@ -65,10 +69,16 @@ def bounded(function: Any, bound: Callable[[], Any]) -> Any:
     return function(bound() if function is python_range else found)
 
 
-def waiting(test: Any) -> Any:
-    """What a `while` loop asks."""
-    LOOPS.inside()
-    return test
+def turning() -> AbstractContextManager[None]:
+    """Around a `while` loop."""
+    return LOOPS.turning()
+
+
+@contextmanager
+def branch(test: Any) -> Iterator[Any]:
+    """Around a condition: what it asks, and, if a tensor answers, that a branch is gone into."""
+    with LOOPS.branch() if isinstance(test, tl.tensor) else nullcontext():
+        yield test
 
 
 def _use(self: Any, *others: Any) -> Any:

@@ -21,12 +21,12 @@ from sandbox.kernels.scopes import assigned, variables
 from sandbox.kernels.signature import last_name
 from sandbox.kernels.syntax import walk
 from sandbox.triton_private import values
-from sandbox.triton_private.loops import bounded, gone, python_range, waiting
+from sandbox.triton_private.loops import bounded, branch, gone, python_range, turning
 from sandbox.triton_private.values import largest, least
 
 _PREFIX = "__as_compiled_"
 """No candidate can give a name that begins so."""
-_SEEN = f"{_PREFIX}seen"
+_SEEN, _TEST = f"{_PREFIX}seen", f"{_PREFIX}test"
 RETURNS_TENSORS = not hasattr(CodeGenerator, "decide_return_type")
 """Triton 3.6: what a function returns is no constant."""
 
@@ -49,13 +49,14 @@ def helpers() -> dict[str, Any]:
     found = (
         values.value_of, values.plain, values.bound, values.annotated, values.every, values.some, values.opposite,
         values.chosen, values.noted, values.returned, values.early, values.ended, values.constant,
-        values.called, bounded, gone, waiting, tuple,
+        values.called, bounded, branch, gone, turning, tuple,
     )  # fmt: skip
     return {_PREFIX + function.__name__: function for function in found}
 
 
 def readable(line: str) -> str:
     """A line of that text, without what it calls."""
+    line = re.sub(rf"with {_PREFIX}{branch.__name__}\((.*)\) as {_TEST}:", r"if \1:", line)
     try:
         tree = _Unwrapped().visit(ast.parse(line.strip()))
     except SyntaxError:  # the head of a loop or a condition
@@ -140,8 +141,7 @@ class _AsCompiled(_Values):
 
     def visit_While(self, node: ast.While) -> ast.AST:
         self._visit_inside(node)
-        node.test = _call(waiting, node.test)
-        return node
+        return ast.With([ast.withitem(_call(turning))], [node])
 
     def _visit_inside(self, node: ast.AST) -> None:
         self.inside += 1
@@ -201,11 +201,17 @@ class _AsCompiled(_Values):
         return [ast.Expr(part) for part in (node.test, node.msg) if part]
 
     def visit_If(self, node: ast.If) -> ast.AST:
+        """Whatever calls something may come to a loop."""
         returns = any(isinstance(inner, ast.Return) for inner in walk(node))
+        calls = any(_calls(part) or _loops(part) for part in (*node.body, *node.orelse))
         self._visit_inside(node)
         if self.returns and returns:
             node.test = _call(values.noted, ast.Name(_SEEN, ast.Load()), node.test)
-        return node
+        if not calls:
+            return node
+        around = ast.withitem(_call(branch, node.test), ast.Name(_TEST, ast.Store()))
+        node.test = ast.Name(_TEST, ast.Load())
+        return ast.With([around], [node])
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         self.generic_visit(node)
@@ -226,6 +232,10 @@ def _call(function: Callable[..., Any], *arguments: ast.expr) -> ast.Call:
 
 def _calls(node: ast.AST) -> bool:
     return any(isinstance(inner, ast.Call) for inner in walk(node))
+
+
+def _loops(node: ast.AST) -> bool:
+    return any(isinstance(inner, ast.For | ast.While) for inner in walk(node))
 
 
 def _later(operand: ast.expr) -> ast.Lambda:

@@ -1,6 +1,6 @@
 """Accesses of programs in a given order: which of them race."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -44,9 +44,12 @@ SEQUENCES = {
     "1w 1A 2A 2r": "reads",
     "1w 1R 2R 2r": "reads",
     "1w 1R 2R 3A 3r": None,
+    "1w 1L 1- 2A 2r": "reads",
+    "1w 1L 2- 3A 3r": "reads",
 }
 """A number is a program; r reads, w writes, u updates, s swaps, = writes what is there; L, O: an atomic on one of two
-other addresses, whose result is used; A, R: one on the first of these that only acquires, or only releases."""
+other addresses, whose result is used; A, R: one on the first of these that only acquires, or only releases; -: a
+relaxed store there."""
 CHANGES: dict[str, Callable[[Any], bool]] = {"w": lambda lanes: True, "=": lambda lanes: False}
 
 
@@ -59,7 +62,7 @@ def replay(sequence: str, synchronises: bool) -> None:
             races.me = programs[program]
         else:
             races.enter(program)
-        at = np.array([{"O": OTHER}.get(action, LOCK if action in "LAR" else DATA)])
+        at = np.array([{"O": OTHER}.get(action, LOCK if action in "LAR-" else DATA)])
         if action == "r":
             races.read(at)
         elif action in "w=":
@@ -68,8 +71,8 @@ def replay(sequence: str, synchronises: bool) -> None:
             races.update(at, swap=action == "s")
         if action in "LOA":
             races.acquire(at.tolist())
-        if action in "LOR":
-            races.release(at.tolist(), updating=True)
+        if action in "LOR-":
+            races.release(at.tolist(), updating=True, relaxed=action == "-")
         programs[program] = races.me
 
 
@@ -102,17 +105,99 @@ def test_many_segments() -> None:
     races.read(np.array([DATA]))
 
 
-def test_a_loop_remembers_loads_of_one_iteration_and_only_where_it_multiplies() -> None:
-    loops, stored, at, found = Loops(), np.zeros(8, np.int64), np.arange(4), np.arange(4.0)
-    with mock.patch("sandbox.interpreting.pipelines.LOOPS", loops), loops.entered(None) as loop:
+@pytest.mark.parametrize("first", ["read", "update"])
+def test_a_word_is_known_by_all_its_bytes_once_there_are_two_widths(first: str) -> None:
+    races, word = Races(35, 3, True), np.array([8])
+    races.enter(0)
+    if first == "read":
+        races.read(word, 4)
+    else:
+        races.update(word, False, 4)
+    races.enter(1)
+    races.write(np.array([12, 34]), lambda lanes: True)  # beside it, and in the last bytes of memory
+    undo = races.kept()
+    for _ in range(2):
+        with pytest.raises(RaceError, match="one writes"):
+            races.write(word + 3, lambda lanes: True)
+        undo()
+    races.enter(2)
+    races.write(word + 8, lambda lanes: True, 8)
+    races.enter(0)
+    with pytest.raises(RaceError, match="updates"):
+        races.update(word + 11, False)
+
+
+@pytest.fixture
+def loops() -> Iterator[Loops]:
+    """In place of those of the process."""
+    own = Loops()
+    with mock.patch("sandbox.interpreting.pipelines.LOOPS", own):
+        yield own
+
+
+def test_what_is_multiplied_comes_from_an_early_load_of_the_same_iteration(loops: Loops) -> None:
+    stored, at = np.zeros(8, np.int64), np.arange(4)
+    with loops.entered(None) as loop:
         for number in range(3):
             loop.next()
-            loops.load(stored, at, 0, found)
-            assert len(loop.loaded) == (number > 1)  # a product was seen in the second iteration
+            loops.load(stored, at, 0, 16)
+            assert loops.hits == (number > 0)
             loops.store(stored, at, 0)
-            if number:
-                loops.multiply([np.ones(4)])
+        early = loops.latest
+        loops.multiply([frozenset()])
         with pytest.raises(RaceError, match="iterations overlap"):
-            loops.multiply([found])
+            loops.multiply([frozenset(), early])
         loop.next()
-        loops.multiply([found])  # it is no longer what this iteration has loaded
+        loops.multiply([early])  # it is no longer what this iteration has loaded
+
+
+@pytest.mark.parametrize(
+    ("turns", "known", "accesses", "depth", "ordered"),
+    [
+        (2, True, 1, 0, True),
+        (1, True, 1, 0, False),
+        (1, False, 1, 0, True),
+        (2, True, 0, 0, False),
+        (2, False, 1, 1, False),
+    ],
+)
+def test_which_inner_loop_keeps_iterations_apart(
+    loops: Loops, turns: int, known: bool, accesses: int, depth: int, ordered: bool
+) -> None:
+    with loops.entered(3) as outer:
+        outer.next()
+        loops.depth = depth
+        with loops.entered(None, known=known) as inner:
+            for _ in range(turns):
+                inner.next()
+                loops.accesses += accesses
+        assert outer.orders == ordered
+
+
+def test_a_flattened_loop_is_one_with_the_inner_one(loops: Loops) -> None:
+    with loops.entered(None, flattened=True) as outer:
+        outer.next()
+        with loops.entered(4) as inner:
+            assert inner is outer and inner.stages == 4
+    assert not loops.around
+
+
+def test_what_is_learnt_in_a_loop_is_not_loaded_ahead_of_that(loops: Loops) -> None:
+    races, at = Races(32, 2, True), np.array([DATA])
+    races.enter(0)
+    races.write(at, lambda lanes: True, 4)
+    races.release([LOCK])
+    races.enter(1)
+    with loops.entered(2) as loop:
+        loop.next()
+        loops.learn(races.me.clock)
+        races.acquire([LOCK])
+        races.read(at, 4)
+        with loops.branch():
+            loops.load(np.zeros(32, np.int64), at, 1, 4, lambda knew: races.learnt(at, knew))
+        with pytest.raises(RaceError, match="wait in a branch"):
+            loops.load(np.zeros(32, np.int64), at, 1, 4, lambda knew: races.learnt(at, knew))
+    with loops.entered(2) as loop:
+        loop.next()
+        loops.learn(races.me.clock)
+        loops.load(np.zeros(32, np.int64), at, 1, 4, lambda knew: races.learnt(at, knew))
