@@ -47,8 +47,9 @@ class Turns:
         self.lanes, self.races = lanes, Races(0, 0, False)
         self.waits = False
         self.atomic = self.relaxed = self.alone = self.volatile = self.described = False
-        """The present access is an atomic; a relaxed one; one to its own program only; repeated wherever it stands; by a
-        tensor descriptor."""
+        """The present access is an atomic; a relaxed one; to its own program only; repeated wherever it stands; by a
+        descriptor.
+        """
         self.order, self.started = np.empty(0, np.int64), np.empty(0, bool)
         self.next = self.lowest = self.repeats = self.rounds = 0
         self.chosen: int | None = None
