@@ -220,7 +220,8 @@ class CpuTrial(Trial):
                 break
             if idle is not None and attempt == TRIES:
                 raise idle
-        return compared, min(int(reply.get("answers", 1)), MOST_ANSWERS)
+        told = reply.get("answers")
+        return compared, told if isinstance(told, int) and 0 < told < MOST_ANSWERS else MOST_ANSWERS
 
     def _run(
         self, number: int, case: Case, described: Any, planned: Planned, telling: bool, answer: int, again: bool

@@ -145,7 +145,7 @@ class Pair:
             self._replayer, self._stop_seconds = None, time.monotonic() - started
 
     def close(self) -> None:
-        self.judge.close()
+        self.judge.end()
         self._stop()
 
 

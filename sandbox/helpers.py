@@ -39,8 +39,7 @@ class Helpers:
     ) -> None:
         self._starter.shutdown()  # they die with this thread, and nobody starts others
         for helper in self._all:
-            with helper.lock:
-                helper.close()
+            helper.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -183,7 +183,6 @@ class LocalSandbox:
         for pair in (pair for gpu in self._gpus for pair in gpu.all):
             pair.close()
         for helper in (self.tracer, self.interpreter, self.compiler, self.replayers, *self._all_judges):
-            with helper.lock:
-                helper.close()
+            helper.end()
         self._threads.shutdown(cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)

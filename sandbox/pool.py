@@ -141,8 +141,15 @@ class Helper:
                 self.close()
                 raise ProcessDiedError(f"{self.module}: {error}") from error
 
+    def end(self) -> None:
+        """`close`, after whoever is asking it now."""
+        with self.lock:
+            self.close()
+
     def close(self) -> None:
-        """End the process; it ends by itself when its socket closes, and is killed if it does not."""
+        """End the process; it ends by itself when its socket closes, and is killed if it does not. Call with the lock
+        held, or use `end`.
+        """
         if self._channel is not None:
             self._channel.close()
             self._channel = None

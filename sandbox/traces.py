@@ -38,11 +38,11 @@ def traced(outcome: Outcome, reply: dict[str, Any], cases: int, policy: Policy) 
         EarlyVerdictError: it is not.
     """
     data, first, variants = reply.get("plans"), reply.get("first"), reply.get("variants", 1)
-    lists = (isinstance(found, list) and len(found) == cases for found in (data, first))
-    if not all(lists) or not isinstance(variants, int):
+    if not (isinstance(data, list) and isinstance(first, list) and isinstance(variants, int)) or not (
+        len(data) == len(first) == cases
+    ):
         reason = "the tracer's reply is not of the expected form"
         raise EarlyVerdictError(Rejected(stage="tamper", reason=reason, log=outcome.log))
-    assert isinstance(data, list) and isinstance(first, list)
     count = cases + sum(item is not None for item in first)
     if len(outcome.reply) > MAX_PLAN_BYTES * count:
         raise EarlyVerdictError(Rejected(stage="plan", reason=f"a plan exceeds {MAX_PLAN_BYTES} bytes a case"))

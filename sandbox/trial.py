@@ -239,10 +239,9 @@ class Trial(ABC):
         """Raises where a launch changed an input. Else what to raise where no kernel worked on an output: decoys do no
         work, nor do honest kernels where inputs ask for none; then others follow that tell (`exam.telling`).
         """
-        changed = reply.get("changed")
-        if not isinstance(changed, list) or len(changed) != len(candidate_plan.steps):
+        done = effects.told(reply.get("changed"), len(candidate_plan.steps))
+        if done is None:
             raise EarlyVerdictError(Rejected(stage="tamper", reason="the reply is not of the expected form"))
-        done = [set(found) for found in changed]
         if (source := effects.borrowed_input(candidate_plan, done, self.job.mutates)) is not None:
             raise self.rejection("tamper", f"a launch changes input {source}", "", case)
         given = [tensor["nbytes"] for tensor in described["tensors"]]

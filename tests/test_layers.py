@@ -145,6 +145,11 @@ def test_every_package_is_in_the_table() -> None:
     assert packages == set(ALLOWED)
 
 
+def test_files_of_tests_stay_short() -> None:
+    lengths = {path: path.read_bytes().count(b"\n") for path in (ROOT / "tests").rglob("*.py")}
+    assert lengths and not {path: lines for path, lines in lengths.items() if lines > 300}
+
+
 def test_files_and_functions_stay_short() -> None:
     for package in ALLOWED:
         for path in files(package):

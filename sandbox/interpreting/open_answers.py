@@ -12,9 +12,9 @@ import numpy.typing as npt
 from sandbox.plans.unset import GREAT, POISON
 
 Array = npt.NDArray[Any]
-MOST_ANSWERS = 5
 FILLED = (POISON, 0x00, *GREAT)
 """Bytes of memory that nobody has set: NaN and -1, zero, and numbers of great size."""
+MOST_ANSWERS = 1 + len(FILLED)
 
 
 class Answers:

@@ -144,9 +144,11 @@ class Loops:
 
     def learn(self, clock: Clock | None) -> None:
         """The present program, which knows this of others, is about to learn more."""
-        for loop in self.around if clock is not None else ():
+        if clock is None:
+            return
+        for loop in self.around:
             if loop.knew is None:
-                loop.knew = clock.copy()  # type: ignore[union-attr]  # not None
+                loop.knew = clock.copy()
 
     def multiply(self, factors: list[Early]) -> None:
         """Raises:

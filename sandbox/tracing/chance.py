@@ -5,7 +5,7 @@ too, so chance has two sides, and every child has one: what is drawn first is as
 can be in the other, and clocks first read the beginning or the end of a period. Whatever has been seeded is no chance
 and gives what it always gives. After some draws numbers are like any others, so that no loop waits for ever.
 Not covered: generators made without a seed (`random.Random()`, `PCG64()`) and clocks that are read otherwise draw as
-they do elsewhere; sets of text have one order in all children of a zygote; addresses differ little.
+they do elsewhere; sets of text have one order in all children of a zygote; addresses are mostly alike.
 """
 
 import datetime as dates
@@ -59,7 +59,6 @@ def take_side(side: int) -> None:
         setattr(time, name, read)
         setattr(time, f"{name}_ns", read_ns)
     _tell_time()
-    _shift_addresses(side)
 
 
 def name_hash(names: MutableMapping[str, Any], side: int) -> None:
@@ -124,8 +123,8 @@ def _of_system(side: int) -> None:
         return (n - 1) * side
 
     os.urandom = urandom
-    random._urandom = urandom  # type: ignore[attr-defined]
-    random.SystemRandom._randbelow = below  # type: ignore[attr-defined]
+    random._urandom = urandom  # type: ignore[attr-defined]  # what it has imported
+    random.SystemRandom._randbelow = below  # type: ignore[attr-defined]  # all its integers come from there
 
 
 def _clock(start: int, side: int) -> tuple[Callable[[], float], Callable[[], int]]:
@@ -144,7 +143,7 @@ def _tell_time() -> None:
     written, text = time.strftime, time.asctime
     time.strftime = lambda form, *at: written(form, *(at or (time.localtime(),)))
     time.asctime = lambda *at: text(*(at or (time.localtime(),)))
-    dates.datetime, dates.date = _Moment, _Day  # type: ignore[misc]
+    dates.datetime, dates.date = _Moment, _Day  # type: ignore[misc]  # classes of a module, replaced
 
 
 class _Kind(type):
@@ -168,11 +167,3 @@ class _Day(dates.date, metaclass=_Kind):
     @classmethod
     def today(cls) -> Any:
         return super().fromtimestamp(time.time())
-
-
-def _shift_addresses(side: int) -> None:
-    """Objects of one side lie elsewhere: without this a fork has them where its siblings have."""
-    _kept.extend(bytes(size) for size in range(1, 480, 16) for _ in range(31 * side))
-
-
-_kept: list[bytes] = []

@@ -8,6 +8,12 @@ from plans_by_hand import launch, make, torch_call, view
 from sandbox.plans import effects, plan
 
 
+@pytest.mark.parametrize("said", [None, 1, [[1]], [[1], 2], [[1], "2"], [[1], [[2]]], [[1], [2.0]], [[1], {"2": 3}]])
+def test_what_is_no_list_of_buffers_for_each_step_says_nothing(said: Any) -> None:
+    assert effects.told(said, 2) is None
+    assert effects.told([[], [1, 2]], 2) == [set(), {1, 2}]
+
+
 def test_outputs_into_which_no_work_went() -> None:
     steps = [launch(view(1)), {"kind": "copy", "target": view(2), "source": view(1)}, torch_call(view(3), view(0))]
     found = plan.parse(make(buffers=[{"nbytes": 32, "input": 0}, *[{"nbytes": 32}] * 3], steps=steps))
