@@ -266,12 +266,17 @@ def test_tasks_have_sizes_for_a_gpu(path: Path) -> None:
 
 
 def test_orphans_of_a_folder_are_found(tmp_path: Path) -> None:
-    sleeper = subprocess.Popen(["sleep", "30"], env={"TMPDIR": f"{tmp_path}/below", "PATH": "/usr/bin:/bin"})
+    environment = {"TMPDIR": f"{tmp_path}/below", "PATH": "/usr/bin:/bin"}
+    waiter = subprocess.Popen(["cat"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert waiter.stdin and waiter.stdout
     try:
-        assert host.processes_of(tmp_path) == [sleeper.pid] and sleeper.pid in host.descendants(host.os.getpid())
+        waiter.stdin.write(b"\n")
+        waiter.stdin.flush()
+        waiter.stdout.readline()  # until then it may have no environment yet
+        assert host.processes_of(tmp_path) == [waiter.pid] and waiter.pid in host.descendants(host.os.getpid())
     finally:
-        sleeper.kill()
-        sleeper.wait()
+        waiter.kill()
+        waiter.communicate()
     assert host.wait_for_end(tmp_path) == []
 
 
