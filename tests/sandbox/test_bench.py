@@ -259,10 +259,10 @@ def test_headers_name_tier_and_policy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(corpus.TASKS.glob("*.py")), ids=lambda path: path.stem)
 def test_tasks_have_sizes_for_a_gpu(path: Path) -> None:
-    cases = task_file.read(path, "gpu").cases
+    cases, small = task_file.read(path, "gpu").cases, task_file.read(path).cases
     assert len(cases) == 5 and sum(case.hidden for case in cases) >= 2
     assert [case.timed for case in cases].count(True) == 1 and not any(case.timed and case.hidden for case in cases)
-    assert not {case.name for case in task_file.read(path).cases if case.timed}
+    assert not any(c.timed for c in small) and {c.distribution for c in small} <= {c.distribution for c in cases}
 
 
 def test_orphans_of_a_folder_are_found(tmp_path: Path) -> None:
