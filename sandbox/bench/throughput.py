@@ -113,7 +113,9 @@ def _usable(verdict: Passed | Rejected | Broken) -> bool:
 def _sustain(
     sandbox: LocalSandbox, source: list[Pair], threads: int, arguments: Namespace, gpus: int, title: str, kind: str
 ) -> tuple[dict[str, Any], host.GpuUse]:
-    """Rate of `kind` verdicts from the first submission to the last verdict: what is in flight counts in full."""
+    """Rate of `kind` verdicts while `threads` candidates are in work: what is still in work at the end does not count,
+    though none was ahead at the beginning. Candidates that were limited by their number count to the last one.
+    """
     if not source:
         raise ValueError(f"no {title} to run; check --only and the folders")
     with progress(Console(stderr=True)) as bar, host.GpuUse(gpus) as use:
@@ -125,15 +127,15 @@ def _sustain(
         ):
             done.append(judged)
             bar.advance(task)
-    found = summarise(done, began, kind)
+    found = summarise(done, began, kind, arguments.seconds)
     Console(stderr=True).print(f"{title}: {found['per_second']:.2f} a second", highlight=False)
     return found, use
 
 
-def summarise(done: list[Judged], began: float, kind: str) -> dict[str, Any]:
-    """Rate, latency and what came out otherwise."""
-    seconds = max(judged.finished for judged in done) - began
-    good = [judged for judged in done if judged.verdict.kind == kind]
+def summarise(done: list[Judged], began: float, kind: str, seconds: float) -> dict[str, Any]:
+    """Rate in the first `seconds`, and of all: latency and what came out otherwise."""
+    seconds = min(seconds, max(judged.finished for judged in done) - began)
+    good = [judged for judged in done if judged.verdict.kind == kind and judged.finished <= began + seconds]
     waits = sorted(judged.seconds for judged in done)
     rows = [
         {"kind": kind, "name": name, "count": len(mine), "median_seconds": round(sorted(mine)[len(mine) // 2], 3)}

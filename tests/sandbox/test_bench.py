@@ -90,13 +90,12 @@ def test_throughput_on_the_cpu_names_no_speed(tmp_path: Path) -> None:
 
 
 def test_rates_count_only_the_verdicts_asked_for() -> None:
-    done = [
-        Judged("a", Passed(cases=()), 0.5, 2.0),
-        Judged("b", ROUGH, 0.5, 3.0),
-        Judged("a", Passed(cases=()), 1, 5.0),
-    ]
-    part = throughput.summarise(done, 1.0, "passed")
+    right = Passed(cases=())
+    done = [Judged("a", right, 0.5, 2.0), Judged("b", ROUGH, 0.5, 3.0), Judged("a", right, 1, 5.0)]
+    part = throughput.summarise(done, 1.0, "passed", 60.0)
     assert part["per_second"] == 2 / 4 and part["unexpected"] == 1 and part["outcomes"] == {"passed": 2, "numerics": 1}
+    part = throughput.summarise(done, 1.0, "passed", 2.5)  # the last one was in work when no more were begun
+    assert part["per_second"] == 1 / 2.5 and part["outcomes"] == {"passed": 2, "numerics": 1}
 
 
 def test_soak_notices_misjudged_sentinels_and_leaks(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ CASES = [
     {"name": "tails", "args": {"batch": 3, "length": 5}, "distribution": "heavy_tailed", "hidden": False},
     {"name": "ragged", "args": {"batch": 1, "length": 7}, "distribution": "normal", "hidden": True},
     {"name": "even", "args": {"batch": 16, "length": 64}, "distribution": "normal", "hidden": False, "tier": "gpu"},
-    {"name": "second", "args": {"batch": 9, "length": 33}, "distribution": "heavy_tailed", "hidden": False, "tier": "gpu"},
+    {"name": "odd", "args": {"batch": 9, "length": 33}, "distribution": "heavy_tailed", "hidden": False, "tier": "gpu"},
     {
         "name": "timed",
         "args": {"batch": 32, "length": 128},
