@@ -24,7 +24,7 @@ ARENA_SHARE = 49
 `races`, `lanes`, `pipelines`)."""
 ORDERS = 4
 """Runs of a case whose kernels wait, each with its programs in an order of its own: one can hide a lost update."""
-VARIANT_SECONDS = 3.0
+VARIANT_SECONDS = 1.0
 """After which no further case is begun on which something besides the first configuration is tried."""
 TRIED = "after a trial by the autotuner, which resets or restores only what reset_to_zero and restore_value name"
 SECOND = "in a second call, with kept memory as the first one left it"
@@ -132,15 +132,19 @@ class CpuTrial(Trial):
         others = [number for number in range(len(cases)) if number not in always]
         for variant in range(1, self.variants):
             until = time.monotonic() + VARIANT_SECONDS
+            ready: Sequence[Planned | None]
+            try:
+                ready = self._planned(described, cases, variant)
+            except EarlyVerdictError:  # some fail, maybe only because it does not fit there: each by itself then
+                ready = [None] * len(cases)
             for number in [*always, *random.sample(others, len(others))]:
                 if number in always or time.monotonic() < until:
-                    self._try_variant(variant, number, described[number])
+                    self._try_variant(variant, number, described[number], ready[number])
 
-    def _try_variant(self, variant: int, number: int, described: Any) -> None:
+    def _try_variant(self, variant: int, number: int, described: Any, ready: Planned | None) -> None:
         case = self.job.cases[number]
         try:
-            (planned,) = self._planned([described], [case], variant)
-            self._compared(number, case, described, planned)
+            self._compared(number, case, described, ready or self._planned([described], [case], variant)[0])
         except EarlyVerdictError as stop:
             if stop.unfit:
                 return

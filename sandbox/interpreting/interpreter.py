@@ -17,6 +17,7 @@ import torch
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from sandbox.interpreting.lanes import WARPS
 from sandbox.interpreting.memory_watch import MemoryWatch
 from sandbox.interpreting.open_answers import ANSWER
 from sandbox.kernels.request import functions_among
@@ -185,6 +186,7 @@ class _Runner:
             if isinstance(argument, Group) or (isinstance(argument, Scalar) and argument.constexpr)
         ]  # fmt: skip
         self.watch.lanes.blocks = int(kernel.options.get("num_ctas") or 1)
+        self.watch.lanes.warps = int(kernel.options.get("num_warps") or WARPS)
         triton_interpreter.launch(module[kernel.name], tuple(step.grid), arguments, fixed, self.watch.turn)
 
     def _value(self, argument: Argument, module: dict[str, Any] | None = None) -> Any:

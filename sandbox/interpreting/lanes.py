@@ -5,8 +5,12 @@ operations in which lanes exchange values are dropped where nobody uses the resu
 thread. What one lane loads, another may store over after those too, since the result cannot be had before the loads.
 A lane is a place in a tensor of pointers of one shape; the same place in another shape may be another thread's.
 
-Not covered: tensors with fewer elements than threads have copies in several, of which one stores and all load. What the
-others find matters only where it meets larger tensors, and kernels that step through memory by numbers are right.
+Tensors with fewer elements than threads have copies in several, of which one stores and all load. What the others find
+matters only where it meets larger tensors: kernels that step through memory by single numbers are right. So a number
+that a program has just stored may be loaded, but must not meet a tensor of several warps, nor decide on a branch. Any
+exchange in between will do: threads wait for each other in those, as far as a number tells.
+
+Not covered: small tensors of more than one element.
 """
 
 from collections.abc import Callable
@@ -26,6 +30,8 @@ EXCHANGES = (
     "create_split", "create_reshape",
 )  # fmt: skip
 """Methods of the interpreter's builder, besides reductions and scans, by which values get from lane to lane."""
+WARPS = 4
+"""Of a program that does not say how many it has."""
 PLACE_BITS, SHAPE_BITS = 20, 10
 """No tensor has more lanes; shapes beyond as many are taken for one."""
 SEVERAL = (1 << PLACE_BITS + SHAPE_BITS) - 1
@@ -43,8 +49,10 @@ class Lanes:
         self.updated: Array | None = None
         """By atomics of many lanes."""
         self.shapes: dict[tuple[int, ...], int] = {(): 0}
-        self.blocks = 1
-        """Thread blocks of a program, `num_ctas`: a barrier is of one."""
+        self.numbers: dict[int, int] = {}
+        """Where single numbers were stored, and how often lanes had exchanged values by then."""
+        self.blocks, self.warps = 1, WARPS
+        """Of a program, `num_ctas` and `num_warps`: a barrier is of one block, and a warp needs none."""
         self.times = self.now = self.exchanged = 1
         """All that there have been, that of the last barrier, and that of the last exchange of the present program."""
 
@@ -71,6 +79,8 @@ class Lanes:
             )
         self._check_updated(at, own)
         self.stored[at] = _stamped(own, self.now)
+        if lanes.size == 1:
+            self.numbers.update(dict.fromkeys(at.tolist(), self.exchanged))
 
     def load(self, at: Array, lanes: Array) -> None:
         """Raises:
@@ -84,6 +94,12 @@ class Lanes:
         self._check_updated(at, own)
         several = _others(self.loaded[at], own, self.exchanged)
         self.loaded[at] = _stamped(np.where(several, SEVERAL, own), self.exchanged)
+
+    def stored_alone(self, at: Array, lanes: Array) -> bool:
+        """Whether this is a single number that one thread has just stored, and others may not find yet."""
+        if lanes.size > 1 or self.warps == 1:
+            return False
+        return any(self.numbers.get(place) == self.exchanged for place in at.tolist())
 
     def update(self, at: Array, lanes: Array) -> None:
         """An atomic of many lanes, which are served in any order.

@@ -105,8 +105,10 @@ class MemoryWatch(Turns):
             self.lanes.load(at, lanes_of(mask, pointers))
         found = self.native.load(pointers, mask, other, dtype)
         if not self.atomic and not flag:
-            learnt = partial(self.races.learnt, at)
+            learnt, before = partial(self.races.learnt, at), LOOPS.hits
             LOOPS.load(self.iterations, at, self.races.me.program, found.nbytes, learnt)
+            if self.lanes.stored_alone(at, lanes_of(mask, pointers)):
+                LOOPS.load_alone(before)
         if stale is not None:
             found = np.where(lanes_of(mask, pointers), stale, found)
         if not bool(self.written[at].all()):

@@ -25,7 +25,7 @@ from sandbox.interpreting.races import RaceError
 Array = npt.NDArray[np.int64]
 Clock = npt.NDArray[np.int32]
 Early = frozenset[tuple[int, str]]
-"""Iterations, by time, that loaded too early what a value comes from, and what is wrong with it."""
+"""Iterations, by time, that loaded too early what a value comes from, and what is wrong with it; 0: any."""
 Place = tuple[list["Loop"], int, int, int, Early]
 """Where a program is: as `Loops` has it."""
 OVERLAP = (
@@ -39,6 +39,10 @@ AHEAD = (
 LEFT_BEHIND = (
     "a loop loads what it has stored by a tensor descriptor: compiled, only its end waits until that is done; load it "
     "after the loop"
+)
+ALONE = (
+    "a number that one thread has just stored is loaded by all, and meets a whole tensor or decides on a branch: put "
+    "tl.debug_barrier() between the two"
 )
 PROGRAM_BITS = 24
 """Programs beyond as many are taken for others."""
@@ -188,6 +192,12 @@ class Loops:
             raise RaceError(reason)
         self.hits += 1
         self.latest = frozenset({(loop.iteration, reason)})
+
+    def load_alone(self, before: int) -> None:
+        """The last load, before which there had been so many early ones, is of a number that one thread has stored."""
+        others = self.latest if self.hits != before else frozenset[tuple[int, str]]()
+        self.hits += 1
+        self.latest = others | {(0, ALONE)}
 
 
 LOOPS = Loops()

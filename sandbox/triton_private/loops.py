@@ -16,6 +16,7 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import TensorHandle
 
 from sandbox.interpreting.pipelines import LOOPS
+from sandbox.triton_private.slices import decide
 from sandbox.triton_private.values import value_of
 
 
@@ -77,6 +78,7 @@ def turning() -> AbstractContextManager[None]:
 @contextmanager
 def branch(test: Any) -> Iterator[Any]:
     """Around a condition: what it asks, and, if a tensor answers, that a branch is gone into."""
+    decide(test)
     with LOOPS.branch() if isinstance(test, tl.tensor) else nullcontext():
         yield test
 

@@ -7,9 +7,12 @@ what it has made, and every operation hands on the marks of what it is given. It
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox.interpreting.pipelines import LOOPS, Early
+from sandbox.interpreting.pipelines import ALONE, LOOPS, Early
+from sandbox.interpreting.races import RaceError
 from sandbox.triton_private.builder import InterpreterBuilder, ReduceScanOpInterface, TensorHandle
 
+WARP = 32
+"""Threads that do not run apart."""
 PRODUCTS = ("create_dot", "create_dot_scaled")
 """They end the search: what is added to a product is not loaded ahead for it, its factors are asked for."""
 
@@ -27,6 +30,14 @@ def marks(given: Any) -> Early:
     return frozenset[tuple[int, str]]().union(*(getattr(handle, "early", ()) for handle in _handles(given)))
 
 
+def decide(test: Any) -> None:
+    """Raises:
+    RaceError: a condition is not the same to all threads.
+    """
+    if LOOPS.hits and (0, ALONE) in marks(test):
+        raise RaceError(ALONE)
+
+
 def _followed(method: Any) -> Any:
     def call(*given: Any, **named: Any) -> Any:
         before = LOOPS.hits
@@ -37,6 +48,8 @@ def _followed(method: Any) -> Any:
                 early |= LOOPS.latest
             for handle in _handles(made) if early else ():
                 handle.early = early
+                if (0, ALONE) in early and handle.data.size > WARP:
+                    raise RaceError(ALONE)
         return made
 
     return call
