@@ -16,8 +16,14 @@ from sandbox.types import OWN_BASELINES, TOLERANCES, Baseline, Case, Job, Record
 
 Tier = Literal["cpu", "gpu"]
 CONSTANTS = ("FAMILY", "TOLERANCE", "DESCRIPTION", "CASES", "MUTATES", "HEADLINES")
-MODEL_CASES = (Case(name="default"), Case(name="tails", distribution="heavy_tailed", hidden=True))
-"""For KernelBench files, which name no cases: their own inputs, and signed heavy-tailed ones of the same shapes."""
+MODEL_CASES = (
+    Case(name="default"),
+    Case(name="tails", distribution="heavy_tailed", hidden=True),
+    Case(name="outliers", distribution="structured", hidden=True),
+)
+"""For KernelBench files, which name no cases: their own inputs, and others of the same shapes, signed, heavy-tailed or
+with outliers whose exponentials overflow.
+"""
 
 
 class Headline(Record):

@@ -106,7 +106,7 @@ def test_a_module_becomes_a_task_with_its_licence(tmp_path: Path) -> None:
     assert task.source.licence == "MIT" and task.source.path == "someone/modules@abc" and code
     assert (again.source.licence, nothing) == ("Apache-2.0 AND GPL-3.0", "")
     assert again.id == task.id, "the same question, whatever is said about it"
-    assert task.family == "elementwise" and [case.hidden for case in task.hidden_cases] == [True]
+    assert task.family == "elementwise" and [case.hidden for case in task.hidden_cases] == [True, True]
     prompt = render_prompt(task)[1]["content"]
     assert "class Scaled" in prompt and "width=3, factor=2.5" in prompt and "rand([4, 16])" in prompt
 

@@ -31,6 +31,24 @@ class ModelNew(nn.Module):
     def forward(self, x):
         {forward}
 """
+SOFTMAX = """
+import torch
+import triton
+import triton.language as tl
+
+@triton.jit
+def k(x_ptr, y_ptr, cols, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + tl.program_id(0) * cols + at, mask=at < cols, other=-float("inf"))
+    e = tl.exp(x - tl.max(x))
+    tl.store(y_ptr + tl.program_id(0) * cols + at, e / tl.sum(e), mask=at < cols)
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        k[(x.shape[0],)](x, y, x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]))
+        return y
+"""
 
 
 def said(forward: str = "return self.layer(x)", init: str = "pass", reference: str = LINEAR, seconds: float = 100.0):
@@ -150,6 +168,17 @@ def test_the_sandbox_takes_them_too(sandbox: LocalSandbox, key: tuple[int, int])
     assert isinstance(verdict, Passed), verdict
     if key == (3, 44):
         assert isinstance(sandbox.judge(job.model_copy(update={"policy": "triton_only"})), Rejected)
+
+
+def test_what_is_right_for_small_inputs_only_is_wrong_in_our_sandbox(sandbox: LocalSandbox) -> None:
+    reference = small.source(small.Small("return torch.softmax(x, dim=1)", "torch.rand(4, 30)"))
+    job = Job(
+        reference=reference, candidate=SOFTMAX, entry_point="ModelNew", cases=MODEL_CASES,
+        tolerance=TOLERANCES["T32"], timing=None,
+    )  # fmt: skip
+    assert isinstance(sandbox.judge(job), Passed)
+    overflows = job.model_copy(update={"candidate": SOFTMAX.replace("tl.exp(x - tl.max(x))", "tl.exp(x)")})
+    assert isinstance(sandbox.judge(overflows), Rejected)
 
 
 def test_tuples_reach_a_constructor_as_tuples(sandbox: LocalSandbox) -> None:

@@ -1,7 +1,8 @@
 """KernelBench's items as tasks for our sandbox, from a clone or from its data set on the hub.
 
-1. The first case has upstream's own inputs, uniform on [0, 1) in levels 1 to 3; the hidden one has signed, heavy-tailed
-   inputs of the same shapes. So a candidate that is right only where all inputs are positive fails.
+1. The first case has upstream's own inputs, uniform on [0, 1) in levels 1 to 3; the hidden ones have signed inputs of
+   the same shapes, heavy-tailed or with outliers. So a candidate fails that is right for positive inputs alone, or for
+   such as exponentials do not overflow on.
 2. Integer inputs stay integers: upstream's evaluator casts every tensor to the precision that it tests.
 3. Some items say little about a kernel (`Mark`). They stay in; scores are to be given with and without them.
 """
