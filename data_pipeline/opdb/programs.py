@@ -121,14 +121,16 @@ def parameter_place(call: Call, number: int) -> int | str:
 
 
 def _samples(op: Any, dtype: torch.dtype) -> list[Any]:
-    """The same every time: OpInfo draws from the global generators."""
+    """The same every time: OpInfo draws from the global generators. `sample_inputs` would ask the stack each time whose
+    test this is, which takes as long as all the rest.
+    """
     state, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
             random.seed(0)
             np.random.seed(0)
-            return list(op.sample_inputs("cpu", dtype, set_seed=False))
+            return list(op.sample_inputs_func(op, "cpu", dtype, False))
     finally:
         random.setstate(state)
         np.random.set_state(numpy_state)
