@@ -31,8 +31,7 @@ class Draw:
             x = self._student_t(x)
         elif self.distribution == "large":
             x = x + LARGE_OFFSET
-        elif self.distribution == "structured":
-            x = self._structured(x)
+        x = self._structured(x) if self.distribution == "structured" else outward(x)
         return (x * scale).to(as_dtype(dtype))
 
     def weight(self, *shape: int, dtype: str | torch.dtype = torch.float32) -> torch.Tensor:
@@ -46,9 +45,8 @@ class Draw:
         self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: str | torch.dtype = torch.float32
     ) -> torch.Tensor:
         """Values that a task constrains to [low, high); the distribution does not apply."""
-        return (torch.rand(shape, generator=self.generator, device=self.device) * (high - low) + low).to(
-            as_dtype(dtype)
-        )
+        x = torch.rand(shape, generator=self.generator, device=self.device) * (high - low) + low
+        return outward(x).to(as_dtype(dtype))
 
     def integers(self, *shape: int, low: int, high: int, dtype: str | torch.dtype = torch.int64) -> torch.Tensor:
         """Integers in [low, high)."""
@@ -83,6 +81,21 @@ class Draw:
         if len(special) == 3:
             rows[special[2], column] = 1.0
         return rows.reshape(x.shape)
+
+
+def outward(x: torch.Tensor) -> torch.Tensor:
+    """`x` itself, in which the least and the greatest value have changed places with the first and the last one, in the
+    order that these were in: else a maximum hardly ever tells that an end was left out.
+    """
+    if x.numel() < 2:
+        return x
+    flat = x.view(-1)
+    ends = (0, -1) if flat[0] < flat[-1] else (-1, 0)
+    for end, find in zip(ends, (torch.argmin, torch.argmax), strict=True):
+        at, inner = find(flat), flat[end].clone()
+        flat[end] = flat[at]
+        flat[at] = inner
+    return x
 
 
 def as_dtype(dtype: str | torch.dtype) -> torch.dtype:
