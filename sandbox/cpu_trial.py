@@ -15,6 +15,7 @@ from sandbox.kernels.request import KernelRequest, check_arguments, functions_of
 from sandbox.kernels.text import KernelError
 from sandbox.plans import plan
 from sandbox.pool import Helper, run_untrusted
+from sandbox.traces import OTHERS
 from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
@@ -28,7 +29,6 @@ VARIANT_SECONDS = 1.0
 """After which no further case is begun on which something besides the first configuration is tried."""
 TRIED = "after a trial by the autotuner, which resets or restores only what reset_to_zero and restore_value name"
 SECOND = "in a second call, with kept memory as the first one left it"
-FIRST = "in a first call, which asks for something else than later ones"
 
 
 @contextlib.contextmanager
@@ -50,8 +50,8 @@ class Planned(NamedTuple):
     module: kernel_source.KernelModule
     tried: bool = False
     """Autotuned kernels are launched twice, once to try them."""
-    first: "Planned | None" = None
-    """That of a first call, where it is not the same."""
+    others: tuple[tuple[str, "Planned"], ...] = ()
+    """Those of other calls for which it does not stand, and which calls these are."""
 
 
 class CpuTrial(Trial):
@@ -94,14 +94,16 @@ class CpuTrial(Trial):
         """Plans with one configuration of autotuned kernels, maybe after a trial of one."""
         traced = self.trace(described, cases, DEFAULT_TARGET, variant, trial)
         ready = self._ready(traced.plans, described, trial is not None)
-        others = {number: one for number, one in enumerate(traced.first) if one is not None}
-        if others:
+        for call, where in enumerate(OTHERS):
+            plans = {number: one for number, found in enumerate(traced.others) if (one := found[call]) is not None}
+            if not plans:
+                continue
             try:
-                first = self._ready(list(others.values()), [described[n] for n in others], trial is not None)
+                others = self._ready(list(plans.values()), [described[n] for n in plans], trial is not None)
             except EarlyVerdictError as stop:
-                raise stop.within(FIRST) from stop
-            for number, one in zip(others, first, strict=True):
-                ready[number] = ready[number]._replace(first=one)
+                raise stop.within(where) from stop
+            for number, other in zip(plans, others, strict=True):
+                ready[number] = ready[number]._replace(others=(*ready[number].others, (where, other)))
         return ready
 
     def _ready(self, plans: Sequence[plan.Plan], described: Sequence[Any], tried: bool) -> list[Planned]:
@@ -196,7 +198,7 @@ class CpuTrial(Trial):
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
         """The judge's numbers of a case that is right, whichever way open questions are answered, in a second call too
-        where memory is kept from one to the next, and in a first one that asks for something else.
+        where memory is kept from one to the next, and in other calls for which its plan does not stand.
         """
         answer, known = 0, 1
         while answer < known:
@@ -205,9 +207,9 @@ class CpuTrial(Trial):
         if any(buffer.kept for buffer in planned.plan.buffers):
             with _told(SECOND, case):
                 self._answered(number, case, described, planned, 0, again=True)
-        if planned.first is not None:
-            with _told(FIRST, case):
-                self._compared(number, case, described, planned.first)
+        for where, other in planned.others:
+            with _told(where, case):
+                self._compared(number, case, described, other)
         return compared
 
     def _answered(

@@ -76,26 +76,27 @@ def test_clocks_go_on_and_kinds_stay(told: list[list[Any]]) -> None:
         assert kinds == [1.0] * 5
 
 
-def traced(steps: list[dict[str, Any]], first: list[dict[str, Any]] | None = None) -> Traced:
+def traced(steps: list[dict[str, Any]], *others: list[dict[str, Any]] | None) -> Traced:
     def parsed(steps: list[dict[str, Any]]) -> plan.Plan:
         found = plan.parse(make(steps=steps))
         assert isinstance(found, plan.Plan)
         return found
 
-    return Traced([parsed(steps)], [None if first is None else parsed(first)], 1)
+    return Traced([parsed(steps)], [tuple(None if other is None else parsed(other) for other in others)], 1)
 
 
 ONE, TWO = [launch(view(0), view(1))], [launch(view(0), view(1), grid=(2, 1, 1))]
 
 
 @pytest.mark.parametrize(("known", "other", "fine"), [
-    (traced(ONE), traced(ONE), True),
-    (traced(ONE), traced(ONE, ONE), True),
-    (traced(ONE), traced(TWO), False),
-    (traced(ONE), traced(ONE, TWO), False),
+    (traced(ONE, None), traced(ONE, None), True),
+    (traced(ONE, None), traced(ONE, ONE), True),
+    (traced(ONE, None), traced(TWO, None), False),
+    (traced(ONE, None), traced(ONE, TWO), False),
     (traced(ONE, TWO), traced(ONE, TWO), True),
+    (traced(ONE, TWO, None), traced(ONE, None, TWO), False),
 ])  # fmt: skip
-def test_both_calls_must_ask_for_the_same_in_both_processes(known: Traced, other: Traced, fine: bool) -> None:
+def test_all_calls_must_ask_for_the_same_in_both_processes(known: Traced, other: Traced, fine: bool) -> None:
     if fine:
         certain(known, lambda: other)
         return
