@@ -160,7 +160,17 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
         recorder.constructed = len(recorder.steps)
         HOST.forget()  # whoever uses a module moves it
         function = module
-    return function(*arguments)
+    before = [_place(tensor) for tensor in tensors]
+    output = function(*arguments)
+    if before != [_place(tensor) for tensor in tensors]:
+        raise TraceError("an input has got another shape or other memory, with which its caller would have to go on")
+    return output
+
+
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Where a tensor finds its elements: `x.t_()` and `x.data = y` are no steps of a plan, but change that."""
+    shape, strides = tuple(tensor.shape), tensor.stride()
+    return tensor.dtype, shape, strides, tensor.storage_offset(), tensor.untyped_storage()._cdata
 
 
 def _load(path: Path, recorder: Recorder, lacking: set[str], side: int | None) -> ModuleType:
