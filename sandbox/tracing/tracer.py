@@ -93,8 +93,9 @@ def _trace_our_own() -> None:
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
     """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not),
     and optionally `variant` (which configuration autotuned kernels take, from 0), `trial` (which one they launch
-    before, as if to time it), `side` (which one chance takes, see `chance`; without it chance is as it comes) and
-    `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for `lower_kernels`.
+    before, as if to time it), `apart` (they take different ones), `side` (which one chance takes, see `chance`; without
+    it chance is as it comes) and `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for
+    `lower_kernels`.
 
     Every case is called three times, in one module: all cases in order, and then all again, each twice in a row. What a
     candidate remembers from call to call, or of the last one alone, must not change what it does.
@@ -116,7 +117,7 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     position = 0
     lacking: set[str] = set()
     with _fake_tensors(), torch.no_grad(), FakeCuda(), Recorder() as recorder:
-        tuning = triton_trace.Tuning(int(request.get("variant", 0)), request.get("trial"))
+        tuning = triton_trace.Tuning(int(request.get("variant", 0)), request.get("trial"), request.get("apart", False))
         triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
         check_names = own_names()
         try:

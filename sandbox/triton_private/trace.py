@@ -188,18 +188,22 @@ class Tuning:
     fewer), without timing any, and without the hooks that only serve the timing. As Triton's, it prunes when it meets a
     key, and keeps to that from then on, in later calls too, whatever other arguments are. For good.
 
+    If they are to be `apart`, the second autotuner that is met takes the next configuration, the third the next but
+    one, and so on, the first one after the last: each chooses for itself.
+
     With a `trial` it launches that configuration first, once for each key of a call, with those hooks: what Triton's
     does before the first launch of a key, on the arguments themselves.
     """
 
-    def __init__(self, variant: int, trial: int | None = None) -> None:
+    def __init__(self, variant: int, trial: int | None = None, apart: bool = False) -> None:
         from triton.runtime.autotuner import Autotuner
 
-        self.variant, self.trial = variant, trial
+        self.variant, self.trial, self.apart = variant, trial, apart
         self.most = 1
         """How many configurations the autotuner with the most had, of at most `MAX_VARIANTS`."""
         self.pruned: dict[Any, list[Any]] = {}
         self.tried: set[Any] = set()
+        self.met: dict[Any, int] = {}
         Autotuner.run = lambda tuner, *args, **kwargs: self._run(tuner, args, kwargs)
 
     def begin(self) -> None:
@@ -212,7 +216,8 @@ class Tuning:
         key = _key(tuner, given)
         configs = self._configs(tuner, key, kwargs)
         self.most = max(self.most, len(configs))
-        config, other = (configs[min(number, len(configs) - 1)] for number in (self.variant, self.trial or 0))
+        config = configs[self._chosen(tuner, len(configs))]
+        other = configs[min(self.trial or 0, len(configs) - 1)]
         if conflicts := kwargs.keys() & config.kwargs.keys():
             raise ValueError(f"arguments given by the caller and by autotuning: {', '.join(sorted(conflicts))}")
         chosen = config.all_kwargs()
@@ -227,6 +232,12 @@ class Tuning:
             return tuner.fn.run(*args, **kwargs, **chosen)
         finally:
             tuner.nargs = None
+
+    def _chosen(self, tuner: Any, count: int) -> int:
+        """Which of so many configurations it takes."""
+        if self.apart and count > 1:
+            return (self.variant + self.met.setdefault(tuner, len(self.met))) % count
+        return min(self.variant, count - 1)
 
     def _configs(self, tuner: Any, key: Any, kwargs: dict[str, Any]) -> list[Any]:
         """What pruning left of the configurations when the key was met first."""
