@@ -15,6 +15,7 @@ from sandbox.kernels.request import KernelRequest, check_arguments, functions_of
 from sandbox.kernels.text import KernelError
 from sandbox.plans import plan
 from sandbox.pool import Helper, run_untrusted
+from sandbox.traces import OTHERS
 from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
@@ -26,9 +27,9 @@ ORDERS = 4
 """Runs of a case whose kernels wait, each with its programs in an order of its own: one can hide a lost update."""
 VARIANT_SECONDS = 1.0
 """After which no further case is begun on which something besides the first configuration is tried."""
+APART = "with an autotune configuration of its own for each kernel"
 TRIED = "after a trial by the autotuner, which resets or restores only what reset_to_zero and restore_value name"
 SECOND = "in a second call, with kept memory as the first one left it"
-FIRST = "in a first call, which asks for something else than later ones"
 
 
 @contextlib.contextmanager
@@ -50,8 +51,8 @@ class Planned(NamedTuple):
     module: kernel_source.KernelModule
     tried: bool = False
     """Autotuned kernels are launched twice, once to try them."""
-    first: "Planned | None" = None
-    """That of a first call, where it is not the same."""
+    others: tuple[tuple[str, "Planned"], ...] = ()
+    """Those of other calls for which it does not stand, and which calls these are."""
 
 
 class CpuTrial(Trial):
@@ -83,25 +84,28 @@ class CpuTrial(Trial):
             raise self.openly(stop, described, ready, planned) from stop
         self.surely(described, DEFAULT_TARGET, 0)
         if self.variants > 1:
-            self._try_variants(described)
+            self._try_variants(described, ready)
             self._after_a_trial(described, ready)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
 
     def _planned(
-        self, described: Sequence[Any], cases: Sequence[Case], variant: int, trial: int | None = None
-    ) -> list[Planned]:
-        """Plans with one configuration of autotuned kernels, maybe after a trial of one."""
-        traced = self.trace(described, cases, DEFAULT_TARGET, variant, trial)
+        self, described: Sequence[Any], cases: Sequence[Case], variant: int, trial: int | None = None,
+        apart: bool = False,
+    ) -> list[Planned]:  # fmt: skip
+        """Plans with one configuration of autotuned kernels, or one each, maybe after a trial of one."""
+        traced = self.trace(described, cases, DEFAULT_TARGET, variant, trial, apart=apart)
         ready = self._ready(traced.plans, described, trial is not None)
-        others = {number: one for number, one in enumerate(traced.first) if one is not None}
-        if others:
+        for call, where in enumerate(OTHERS):
+            plans = {number: one for number, found in enumerate(traced.others) if (one := found[call]) is not None}
+            if not plans:
+                continue
             try:
-                first = self._ready(list(others.values()), [described[n] for n in others], trial is not None)
+                others = self._ready(list(plans.values()), [described[n] for n in plans], trial is not None)
             except EarlyVerdictError as stop:
-                raise stop.within(FIRST) from stop
-            for number, one in zip(others, first, strict=True):
-                ready[number] = ready[number]._replace(first=one)
+                raise stop.within(where) from stop
+            for number, other in zip(plans, others, strict=True):
+                ready[number] = ready[number]._replace(others=(*ready[number].others, (where, other)))
         return ready
 
     def _ready(self, plans: Sequence[plan.Plan], described: Sequence[Any], tried: bool) -> list[Planned]:
@@ -121,36 +125,41 @@ class CpuTrial(Trial):
         settled = [self.settled(*one, signatures, arena)[:2] for one in zip(plans, described, launches, strict=True)]
         return [Planned(*one, module, tried) for one, module in zip(settled, modules, strict=True)]
 
-    def _try_variants(self, described: Sequence[Any]) -> None:
-        """Each further configuration that fits must be right too, since any may be the fastest: on the first public
-        case, on the largest one, and on as many others as there is time for, as it may be wrong for some shapes alone.
+    def _try_variants(self, described: Sequence[Any], plain: Sequence[Planned]) -> None:
+        """Each further configuration that fits must be right too, since any may be the fastest, and so must kernels of
+        different ones: on the first public case, on the largest one, and on as many others as there is time for, as it
+        may be wrong for some shapes alone. `plain` is what has been tried.
         """
         cases = self.job.cases
         sizes = [sum(tensor["nbytes"] for tensor in layout["tensors"]) for layout in described]
         first = [number for number, case in enumerate(cases) if not case.hidden][:1]
         always = dict.fromkeys([*first, sizes.index(max(sizes))])
         others = [number for number in range(len(cases)) if number not in always]
-        for variant in range(1, self.variants):
+        further = [*((variant, False) for variant in range(1, self.variants)), (0, True)]
+        for variant, apart in further:
             until = time.monotonic() + VARIANT_SECONDS
             ready: Sequence[Planned | None]
             try:
-                ready = self._planned(described, cases, variant)
+                ready = self._planned(described, cases, variant, apart=apart)
             except EarlyVerdictError:  # some fail, maybe only because it does not fit there: each by itself then
                 ready = [None] * len(cases)
+            if apart and ready == plain:  # there is one autotuned kernel
+                continue
             for number in [*always, *random.sample(others, len(others))]:
                 if number in always or time.monotonic() < until:
-                    self._try_variant(variant, number, described[number], ready[number])
+                    self._try_variant(variant, number, described[number], ready[number], apart)
 
-    def _try_variant(self, variant: int, number: int, described: Any, ready: Planned | None) -> None:
+    def _try_variant(self, variant: int, number: int, described: Any, ready: Planned | None, apart: bool) -> None:
         case = self.job.cases[number]
         try:
-            self._compared(number, case, described, ready or self._planned([described], [case], variant)[0])
+            planned = ready or self._planned([described], [case], variant, apart=apart)[0]
+            self._compared(number, case, described, planned)
         except EarlyVerdictError as stop:
             if stop.unfit:
                 return
             if isinstance(stop.verdict, Broken):
                 raise
-            where = f"autotune configuration {variant + 1} of {self.variants}"
+            where = APART if apart else f"autotune configuration {variant + 1} of {self.variants}"
             raise (self.silently(stop) if case.hidden else stop.within(where)) from stop
 
     def _after_a_trial(self, described: Sequence[Any], ready: Sequence[Planned]) -> None:
@@ -196,7 +205,7 @@ class CpuTrial(Trial):
 
     def _compared(self, number: int, case: Case, described: Any, planned: Planned) -> dict[str, Any]:
         """The judge's numbers of a case that is right, whichever way open questions are answered, in a second call too
-        where memory is kept from one to the next, and in a first one that asks for something else.
+        where memory is kept from one to the next, and in other calls for which its plan does not stand.
         """
         answer, known = 0, 1
         while answer < known:
@@ -205,9 +214,9 @@ class CpuTrial(Trial):
         if any(buffer.kept for buffer in planned.plan.buffers):
             with _told(SECOND, case):
                 self._answered(number, case, described, planned, 0, again=True)
-        if planned.first is not None:
-            with _told(FIRST, case):
-                self._compared(number, case, described, planned.first)
+        for where, other in planned.others:
+            with _told(where, case):
+                self._compared(number, case, described, other)
         return compared
 
     def _answered(

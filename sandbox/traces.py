@@ -1,17 +1,22 @@
 """What the tracer's child says a candidate asks for, read. Nothing of it is checked yet (`plans.plan_check`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.plans import plan
 from sandbox.plans.plain_steps import plainly
-from sandbox.plans.sameness import same_work
+from sandbox.plans.sameness import same_work, stands_for
 from sandbox.pool import Outcome
 from sandbox.types import Broken, Policy, Rejected
 
 MAX_PLAN_BYTES = 1 << 20
 """Of one case."""
+OTHERS = (
+    "in a first call, which asks for something else than later ones",
+    "called twice in a row on inputs of the same shapes, where it asks for something else the second time",
+)
+"""Calls of a case that are traced besides the one that counts, which lies between them, as a reason tells of them."""
 
 _BY_CHANCE = Rejected(
     stage="plan",
@@ -21,12 +26,12 @@ _BY_CHANCE = Rejected(
 
 
 class Traced(NamedTuple):
-    """Plans of cases, each called twice."""
+    """Plans of cases, each called several times."""
 
     plans: list[plan.Plan]
-    """Of the second calls."""
-    first: list[plan.Plan | None]
-    """Of the first calls; None where it is the same, but for memory that is kept from call to call."""
+    """Of the calls that count."""
+    others: list[tuple[plan.Plan | None, ...]]
+    """Of the `OTHERS` of each case; None where the plan that counts stands for it."""
     variants: int
     """How many configurations the autotuned kernel with the most has."""
 
@@ -37,18 +42,20 @@ def traced(outcome: Outcome, reply: dict[str, Any], cases: int, policy: Policy) 
     Raises:
         EarlyVerdictError: it is not.
     """
-    data, first, variants = reply.get("plans"), reply.get("first"), reply.get("variants", 1)
-    if not (isinstance(data, list) and isinstance(first, list) and isinstance(variants, int)) or not (
-        len(data) == len(first) == cases
+    data, others, variants = reply.get("plans"), reply.get("others"), reply.get("variants", 1)
+    if not (isinstance(data, list) and isinstance(others, list) and isinstance(variants, int)) or not (
+        len(data) == len(others) == cases and all(_of_others(item) for item in others)
     ):
         reason = "the tracer's reply is not of the expected form"
         raise EarlyVerdictError(Rejected(stage="tamper", reason=reason, log=outcome.log))
-    count = cases + sum(item is not None for item in first)
+    count = cases + sum(item is not None for items in others for item in items)
     if len(outcome.reply) > MAX_PLAN_BYTES * count:
         raise EarlyVerdictError(Rejected(stage="plan", reason=f"a plan exceeds {MAX_PLAN_BYTES} bytes a case"))
     plans = [_parsed(item, policy) for item in data]
-    others = [None if item is None else _parsed(item, policy) for item in first]
-    return Traced(plans, _differing(others, plans), max(1, min(variants, plan.MAX_VARIANTS)))
+    differing = [
+        tuple(_differing(item, found, policy) for item in items) for items, found in zip(others, plans, strict=True)
+    ]
+    return Traced(plans, differing, max(1, min(variants, plan.MAX_VARIANTS)))
 
 
 def certain(known: Traced, again: Callable[[], Traced]) -> None:
@@ -66,13 +73,18 @@ def certain(known: Traced, again: Callable[[], Traced]) -> None:
         late = stop.verdict.stage == "timeout"
         verdict = Rejected(stage="timeout", reason=stop.verdict.reason) if late else _BY_CHANCE
         raise EarlyVerdictError(verdict) from stop
-    pairs = [*zip(known.plans, other.plans, strict=True), *zip(_firsts(known), _firsts(other), strict=True)]
-    if not all(same_work(*pair) for pair in pairs):
+    if not all(same_work(*pair) for pair in zip(_calls(known), _calls(other), strict=True)):
         raise EarlyVerdictError(_BY_CHANCE)
 
 
-def _firsts(found: Traced) -> list[plan.Plan]:
-    return [second if first is None else first for first, second in zip(found.first, found.plans, strict=True)]
+def _calls(found: Traced) -> list[plan.Plan]:
+    """Plans of all calls."""
+    pairs = zip(found.plans, found.others, strict=True)
+    return [counts if one is None else one for counts, others in pairs for one in (counts, *others)]
+
+
+def _of_others(item: Any) -> bool:
+    return isinstance(item, list) and len(item) == len(OTHERS)
 
 
 def _parsed(item: Any, policy: Policy) -> plan.Plan:
@@ -82,5 +94,6 @@ def _parsed(item: Any, policy: Policy) -> plan.Plan:
     return plainly(found, policy)
 
 
-def _differing(first: Sequence[plan.Plan | None], second: Sequence[plan.Plan]) -> list[plan.Plan | None]:
-    return [None if a is None or same_work(a, b) else a for a, b in zip(first, second, strict=True)]
+def _differing(item: Any, counts: plan.Plan, policy: Policy) -> plan.Plan | None:
+    other = None if item is None else _parsed(item, policy)
+    return None if other is None or stands_for(counts, other) else other

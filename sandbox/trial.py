@@ -76,15 +76,15 @@ class Trial(ABC):
 
     def trace(
         self, described: Sequence[Any], cases: Sequence[Case], target: Target, variant: int, trial: int | None = None,
-        side: int = 0,
+        side: int = 0, apart: bool = False,
     ) -> Traced:  # fmt: skip
         """Plans of `cases`, well-formed but not checked, with autotuned kernels in configuration `variant` of
-        `self.variants`, after a launch of configuration `trial` if there is one (`triton_private.trace.Tuning`), and
-        with chance on `side` (`tracing.chance`).
+        `self.variants`, or `apart`, after a launch of configuration `trial` if there is one
+        (`triton_private.trace.Tuning`), and with chance on `side` (`tracing.chance`).
         """
         request = {
             "candidate": self.job.candidate, "entry_point": self.job.entry_point, "target": target,
-            "cases": list(described), "ttir": False, "variant": variant, "trial": trial, "side": side,
+            "cases": list(described), "ttir": False, "variant": variant, "trial": trial, "side": side, "apart": apart,
             **({} if self.device is None else {"device": self.device}),
         }  # fmt: skip
         limits = self.job.limits
@@ -92,7 +92,7 @@ class Trial(ABC):
         reply = self.reply(outcome, "trace", limits.trace_seconds, cases)
         found = traced(outcome, reply, len(described), self.job.policy)
         self.variants = max(self.variants, found.variants)
-        if len(cases) == len(self.job.cases) and trial is None and side == 0:
+        if len(cases) == len(self.job.cases) and trial is None and side == 0 and not apart:
             self._asked.setdefault(variant, found)
         return found
 

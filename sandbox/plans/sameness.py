@@ -24,6 +24,26 @@ def same_work(one: Plan, other: Plan) -> bool:
         return False
 
 
+def stands_for(one: Plan, other: Plan) -> bool:
+    """Whether what the first one shows holds for the second: it asks for the same, and launches meet no memory there
+    that is kept from an earlier call and here is not.
+    """
+    if not same_work(one, other):
+        return False
+    return all(here or not there for here, there in zip(_kept(one), _kept(other), strict=True))
+
+
+def _kept(plan: Plan) -> list[bool]:
+    """Of the memory that each launch reaches, in order: where plans ask for the same, one has as many as the other."""
+    found = []
+    for step in plan.steps:
+        if isinstance(step, Launch):
+            places: dict[int, int] = {}
+            _with_places(step.model_dump(), places)
+            found += [plan.buffers[buffer].kept for buffer in places]
+    return found
+
+
 def _work(plan: Plan, known: Known) -> list[int]:
     """A number for each launch, in order, and one for the outputs."""
     kernels = [_number(known, kernel.model_dump()) for kernel in plan.kernels]

@@ -4,8 +4,8 @@ Two children that trace one candidate must write the same plan. A die that falls
 too, so chance has two sides, and every child has one: what is drawn first is as small as can be in one and as great as
 can be in the other, and clocks first read the beginning or the end of a period. Whatever has been seeded is no chance
 and gives what it always gives. After some draws numbers are like any others, so that no loop waits for ever.
-Not covered: generators made without a seed (`random.Random()`, `PCG64()`) and clocks that are read otherwise draw as
-they do elsewhere; sets of text have one order in all children of a zygote; addresses are mostly alike.
+Not covered: generators made without a seed (`random.Random()`, `PCG64()`) draw as they do elsewhere; sets of text have
+one order in all children of a zygote; addresses are mostly alike.
 """
 
 import datetime as dates
@@ -18,6 +18,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import numpy as np
+import torch
 
 SMALL, GREAT, TOP = 0x1000, 0xFFFFFFFF, 1 << 32
 """Not 0, whose logarithm a candidate may take; alike in high bits and low ones, of which either may be used."""
@@ -38,6 +39,9 @@ the last bit.
 """
 PARTS = 64 * 9 * 25 * 7 * 11 * 13
 """What remainders are usually taken by are divisors of it."""
+TOP_SEED = 1 << 53
+"""What torch draws as a seed is less."""
+_DATED = (time.CLOCK_REALTIME, time.CLOCK_TAI)
 _CLOCKS = {"time": MOMENTS, **dict.fromkeys(("monotonic", "perf_counter", "process_time", "thread_time"), RUNNING)}
 
 
@@ -54,6 +58,7 @@ def take_side(side: int) -> None:
     random.setstate((3, (*words, 0), None))
     _of_numpy(words)
     _of_system(side)
+    _of_torch(side)
     for name, starts in _CLOCKS.items():
         read, read_ns = _clock(starts[side], side)
         setattr(time, name, read)
@@ -123,8 +128,22 @@ def _of_system(side: int) -> None:
         return (n - 1) * side
 
     os.urandom = urandom
+    os.getrandom = lambda size, flags=0: urandom(size)
     random._urandom = urandom  # type: ignore[attr-defined]  # what it has imported
     random.SystemRandom._randbelow = below  # type: ignore[attr-defined]  # all its integers come from there
+
+
+def _of_torch(side: int) -> None:
+    """Seeds that it draws from the system have the least or the greatest remainder of each side."""
+    least, left = (TOP_SEED // PARTS * PARTS - 1 if side else PARTS), iter(range(DRAWS))
+
+    class Generator(torch.Generator):
+        def seed(self) -> int:
+            return super().seed() if next(left, None) is None else self.manual_seed(least).initial_seed()
+
+    torch.Generator = torch._C.Generator = Generator  # type: ignore[misc]  # a class of a module, replaced
+    for module in (torch, torch.random, torch._C):
+        vars(module)["default_generator"] = Generator()
 
 
 def _clock(start: int, side: int) -> tuple[Callable[[], float], Callable[[], int]]:
@@ -140,6 +159,10 @@ def _tell_time() -> None:
     for name in ("gmtime", "localtime", "ctime"):
         told = getattr(time, name)
         setattr(time, name, lambda at=None, told=told: told(time.time() if at is None else at))
+    time.clock_gettime = lambda clock: time.time() if clock in _DATED else time.monotonic()
+    time.clock_gettime_ns = lambda clock: time.time_ns() if clock in _DATED else time.monotonic_ns()
+    times = type(os.times())
+    os.times = lambda: times((*[time.process_time()] * 4, time.monotonic()))
     written, text = time.strftime, time.asctime
     time.strftime = lambda form, *at: written(form, *(at or (time.localtime(),)))
     time.asctime = lambda *at: text(*(at or (time.localtime(),)))

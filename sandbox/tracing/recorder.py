@@ -1,6 +1,6 @@
 """Writes a plan while a candidate runs on fake tensors: buffers, launches, fills, copies, and what is not allowed."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -60,12 +60,16 @@ class TooManyStepsError(Exception):
     """The candidate asks for more steps than a plan may have."""
 
 
+class UnusableMemoryError(Exception):
+    """The candidate uses memory that is its caller's, or in a way that no plan has words for."""
+
+
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types neither of its two
     """Records calls of a candidate, one plan each. Used as a context around it, inside the fake tensor mode.
 
     Memory that a candidate keeps from an earlier call (a cached workspace, a table made at import) appears in a later
     call's plan, as `kept`, with what it was first filled with, if that came from no input, and never with what kernels
-    wrote there: results cannot be kept.
+    wrote there: results cannot be kept. Inputs and outputs of earlier calls are their callers': no step may use them.
     """
 
     def __init__(self) -> None:
@@ -81,14 +85,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
         self._first_content: dict[int, list[Step]] = {}
         self._alive: dict[int, Any] = {}  # storages are told apart by address, so none may be freed meanwhile
         self._earlier: set[int] = set()  # those of earlier calls
+        self._callers: set[int] = set()  # those that callers hold: inputs, and outputs of earlier calls
+        self._refused: UnusableMemoryError | None = None  # the candidate may have caught it
 
     def start(self, inputs: list[torch.Tensor]) -> None:
         """A new call begins; `inputs` are the case's tensors, in order."""
         self.buffers, self.steps, self._numbers = [], [], {}
         self.parameters, self.constructed = set(), 0
-        self._earlier = set(self._alive)
+        self._earlier, self._refused = set(self._alive), None
         for position, tensor in enumerate(inputs):
             self._number(tensor, position)
+        self._callers |= self._numbers.keys()
 
     def become(self, numbers: dict[int, int]) -> None:
         """From now on memory that was one buffer is another: old number → new."""
@@ -99,6 +106,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
 
     def view(self, tensor: torch.Tensor) -> dict[str, Any]:
         """A tensor as data; real tensors (from Python data) become constants."""
+        if tensor.is_neg() or tensor.is_conj():
+            self._refuse("a view that lazily negates or conjugates what is in memory; do that in a kernel")
         if not isinstance(tensor, FakeTensor) and tensor.untyped_storage()._cdata not in self._numbers:
             self._constant(tensor, tensor)
         return {
@@ -133,6 +142,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
 
     def plan(self, output: dict[str, Any], ttir: bool) -> dict[str, Any]:
         """Everything recorded, kernels renumbered by first use."""
+        if self._refused is not None:
+            raise self._refused
+        given = {view["buffer"] for view in views_in(output)}
+        self._callers |= {key for key, number in self._numbers.items() if number in given}
         steps = useful(self.steps, self.constructed, output)
         used = dict.fromkeys(step["kernel"] for step in steps if step["kind"] == "launch")
         order = {key: number for number, key in enumerate(used)}
@@ -236,11 +249,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch typ
     def _number_of(self, key: int, position: int | None = None) -> int:
         if key not in self._numbers:
             kept = position is None and key in self._earlier
+            if kept and key in self._callers:
+                self._refuse("an input or an output of an earlier call, which its caller still holds")
             self._numbers[key] = len(self.buffers)
             self.buffers.append({"nbytes": int(self._alive[key].nbytes()), "input": position, "kept": kept})
             for step in self._first_content.get(key, []):
                 self._add({**moved(step, {k: self._number_of(k) for k in read(step) | written(step)}), "kept": True})
         return self._numbers[key]
+
+    def _refuse(self, what: str) -> NoReturn:
+        self._refused = UnusableMemoryError(f"the candidate uses {what}")
+        raise self._refused
 
     def _constant(self, target: torch.Tensor, data: torch.Tensor) -> None:
         number = self._number(target)

@@ -44,7 +44,8 @@ WARM = (
     "torch._prims_common", "triton.backends.amd.compiler", "triton.backends.nvidia.compiler",
     "triton.compiler.code_generator", "triton.language.extra.libdevice", "triton.tools.tensor_descriptor",
 )  # fmt: skip
-CALLS = 2  # of each case
+ROUNDS = (1, 2)
+"""So often in a row each case is called in each of them; the first call of the second round counts."""
 MAX_REASON = 400
 MAX_LOG = 4000
 MOST_CAUSES = 8
@@ -92,15 +93,16 @@ def _trace_our_own() -> None:
 def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, Any]:
     """Request: `candidate`, `entry_point`, `target`, `cases` (layouts by the judge), `ttir` (ship Triton IR or not),
     and optionally `variant` (which configuration autotuned kernels take, from 0), `trial` (which one they launch
-    before, as if to time it), `side` (which one chance takes, see `chance`; without it chance is as it comes) and
-    `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for `lower_kernels`.
+    before, as if to time it), `apart` (they take different ones), `side` (which one chance takes, see `chance`; without
+    it chance is as it comes) and `device` (as `triton_private.device.DEVICE`). A request with `launches` instead is for
+    `lower_kernels`.
 
-    Every case is called twice, all cases in order and then all again, in one module: what a candidate remembers from
-    call to call must not change what it does.
+    Every case is called three times, in one module: all cases in order, and then all again, each twice in a row. What a
+    candidate remembers from call to call, or of the last one alone, must not change what it does.
 
-    Reply: `{"plans": […], "first": […], "variants": n}`: a plan of each case's second call, that of its first one, or
-    None if it is word for word the same, and how many variants there are (1 to `MAX_VARIANTS`); or `{"rejected": {…}}`
-    with stage, reason, log and the case's position.
+    Reply: `{"plans": […], "others": […], "variants": n}`: a plan of each case's second call, those of its first and its
+    third one, or None for one that is word for word the same, and how many variants there are (1 to `MAX_VARIANTS`); or
+    `{"rejected": {…}}` with stage, reason, log and the case's position.
     """
     if "launches" in request:
         return lower_kernels(request, scratch)
@@ -111,27 +113,26 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     side = request.get("side")
     if side is not None:
         take_side(side)
-    rounds: list[list[Any]] = []
+    found: list[list[Any]] = [[] for _ in request["cases"]]
     position = 0
     lacking: set[str] = set()
     with _fake_tensors(), torch.no_grad(), FakeCuda(), Recorder() as recorder:
-        tuning = triton_trace.Tuning(int(request.get("variant", 0)), request.get("trial"))
+        tuning = triton_trace.Tuning(int(request.get("variant", 0)), request.get("trial"), request.get("apart", False))
         triton_trace.record_launches(request["target"], device, recorder.launch, bool(request["ttir"]))
         check_names = own_names()
         try:
             function = getattr(_load(path, recorder, lacking, side), request["entry_point"])
-            for _ in range(CALLS):
-                rounds.append([])
-                for position, case in enumerate(request["cases"]):  # noqa: B007  # the handler below reads it
-                    tuning.begin()
-                    output = _call(function, case, recorder)
-                    rounds[-1].append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
+            for calls in ROUNDS:
+                for position, case in enumerate(request["cases"]):
+                    for _ in range(calls):
+                        tuning.begin()
+                        output = _call(function, case, recorder)
+                        found[position].append(recorder.plan(_output(output, recorder), bool(request["ttir"])))
             check_names()
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error, lacking), "case": position}}
-    first, plans = rounds
-    told = [None if one == other else one for one, other in zip(first, plans, strict=True)]
-    return {"plans": plans, "first": told, "variants": tuning.most}
+    others = [[None if other == plan else other for other in (first, again)] for first, plan, again in found]
+    return {"plans": [plan for _, plan, _ in found], "others": others, "variants": tuning.most}
 
 
 def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -160,7 +161,17 @@ def _call(function: Any, case: dict[str, Any], recorder: Recorder) -> Any:
         recorder.constructed = len(recorder.steps)
         HOST.forget()  # whoever uses a module moves it
         function = module
-    return function(*arguments)
+    before = [_place(tensor) for tensor in tensors]
+    output = function(*arguments)
+    if before != [_place(tensor) for tensor in tensors]:
+        raise TraceError("an input has got another shape or other memory, with which its caller would have to go on")
+    return output
+
+
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Where a tensor finds its elements: `x.t_()` and `x.data = y` are no steps of a plan, but change that."""
+    shape, strides = tuple(tensor.shape), tensor.stride()
+    return tensor.dtype, shape, strides, tensor.storage_offset(), tensor.untyped_storage()._cdata
 
 
 def _load(path: Path, recorder: Recorder, lacking: set[str], side: int | None) -> ModuleType:

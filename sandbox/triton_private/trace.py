@@ -185,19 +185,25 @@ def _check_options(options: dict[str, Any], usual: dict[str, Any]) -> None:
 
 class Tuning:
     """From now on every autotuner takes configuration `variant` of those that its pruning leaves (the last if there are
-    fewer), without timing any, without caches, and without the hooks that only serve the timing. For good.
+    fewer), without timing any, and without the hooks that only serve the timing. As Triton's, it prunes when it meets a
+    key, and keeps to that from then on, in later calls too, whatever other arguments are. For good.
+
+    If they are to be `apart`, the second autotuner that is met takes the next configuration, the third the next but
+    one, and so on, the first one after the last: each chooses for itself.
 
     With a `trial` it launches that configuration first, once for each key of a call, with those hooks: what Triton's
     does before the first launch of a key, on the arguments themselves.
     """
 
-    def __init__(self, variant: int, trial: int | None = None) -> None:
+    def __init__(self, variant: int, trial: int | None = None, apart: bool = False) -> None:
         from triton.runtime.autotuner import Autotuner
 
-        self.variant, self.trial = variant, trial
+        self.variant, self.trial, self.apart = variant, trial, apart
         self.most = 1
         """How many configurations the autotuner with the most had, of at most `MAX_VARIANTS`."""
+        self.pruned: dict[Any, list[Any]] = {}
         self.tried: set[Any] = set()
+        self.met: dict[Any, int] = {}
         Autotuner.run = lambda tuner, *args, **kwargs: self._run(tuner, args, kwargs)
 
     def begin(self) -> None:
@@ -206,16 +212,18 @@ class Tuning:
 
     def _run(self, tuner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tuner.nargs = dict(zip(tuner.arg_names, args, strict=False))
-        configs = list(tuner.prune_configs(kwargs) if len(tuner.configs) > 1 else tuner.configs)[:MAX_VARIANTS]
-        if not configs:
-            raise ValueError("pruning leaves no configuration of the autotuned kernel")
+        given = {**tuner.nargs, **kwargs}
+        key = _key(tuner, given)
+        configs = self._configs(tuner, key, kwargs)
         self.most = max(self.most, len(configs))
-        config, other = (configs[min(number, len(configs) - 1)] for number in (self.variant, self.trial or 0))
+        config = configs[self._chosen(tuner, len(configs))]
+        other = configs[min(self.trial or 0, len(configs) - 1)]
         if conflicts := kwargs.keys() & config.kwargs.keys():
             raise ValueError(f"arguments given by the caller and by autotuning: {', '.join(sorted(conflicts))}")
-        given, chosen = {**tuner.nargs, **kwargs}, config.all_kwargs()
+        chosen = config.all_kwargs()
         try:
-            if self.trial is not None and len(configs) > 1 and self._is_new(tuner, given):
+            if self.trial is not None and len(configs) > 1 and key not in self.tried:
+                self.tried.add(key)
                 self._try(tuner, other, args, kwargs)
                 tuner.pre_hook({**given, **chosen}, reset_only=True)
             if config.pre_hook is not None:
@@ -225,13 +233,22 @@ class Tuning:
         finally:
             tuner.nargs = None
 
-    def _is_new(self, tuner: Any, given: dict[str, Any]) -> bool:
-        """Whether Triton's would try configurations for these arguments, if this call were its first."""
-        dtypes = [str(value.dtype) for name, value in given.items() if hasattr(value, "dtype")]
-        key = (id(tuner), *(str(given[name]) for name in tuner.keys if name in given), *dtypes)
-        new = key not in self.tried
-        self.tried.add(key)
-        return new
+    def _chosen(self, tuner: Any, count: int) -> int:
+        """Which of so many configurations it takes."""
+        if self.apart and count > 1:
+            return (self.variant + self.met.setdefault(tuner, len(self.met))) % count
+        return min(self.variant, count - 1)
+
+    def _configs(self, tuner: Any, key: Any, kwargs: dict[str, Any]) -> list[Any]:
+        """What pruning left of the configurations when the key was met first."""
+        if len(tuner.configs) < 2:
+            return list(tuner.configs)
+        if key not in self.pruned:
+            configs = list(tuner.prune_configs(kwargs))[:MAX_VARIANTS]
+            if not configs:
+                raise ValueError("pruning leaves no configuration of the autotuned kernel")
+            self.pruned[key] = configs
+        return self.pruned[key]
 
     def _try(self, tuner: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         values = config.all_kwargs()
@@ -241,6 +258,13 @@ class Tuning:
         tuner.pre_hook(given)
         tuner.fn.run(*args, **kwargs, **values)
         tuner.post_hook(given, exception=None)
+
+
+def _key(tuner: Any, given: dict[str, Any]) -> Any:
+    """What Triton's chooses a configuration for, once."""
+    known = {name: value for name, value in given.items() if name in tuner.arg_names}
+    dtypes = [str(value.dtype) for value in known.values() if hasattr(value, "dtype")]
+    return (tuner, *(str(known[name]) for name in tuner.keys if name in known), *dtypes)
 
 
 def _ttir(source: Any, target: Any, options: dict[str, Any]) -> str:

@@ -16,20 +16,23 @@ from sandbox.traces import Traced, certain
 from sandbox.types import Broken, Rejected
 
 CANDIDATE = """
-import datetime, math, random, time, uuid
+import datetime, math, os, random, time, uuid
 import numpy as np, torch
 
 MONTH = time.gmtime().tm_mon
 FIRST = [random.random(), random.randint(1, 100), random.choice(range(10)), np.random.rand(), np.random.randint(0, 100),
          np.random.default_rng().integers(0, 100), random.SystemRandom().random(), random.SystemRandom().randrange(50),
          time.time() % 60, time.time_ns() % 1000, time.perf_counter_ns() % 10, time.monotonic(), MONTH,
-         hash("text") % 100, datetime.date.today().year]
+         hash("text") % 100, datetime.date.today().year, torch.seed() % 100, torch.Generator().seed() % 100,
+         torch.default_generator.seed() / 2**53, os.getrandom(2)[0], time.clock_gettime(time.CLOCK_REALTIME) % 60,
+         time.clock_gettime_ns(time.CLOCK_MONOTONIC) % 1000, os.times().elapsed, os.times().user]
 MEAN = [sum(random.random() for _ in range(4000)) / 4000, np.random.rand(4000).mean(),
         np.random.default_rng().random(4000).mean()]
 random.seed(3)
 np.random.seed(3)
 SEEDED = [random.random(), random.Random(5).random(), np.random.rand(), np.random.default_rng(3).random(), hash(7),
-          float(hash((1, 2)) % 97), math.sin(1.0)]
+          float(hash((1, 2)) % 97), math.sin(1.0), torch.manual_seed(3).initial_seed(),
+          torch.Generator().manual_seed(5).initial_seed()]
 before, start = time.perf_counter(), datetime.datetime.now()
 ADVANCE = [time.perf_counter() - before, (datetime.datetime.now() - start).total_seconds()]
 KINDS = [isinstance(start, datetime.datetime), isinstance(start, datetime.date),
@@ -40,9 +43,9 @@ def f(x):
     told = [*FIRST, *MEAN, *SEEDED, *ADVANCE, *map(float, KINDS)]
     return torch.tensor([float(value) for value in told], device="cuda")
 """
-FIRST, MEAN, SEEDED, ADVANCE = 15, 3, 7, 2
-LEAST = [0.0, 1, 0, 0.0, 0, 0, 0.0, 0, 0.0, 0, 0, 1000.0, 1, 0, 2001]
-MOST = [1.0, 100, 9, 1.0, 99, 99, 1.0, 49, 60.0, 999, 9, 1e6, 12, 99, 2031]
+FIRST, MEAN, SEEDED, ADVANCE = 23, 3, 9, 2
+LEAST = [0.0, 1, 0, 0.0, 0, 0, 0.0, 0, 0.0, 0, 0, 1000.0, 1, 0, 2001, *[0] * 4, 0.0, 0, 1000.0, 1000.0]
+MOST = [1.0, 100, 9, 1.0, 99, 99, 1.0, 49, 60.0, 999, 9, 1e6, 12, 99, 2031, 99, 99, 1, 255, 60.0, 999, 1007200, 1003600]
 """The text's hash is the candidate's own question."""
 
 
@@ -76,26 +79,27 @@ def test_clocks_go_on_and_kinds_stay(told: list[list[Any]]) -> None:
         assert kinds == [1.0] * 5
 
 
-def traced(steps: list[dict[str, Any]], first: list[dict[str, Any]] | None = None) -> Traced:
+def traced(steps: list[dict[str, Any]], *others: list[dict[str, Any]] | None) -> Traced:
     def parsed(steps: list[dict[str, Any]]) -> plan.Plan:
         found = plan.parse(make(steps=steps))
         assert isinstance(found, plan.Plan)
         return found
 
-    return Traced([parsed(steps)], [None if first is None else parsed(first)], 1)
+    return Traced([parsed(steps)], [tuple(None if other is None else parsed(other) for other in others)], 1)
 
 
 ONE, TWO = [launch(view(0), view(1))], [launch(view(0), view(1), grid=(2, 1, 1))]
 
 
 @pytest.mark.parametrize(("known", "other", "fine"), [
-    (traced(ONE), traced(ONE), True),
-    (traced(ONE), traced(ONE, ONE), True),
-    (traced(ONE), traced(TWO), False),
-    (traced(ONE), traced(ONE, TWO), False),
+    (traced(ONE, None), traced(ONE, None), True),
+    (traced(ONE, None), traced(ONE, ONE), True),
+    (traced(ONE, None), traced(TWO, None), False),
+    (traced(ONE, None), traced(ONE, TWO), False),
     (traced(ONE, TWO), traced(ONE, TWO), True),
+    (traced(ONE, TWO, None), traced(ONE, None, TWO), False),
 ])  # fmt: skip
-def test_both_calls_must_ask_for_the_same_in_both_processes(known: Traced, other: Traced, fine: bool) -> None:
+def test_all_calls_must_ask_for_the_same_in_both_processes(known: Traced, other: Traced, fine: bool) -> None:
     if fine:
         certain(known, lambda: other)
         return

@@ -1,6 +1,7 @@
 """Memory that a candidate keeps from call to call: what a plan says of it, and what a second call finds there."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,19 +45,40 @@ MEMORY = {
     "    scratch.fill_(2.0)",
     "kept, joined": "\n    scratch, y = torch.empty_like(x), torch.empty_like(x)\n"
     '    t = keep("t", lambda: torch.cat([table[:256], table[:256]]))\n    kernel[(1,)](x, t, scratch, y, B=512)',
-    "kept output": 'scratch, y = torch.empty_like(x), keep("y", lambda: torch.empty_like(x))',
+    "kept output": 'scratch, y = torch.empty_like(x), keep("y", lambda: [x.new_zeros(512) for _ in range(9)]).pop()',
     "kept view as output": "scratch = torch.empty_like(x)\n"
-    '    y = keep("y", lambda: torch.empty(1024, device="cuda"))[512:]',
+    '    y = keep("y", lambda: [torch.zeros(1024, device="cuda") for _ in range(9)]).pop()[512:]',
 }
 TABLE = ("fill", True, 3.0)
 """Made at import, so kept for every call."""
+SPARE = """
+    scratch, y = kept.get("s", torch.empty_like(x)), torch.empty_like(x)
+    kept["s"] = LENT"""
+CAUGHT = """
+    scratch = y = torch.empty_like(x)
+    try:
+        kernel[(1,)](x, table, scratch, torch._neg_view(y), B=512)
+    except Exception:
+        pass"""
+LENT = {
+    "an input": (SPARE.replace("LENT", "x"), "earlier call"),
+    "an output": (SPARE.replace("LENT", "y"), "earlier call"),
+    "an input as it is": ("scratch, y = x.clone(), torch.empty_like(x.t_())", ""),
+    "a turned view": ("scratch, y = x.clone(), torch.empty_like(x[None].t_()[:, 0])", ""),
+    "other memory for an input": ("scratch = y = x.data = torch.empty_like(x)", "an input has got"),
+    "another shape for an input": ("scratch, y = x.clone(), torch.empty_like(x); x.unsqueeze_(0)", "an input has got"),
+    "a negative view": ("scratch, y = x.clone(), torch._neg_view(torch.empty_like(x))", "lazily negates"),
+    "a negative view, and an error caught": (CAUGHT, "lazily negates"),
+    "an input changed in place": ("scratch, y = x.clone(), torch.empty_like(x); x.zero_()", ""),
+}
+"""Where memory comes from, and a part of the reason why it may not."""
 STEPS: dict[str, list[tuple[str, bool, Any]]] = {
     "of this call": [("fill", False, 0.0), TABLE],
     "kept": [TABLE, ("fill", True, 0.0)],
     "kept and filled again": [("fill", True, 2.0), ("fill", False, 2.0), TABLE],
     "kept, joined": [TABLE, ("copy", True, None), ("copy", True, None)],
-    "kept output": [TABLE],
-    "kept view as output": [TABLE],
+    "kept output": [TABLE, ("fill", True, 0.0)],
+    "kept view as output": [TABLE, ("fill", True, 0.0)],
 }
 REFERENCE = """
 import torch
@@ -92,6 +114,13 @@ def test_no_output_lies_in_kept_memory(plans: dict[str, plan.Plan], name: str) -
         assert isinstance(found, Rejected) and "kept from an earlier call" in found.reason
     else:
         assert isinstance(found, plan.OutputTree)
+
+
+def test_memory_of_callers_stays_theirs_and_where_it_is(tmp_path: Path) -> None:
+    asked = [request(KERNEL.replace("MEMORY", memory), X) for memory, _ in LENT.values()]
+    for (name, (_, why)), reply in zip(LENT.items(), trace_all(asked, tmp_path), strict=True):
+        said = reply.get("rejected", {}).get("reason", "")
+        assert why in said if why else not said, f"{name}: {said}"
 
 
 def test_a_second_exam_has_kept_memory_as_it_was_left_and_all_else_anew() -> None:

@@ -6,7 +6,7 @@ import pytest
 from plans_by_hand import launch, make, torch_call, view
 
 from sandbox.plans import plan
-from sandbox.plans.sameness import same_work
+from sandbox.plans.sameness import same_work, stands_for
 
 IN, OUT, SCRATCH = {"nbytes": 32, "input": 0}, {"nbytes": 32}, {"nbytes": 64}
 
@@ -68,6 +68,12 @@ def test_numbers_of_buffers_and_vain_or_kept_settings_do_not_count(other: plan.P
 ])  # fmt: skip
 def test_work_memory_and_outputs_count(other: plan.Plan) -> None:
     assert not same_work(ONE, other)
+
+
+def test_kept_memory_is_not_stood_for_by_memory_of_the_call() -> None:
+    kept = counted(fill(1, kept=True), WORK, kept=True)
+    assert stands_for(ONE, ONE) and stands_for(kept, ONE) and stands_for(kept, kept)
+    assert not stands_for(ONE, kept) and not stands_for(kept, counted(WORK, kept=True))
 
 
 def test_one_piece_of_memory_is_not_two_of_equal_history() -> None:

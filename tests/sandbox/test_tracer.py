@@ -4,8 +4,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import torch
+from tracing import request, trace_all
 
 ROOT = Path(__file__).parents[2]
+
+COUNTING = """
+import torch
+calls, last = 0, None
+def f(x):
+    global calls, last
+    calls, again, last = calls + 1, x.shape == last, x.shape
+    return torch.full_like(x, WHAT)
+"""
 
 
 def run(code: str, folder: Path) -> str:
@@ -81,3 +94,17 @@ with FakeTensorMode(), FakeCuda():
 print("fine")
 """
     assert run(code, tmp_path) == "fine"
+
+
+def test_cases_are_called_in_order_and_then_again_twice_in_a_row_each(tmp_path: Path) -> None:
+    def asked(what: str) -> dict[str, Any]:
+        one, other = (request(COUNTING.replace("WHAT", what), torch.ones(n)) for n in (3, 5))
+        return {**one, "cases": one["cases"] + other["cases"]}
+
+    def filled(plan: dict[str, Any] | None) -> float | None:
+        return None if plan is None else plan["steps"][0]["value"]
+
+    found = trace_all([asked("calls"), asked("float(again)")], tmp_path)
+    counts = [[filled(plan) for plan in reply["plans"]] for reply in found]
+    others = [[[filled(plan) for plan in plans] for plans in reply["others"]] for reply in found]
+    assert counts == [[3, 5], [0, 0]] and others == [[[1, 4], [2, 6]], [[None, 1], [None, 1]]]

@@ -43,6 +43,7 @@ AGAIN = """
         kernel[lambda m: (triton.cdiv(n, m["B"]),)](x, y, n, 2, 1, None, (3, x, 1, 2.5), 7, True)
     return y
 """
+BY_SIZE = TUNED.replace("configs[1:]", "[c for c in configs if c.kwargs['B'] * 8 == args['n']]")
 KERNEL_ALONE = TUNED.replace("configs[1:]", "configs[1:2]")
 SMALL = """
 import torch, triton, triton.language as tl
@@ -56,6 +57,15 @@ def f(x):
     return y
 """
 DEVICE = SMALL.replace("def f(x):", "def f(x):\n    ASK").replace(", OPTIONS", "").replace("(1,)", "(count,)")
+TWO = """
+a, b = kernel, triton.autotune(configs=kernel.configs[1:3], key=[])(kernel.fn)
+def f(x):
+    y = torch.empty_like(x)
+    for tuned in (a, b, a):
+        tuned[lambda m: (triton.cdiv(512, m["B"]),)](x, y, 512, 2, 1, None, (3, x, 1, 2.5), 7, True)
+    return y
+"""
+PAIR = TUNED.partition("def f(x):")[0] + TWO
 ASK = {
     "properties": "count = torch.cuda.get_device_properties('cuda').multi_processor_count",
     "driver": "count = triton.runtime.driver.active.utils.get_device_properties(0)['multiprocessor_count']",
@@ -101,6 +111,10 @@ def replies(tmp_path_factory: pytest.TempPathFactory) -> Replies:
     wanted |= {f"variant {n} after {m}": request(TUNED, X, variant=n, trial=m) for n, m in ((0, 1), (0, 2), (1, 1))}
     twice = TUNED.replace("    return y", AGAIN)
     wanted |= {"twice": request(twice, X, trial=0), "not tuned": request(KERNEL_ALONE, X, trial=0)}
+    for name, code in (("a key each", BY_SIZE), ("one key", BY_SIZE.replace('key=["n"]', "key=[]"))):
+        cases = [case for size in (512, 1024) for case in request(code, torch.ones(size))["cases"]]
+        wanted[name] = {**request(code, X), "cases": cases}
+    wanted |= {f"apart from {n}": request(PAIR, X, variant=n, apart=True) for n in (0, 1)}
     wanted |= {"many": request(MANY, X, variant=99), "unasked": request(TUNED, X)}
     wanted |= {options: request(SMALL.replace("OPTIONS", options), X) for options in (*KEPT, *REFUSED)}
     gridded = SMALL.replace("OPTIONS", "").replace("(1,)", "(GRID)").replace("import", "import numpy,", 1)
@@ -163,6 +177,20 @@ def test_a_key_is_tried_once_in_a_call(replies: Replies) -> None:
     """The same key again, then another one."""
     grids = [step.grid[0] for step in steps_of(replies["twice"]) if isinstance(step, plan.Launch)]
     assert grids == [8, 8, 8, 2, 2]
+
+
+@pytest.mark.parametrize(("name", "grids"), [("apart from 0", [8, 4, 8]), ("apart from 1", [4, 8, 4])])
+def test_each_kernel_may_have_a_configuration_of_its_own(replies: Replies, name: str, grids: list[int]) -> None:
+    assert [step.grid[0] for step in steps_of(replies[name]) if isinstance(step, plan.Launch)] == grids
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("a key each", (64, 128)), ("one key", (64, 64))])
+def test_a_key_keeps_to_its_configuration_whatever_pruning_would_leave_later(
+    replies: Replies, name: str, blocks: tuple[int, int]
+) -> None:
+    launches = [step for one in replies[name]["plans"] for step in steps_of({"plans": [one]})]
+    found = [step.arguments["B"] for step in launches if isinstance(step, plan.Launch)]
+    assert [one.value for one in found if isinstance(one, plan.Scalar)] == list(blocks)
 
 
 def test_what_is_not_tuned_is_not_tried(replies: Replies) -> None:
