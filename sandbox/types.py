@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PROTOCOL_VERSION = "17"
+PROTOCOL_VERSION = "18"
 """Changes whenever a verdict could change for the same job. Part of every stamp and cache key."""
 
 Stage = Literal["extract", "screen", "trace", "plan", "compile", "launch", "numerics", "timeout", "tamper"]
