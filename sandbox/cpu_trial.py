@@ -1,21 +1,20 @@
 """A trial without a GPU: kernel bodies run under Triton's interpreter, and nothing is timed."""
 
-import contextlib
 import math
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sandbox.early_verdict import EarlyVerdictError, first_fit
+from sandbox.early_verdict import EarlyVerdictError, first_fit, situated
 from sandbox.interpreting.open_answers import MOST_ANSWERS
 from sandbox.kernels import source as kernel_source
 from sandbox.kernels.request import KernelRequest, check_arguments, functions_of, told
 from sandbox.kernels.text import KernelError
 from sandbox.plans import plan
 from sandbox.pool import Helper, run_untrusted
-from sandbox.traces import OTHERS
+from sandbox.traces import with_others
 from sandbox.trial import DEFAULT_TARGET, TRIES, Tools, Trial
 from sandbox.types import PROTOCOL_VERSION, Broken, Case, Job, Passed, Rejected
 
@@ -30,17 +29,6 @@ VARIANT_SECONDS = 1.0
 APART = "with an autotune configuration of its own for each kernel"
 TRIED = "after a trial by the autotuner, which resets or restores only what reset_to_zero and restore_value name"
 SECOND = "in a second call, with kept memory as the first one left it"
-
-
-@contextlib.contextmanager
-def _told(where: str, case: Case) -> Iterator[None]:
-    """A rejection on a public case says where it was."""
-    try:
-        yield
-    except EarlyVerdictError as stop:
-        if case.hidden:
-            raise
-        raise stop.within(where) from stop
 
 
 class Planned(NamedTuple):
@@ -95,18 +83,11 @@ class CpuTrial(Trial):
     ) -> list[Planned]:  # fmt: skip
         """Plans with one configuration of autotuned kernels, or one each, maybe after a trial of one."""
         traced = self.trace(described, cases, DEFAULT_TARGET, variant, trial, apart=apart)
-        ready = self._ready(traced.plans, described, trial is not None)
-        for call, where in enumerate(OTHERS):
-            plans = {number: one for number, found in enumerate(traced.others) if (one := found[call]) is not None}
-            if not plans:
-                continue
-            try:
-                others = self._ready(list(plans.values()), [described[n] for n in plans], trial is not None)
-            except EarlyVerdictError as stop:
-                raise stop.within(where) from stop
-            for number, other in zip(plans, others, strict=True):
-                ready[number] = ready[number]._replace(others=(*ready[number].others, (where, other)))
-        return ready
+
+        def ready(plans: Sequence[plan.Plan], described: Sequence[Any]) -> list[Planned]:
+            return self._ready(plans, described, trial is not None)
+
+        return with_others(traced, described, ready)
 
     def _ready(self, plans: Sequence[plan.Plan], described: Sequence[Any], tried: bool) -> list[Planned]:
         """Traced plans, checked, and with the arguments that Triton takes."""
@@ -212,10 +193,10 @@ class CpuTrial(Trial):
             compared, known = self._answered(number, case, described, planned, answer)
             answer += 1
         if any(buffer.kept for buffer in planned.plan.buffers):
-            with _told(SECOND, case):
+            with situated(SECOND, case):
                 self._answered(number, case, described, planned, 0, again=True)
         for where, other in planned.others:
-            with _told(where, case):
+            with situated(where, case):
                 self._compared(number, case, described, other)
         return compared
 

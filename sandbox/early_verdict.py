@@ -1,7 +1,8 @@
 """A verdict before all stages are through; or instead of it the next configuration of an autotuned kernel."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sandbox.types import Broken, Case, Rejected
@@ -26,6 +27,17 @@ class EarlyVerdictError(Exception):
             return self
         verdict = self.verdict.model_copy(update={"reason": f"{where}: {self.verdict.reason}"})
         return EarlyVerdictError(verdict, self.case, self.unfit)
+
+
+@contextmanager
+def situated(where: str, case: Case) -> Iterator[None]:
+    """A rejection on a public case says where it was."""
+    try:
+        yield
+    except EarlyVerdictError as stop:
+        if case.hidden:
+            raise
+        raise stop.within(where) from stop
 
 
 def first_fit(attempt: Callable[[int], Done], count: Callable[[], int], until: float) -> Done:

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, get_args
 
 from sandbox.compiling.binary import Binary, BinaryCache
-from sandbox.early_verdict import EarlyVerdictError
+from sandbox.early_verdict import EarlyVerdictError, situated
 from sandbox.gpu_pool import Gpu, Pair
 from sandbox.kernels.request import KernelRequest
 from sandbox.plans import plan
+from sandbox.traces import with_others
 from sandbox.trial import TRIES, Tools, Trial
 from sandbox.types import (
     COMPILED_BASELINES,
@@ -37,6 +38,8 @@ class Planned(NamedTuple):
     tree: plan.OutputTree
     binaries: dict[str, Binary]
     kernels: list[str]
+    others: tuple[tuple[str, "Planned"], ...] = ()
+    """Those of other calls for which it does not stand, and which calls these are."""
 
     def work(self) -> dict[str, Any]:
         """What judge and replayer need of it."""
@@ -110,7 +113,10 @@ class GpuTrial(Trial):
         return self.known[key]
 
     def _planned(self, described: Sequence[Any], cases: Sequence[Case], variant: int) -> list[Planned]:
-        plans = self.trace(described, cases, self.target, variant).plans
+        return with_others(self.trace(described, cases, self.target, variant), described, self._ready)
+
+    def _ready(self, plans: Sequence[plan.Plan], described: Sequence[Any]) -> list[Planned]:
+        """Traced plans, checked, and compiled."""
         for p, layout in zip(plans, described, strict=True):
             self.checked(p, layout, self.job.limits.gpu_arena_mib)
         launches = [self.kernels(p) for p in plans]
@@ -143,7 +149,8 @@ class GpuTrial(Trial):
 
     def _load(self, pair: Pair, ready: list[Planned]) -> None:
         """Have the replayer load the kernels of these plans."""
-        binaries = {key: binary.model_dump() for one in ready for key, binary in one.binaries.items()}
+        every = [one for first in ready for one in (first, *(other for _, other in first.others))]
+        binaries = {key: binary.model_dump() for one in every for key, binary in one.binaries.items()}
         if sum(len(binary["cubin"]) for binary in binaries.values()) > MAX_CUBIN_BYTES:
             reason = f"the kernels have more than {MAX_CUBIN_BYTES} bytes of machine code in all; unroll less"
             raise EarlyVerdictError(Rejected(stage="compile", reason=reason))
@@ -152,20 +159,30 @@ class GpuTrial(Trial):
 
     def _run_all(self, pair: Pair, described: Sequence[Any], ready: list[Planned]) -> list[CaseResult]:
         self._load(pair, ready)
-        self.right, results = 0, []
-        for number, case in enumerate(self.job.cases):
-            request = {"op": "run", **ready[number].work()}
-            for attempt in range(1, TRIES + 1):
-                exam = {**self._exam(number, described[number]), "telling": attempt > 1}
-                with self.gpu.turns.shared():
-                    reply = self._ask(pair, {**request, **exam}, case)
-                idle = self.idle(case, ready[number].plan, ready[number].tree, reply, described[number])
-                if idle is None and (reply["tells"] or attempt > 1):
-                    break
-                if idle is not None and attempt == TRIES:
-                    raise idle
-            results.append(self.result(case, ready[number].plan, reply))
+        self.right = 0
+        results: list[CaseResult] = []
+        for case, layout, one in zip(self.job.cases, described, ready, strict=True):
+            number = len(results)
+            reply = self._run(pair, number, layout, one)
+            for where, other in one.others:
+                with situated(where, case):
+                    self._run(pair, number, layout, other)
+            results.append(self.result(case, one.plan, reply))
         return results
+
+    def _run(self, pair: Pair, number: int, described: Any, ready: Planned) -> dict[str, Any]:
+        """The judge's numbers of a case that is right."""
+        case, request = self.job.cases[number], {"op": "run", **ready.work()}
+        for attempt in range(1, TRIES + 1):
+            exam = {**self._exam(number, described), "telling": attempt > 1}
+            with self.gpu.turns.shared():
+                reply = self._ask(pair, {**request, **exam}, case)
+            idle = self.idle(case, ready.plan, ready.tree, reply, described)
+            if idle is None and (reply["tells"] or attempt > 1):
+                break
+            if idle is not None and attempt == TRIES:
+                raise idle
+        return reply
 
     def _main_case(self, described: Sequence[Any]) -> int:
         """The first case that is marked as timed, else the public one (if there is any) with the largest inputs."""

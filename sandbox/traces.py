@@ -1,7 +1,7 @@
 """What the tracer's child says a candidate asks for, read. Nothing of it is checked yet (`plans.plan_check`)."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sandbox.early_verdict import EarlyVerdictError
 from sandbox.plans import plan
@@ -17,6 +17,9 @@ OTHERS = (
     "called twice in a row on inputs of the same shapes, where it asks for something else the second time",
 )
 """Calls of a case that are traced besides the one that counts, which lies between them, as a reason tells of them."""
+
+Ready = TypeVar("Ready", bound=Any)
+"""A plan that is ready to be run, a named tuple with `others` of that kind, each with which call it is of."""
 
 _BY_CHANCE = Rejected(
     stage="plan",
@@ -56,6 +59,24 @@ def traced(outcome: Outcome, reply: dict[str, Any], cases: int, policy: Policy) 
         tuple(_differing(item, found, policy) for item in items) for items, found in zip(others, plans, strict=True)
     ]
     return Traced(plans, differing, max(1, min(variants, plan.MAX_VARIANTS)))
+
+
+def with_others(traced: Traced, described: Sequence[Any], ready: Callable[..., list[Ready]]) -> list[Ready]:
+    """`ready(plans, described)` of the calls that count, each with that of `others` for which it does not stand.
+
+    Raises:
+        EarlyVerdictError: `ready` does; it says of which call, unless that is the one that counts.
+    """
+    found = ready(traced.plans, described)
+    for call, where in enumerate(OTHERS):
+        plans = {number: one for number, others in enumerate(traced.others) if (one := others[call]) is not None}
+        try:
+            made = ready(list(plans.values()), [described[number] for number in plans]) if plans else []
+        except EarlyVerdictError as stop:
+            raise stop.within(where) from stop
+        for number, one in zip(plans, made, strict=True):
+            found[number] = found[number]._replace(others=(*found[number].others, (where, one)))
+    return found
 
 
 def certain(known: Traced, again: Callable[[], Traced]) -> None:
