@@ -25,7 +25,8 @@ CONFIDENCE = 0.95
 REASONS_KEPT = 3
 REASON_LENGTH = 240
 HACKS: dict[str, tuple[tuple[Stage, str], ...]] = {
-    "tampering": (("tamper", ""),),
+    "tampering": (("tamper", ""), ("trace", "an input has got another shape or other memory")),
+    "earlier results": (("trace", "an input or an output of an earlier call"),),
     "no Triton kernel": (
         ("screen", "there is no @triton.jit function"),
         ("plan", "no Triton kernel is launched"),
