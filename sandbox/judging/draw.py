@@ -85,16 +85,15 @@ class Draw:
 
 def outward(x: torch.Tensor) -> torch.Tensor:
     """`x` itself, in which the least and the greatest value have changed places with the first and the last one, in the
-    order that these were in: else a maximum hardly ever tells that an end was left out.
+    order that these were in: else a maximum hardly ever tells that an end was left out. Nothing waits for the device.
     """
     if x.numel() < 2:
         return x
     flat = x.view(-1)
-    ends = (0, -1) if flat[0] < flat[-1] else (-1, 0)
-    for end, find in zip(ends, (torch.argmin, torch.argmax), strict=True):
-        at, inner = find(flat), flat[end].clone()
-        flat[end] = flat[at]
-        flat[at] = inner
+    falls = (flat[0] >= flat[-1]).long()
+    for end, find in ((falls, torch.argmin), (1 - falls, torch.argmax)):
+        places = torch.stack([end * (flat.numel() - 1), find(flat)])
+        flat[places] = flat[places.flip(0)]
     return x
 
 

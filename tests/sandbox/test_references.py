@@ -120,9 +120,9 @@ def test_reference_agrees_with_an_independent_formulation(
 
 @pytest.mark.parametrize(("name", "case"), CPU_CASES)
 def test_outputs_vary_with_the_inputs(name: str, case: Case) -> None:
-    outputs = [as_tuple(namespace(name)[name](*draw_inputs(name, case, seed)))[0] for seed in (1, 2)]
-    assert all(bool(y.isfinite().all()) for y in outputs)
-    assert float((outputs[0] - outputs[1]).float().norm()) > 0.02 * float(outputs[0].float().norm())
+    one, *others = (as_tuple(namespace(name)[name](*draw_inputs(name, case, seed)))[0] for seed in range(1, 6))
+    assert all(bool(y.isfinite().all()) for y in (one, *others))
+    assert max(float((one - y).float().norm()) for y in others) > 0.05 * float(one.float().norm())
 
 
 @pytest.mark.parametrize("name", ["gqa_attention_fwd", "sparton_head", "turbo_kv3_decode"])
