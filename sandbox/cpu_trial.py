@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sandbox.early_verdict import EarlyVerdictError, first_fit, situated
@@ -83,11 +84,7 @@ class CpuTrial(Trial):
     ) -> list[Planned]:  # fmt: skip
         """Plans with one configuration of autotuned kernels, or one each, maybe after a trial of one."""
         traced = self.trace(described, cases, DEFAULT_TARGET, variant, trial, apart=apart)
-
-        def ready(plans: Sequence[plan.Plan], described: Sequence[Any]) -> list[Planned]:
-            return self._ready(plans, described, trial is not None)
-
-        return with_others(traced, described, ready)
+        return with_others(traced, described, partial(self._ready, tried=trial is not None))
 
     def _ready(self, plans: Sequence[plan.Plan], described: Sequence[Any], tried: bool) -> list[Planned]:
         """Traced plans, checked, and with the arguments that Triton takes."""

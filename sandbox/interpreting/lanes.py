@@ -7,8 +7,8 @@ A lane is a place in a tensor of pointers of one shape; the same place in anothe
 
 Tensors with fewer elements than threads have copies in several, of which one stores and all load. What the others find
 matters only where it meets larger tensors: kernels that step through memory by single numbers are right. So a number
-that a program has just stored may be loaded, but must not meet a tensor of several warps, nor decide on a branch. Any
-exchange in between will do: threads wait for each other in those, as far as a number tells.
+that a program has just stored may be loaded, but must not meet a tensor of several warps, nor decide on a branch or a
+loop. Any exchange in between will do: threads wait for each other in those, as far as a number tells.
 
 Not covered: small tensors of more than one element.
 """

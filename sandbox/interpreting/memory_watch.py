@@ -81,7 +81,7 @@ class MemoryWatch(Turns):
         return getattr(self.native, name)
 
     def load(self, pointers: Array, mask: Array, other: Array, dtype: Any) -> Any:
-        dtype = np.dtype(dtype)
+        dtype, lanes = np.dtype(dtype), lanes_of(mask, pointers)
         at = self._within(pointers, mask, dtype.itemsize, "reads")
         flag = self._is_flag(at, dtype) and not self.atomic
         instead = self._elsewhere(pointers, mask, dtype.itemsize)
@@ -102,15 +102,15 @@ class MemoryWatch(Turns):
             self.races.update(at, True, dtype.itemsize)
         elif not flag:
             self.races.read(at, dtype.itemsize)
-            self.lanes.load(at, lanes_of(mask, pointers))
+            self.lanes.load(at, lanes)
         found = self.native.load(pointers, mask, other, dtype)
         if not self.atomic and not flag:
             learnt, before = partial(self.races.learnt, at), LOOPS.hits
             LOOPS.load(self.iterations, at, self.races.me.program, found.nbytes, learnt)
-            if self.lanes.stored_alone(at, lanes_of(mask, pointers)):
+            if self.lanes.stored_alone(at, lanes):
                 LOOPS.load_alone(before)
         if stale is not None:
-            found = np.where(lanes_of(mask, pointers), stale, found)
+            found = np.where(lanes, stale, found)
         if not bool(self.written[at].all()):
             found = opened(found, self._unset(at, pointers, mask))
         if instead is not None:

@@ -41,8 +41,8 @@ LEFT_BEHIND = (
     "after the loop"
 )
 ALONE = (
-    "a number that one thread has just stored is loaded by all, and meets a whole tensor or decides on a branch: put "
-    "tl.debug_barrier() between the two"
+    "a number that one thread has just stored is loaded by all, and meets a whole tensor or decides on a branch or a "
+    "loop: put tl.debug_barrier() between the two"
 )
 PROGRAM_BITS = 24
 """Programs beyond as many are taken for others."""

@@ -30,12 +30,13 @@ def counted(
     Raises:
         ValueError: the loop would count down, by a step that is not known at compile time: compiled, it ends at once.
             Or it counts beyond the variable's type.
-        RaceError: it has loaded what its own tensor descriptors store.
+        RaceError: it has loaded what its own tensor descriptors store, or its bounds are not the same to all threads.
     """
     if isinstance(step, tl.tensor) and int(step) <= 0:
         raise ValueError("a range counts down by a constant step only; make the step a tl.constexpr")
     semantic = interpreter.interpreter_semantic
     given = (0, first, 1 if step is None else step) if last is None else (first, last, 1 if step is None else step)
+    decide(given)
     bounds = [semantic.to_tensor(bound) for bound in given]
     dtype = reduce(semantic.integer_promote_impl, [bound.dtype for bound in bounds])
     array = interpreter._get_np_dtype(dtype)
@@ -73,6 +74,12 @@ def bounded(function: Any, bound: Callable[[], Any]) -> Any:
 def turning() -> AbstractContextManager[None]:
     """Around a `while` loop."""
     return LOOPS.turning()
+
+
+def repeated(test: Any) -> Any:
+    """The condition of a `while` loop."""
+    decide(test)
+    return test
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sandbox.kernels.scopes import assigned, variables
 from sandbox.kernels.signature import last_name
 from sandbox.kernels.syntax import walk
 from sandbox.triton_private import values
-from sandbox.triton_private.loops import bounded, branch, gone, python_range, turning
+from sandbox.triton_private.loops import bounded, branch, gone, python_range, repeated, turning
 from sandbox.triton_private.values import largest, least
 
 _PREFIX = "__as_compiled_"
@@ -49,7 +49,7 @@ def helpers() -> dict[str, Any]:
     found = (
         values.value_of, values.plain, values.bound, values.annotated, values.every, values.some, values.opposite,
         values.chosen, values.noted, values.returned, values.early, values.ended, values.constant,
-        values.called, bounded, branch, gone, turning, tuple,
+        values.called, bounded, branch, gone, repeated, turning, tuple,
     )  # fmt: skip
     return {_PREFIX + function.__name__: function for function in found}
 
@@ -141,6 +141,7 @@ class _AsCompiled(_Values):
 
     def visit_While(self, node: ast.While) -> ast.AST:
         self._visit_inside(node)
+        node.test = _call(repeated, node.test)
         return ast.With([ast.withitem(_call(turning))], [node])
 
     def _visit_inside(self, node: ast.AST) -> None:
