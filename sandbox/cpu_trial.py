@@ -73,7 +73,7 @@ class CpuTrial(Trial):
             raise self.openly(stop, described, ready, planned) from stop
         self.surely(described, DEFAULT_TARGET, 0)
         if self.variants > 1:
-            self._try_variants(described, ready)
+            self._try_variants(described)
             self._after_a_trial(described, ready)
         stamp = {"protocol": PROTOCOL_VERSION, "executor": "interpreter"}
         return Passed(cases=tuple(results), static=static, stamp=stamp)
@@ -103,26 +103,24 @@ class CpuTrial(Trial):
         settled = [self.settled(*one, signatures, arena)[:2] for one in zip(plans, described, launches, strict=True)]
         return [Planned(*one, module, tried) for one, module in zip(settled, modules, strict=True)]
 
-    def _try_variants(self, described: Sequence[Any], plain: Sequence[Planned]) -> None:
+    def _try_variants(self, described: Sequence[Any]) -> None:
         """Each further configuration that fits must be right too, since any may be the fastest, and so must kernels of
         different ones: on the first public case, on the largest one, and on as many others as there is time for, as it
-        may be wrong for some shapes alone. `plain` is what has been tried.
+        may be wrong for some shapes alone.
         """
         cases = self.job.cases
         sizes = [sum(tensor["nbytes"] for tensor in layout["tensors"]) for layout in described]
         first = [number for number, case in enumerate(cases) if not case.hidden][:1]
         always = dict.fromkeys([*first, sizes.index(max(sizes))])
         others = [number for number in range(len(cases)) if number not in always]
-        further = [*((variant, False) for variant in range(1, self.variants)), (0, True)]
-        for variant, apart in further:
+        further = [(variant, False) for variant in range(1, self.variants)]
+        for variant, apart in [*further, *([(0, True)] if self.tuners > 1 else [])]:
             until = time.monotonic() + VARIANT_SECONDS
             ready: Sequence[Planned | None]
             try:
                 ready = self._planned(described, cases, variant, apart=apart)
             except EarlyVerdictError:  # some fail, maybe only because it does not fit there: each by itself then
                 ready = [None] * len(cases)
-            if apart and ready == plain:  # there is one autotuned kernel
-                continue
             for number in [*always, *random.sample(others, len(others))]:
                 if number in always or time.monotonic() < until:
                     self._try_variant(variant, number, described[number], ready[number], apart)

@@ -37,6 +37,8 @@ class Traced(NamedTuple):
     """Of the `OTHERS` of each case; None where the plan that counts stands for it."""
     variants: int
     """How many configurations the autotuned kernel with the most has."""
+    tuners: int = 1
+    """How many autotuned kernels have several."""
 
 
 def traced(outcome: Outcome, reply: dict[str, Any], cases: int, policy: Policy) -> Traced:
@@ -45,10 +47,11 @@ def traced(outcome: Outcome, reply: dict[str, Any], cases: int, policy: Policy) 
     Raises:
         EarlyVerdictError: it is not.
     """
-    data, others, variants = reply.get("plans"), reply.get("others"), reply.get("variants", 1)
-    if not (isinstance(data, list) and isinstance(others, list) and isinstance(variants, int)) or not (
-        len(data) == len(others) == cases and all(_of_others(item) for item in others)
-    ):
+    data, others, variants, tuners = (reply.get(key) for key in ("plans", "others", "variants", "tuners"))
+    if not (
+        isinstance(data, list) and isinstance(others, list) and isinstance(variants, int) and isinstance(tuners, int)
+        and len(data) == len(others) == cases and all(_of_others(item) for item in others)
+    ):  # fmt: skip
         reason = "the tracer's reply is not of the expected form"
         raise EarlyVerdictError(Rejected(stage="tamper", reason=reason, log=outcome.log))
     count = cases + sum(item is not None for items in others for item in items)
@@ -58,7 +61,7 @@ def traced(outcome: Outcome, reply: dict[str, Any], cases: int, policy: Policy) 
     differing = [
         tuple(_differing(item, found, policy) for item in items) for items, found in zip(others, plans, strict=True)
     ]
-    return Traced(plans, differing, max(1, min(variants, plan.MAX_VARIANTS)))
+    return Traced(plans, differing, max(1, min(variants, plan.MAX_VARIANTS)), tuners)
 
 
 def with_others(traced: Traced, described: Sequence[Any], ready: Callable[..., list[Ready]]) -> list[Ready]:

@@ -50,7 +50,7 @@ class Trial(ABC):
 
     def __init__(self, tools: Tools, job: Job) -> None:
         self.tools, self.job = tools, job
-        self.right, self.variants = 0, 1
+        self.right, self.variants, self.tuners = 0, 1, 1
         self._asked: dict[int, Traced] = {}  # by variant, of all cases at once
         self.device: dict[str, Any] | None = None
         self.target: Target = DEFAULT_TARGET
@@ -91,7 +91,7 @@ class Trial(ABC):
         outcome = run_untrusted(self.tools.tracer, request, limits.trace_seconds, limits.memory_mib, ())
         reply = self.reply(outcome, "trace", limits.trace_seconds, cases)
         found = traced(outcome, reply, len(described), self.job.policy)
-        self.variants = max(self.variants, found.variants)
+        self.variants, self.tuners = max(self.variants, found.variants), max(self.tuners, found.tuners)
         if len(cases) == len(self.job.cases) and trial is None and side == 0 and not apart:
             self._asked.setdefault(variant, found)
         return found

@@ -100,9 +100,10 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
     Every case is called three times, in one module: all cases in order, and then all again, each twice in a row. What a
     candidate remembers from call to call, or of the last one alone, must not change what it does.
 
-    Reply: `{"plans": […], "others": […], "variants": n}`: a plan of each case's second call, those of its first and its
-    third one, or None for one that is word for word the same, and how many variants there are (1 to `MAX_VARIANTS`); or
-    `{"rejected": {…}}` with stage, reason, log and the case's position.
+    Reply: `{"plans": […], "others": […], "variants": n, "tuners": m}`: a plan of each case's second call, those of its
+    first and its third one, or None for one that is word for word the same, how many variants there are (1 to
+    `MAX_VARIANTS`), and how many autotuned kernels have several; or `{"rejected": {…}}` with stage, reason, log and the
+    case's position.
     """
     if "launches" in request:
         return lower_kernels(request, scratch)
@@ -132,7 +133,8 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
         except BaseException as error:  # whatever a candidate raises, SystemExit included, is its own doing
             return {"rejected": {**_describe(error, lacking), "case": position}}
     others = [[None if other == plan else other for other in (first, again)] for first, plan, again in found]
-    return {"plans": [plan for _, plan, _ in found], "others": others, "variants": tuning.most}
+    counts = {"variants": tuning.most, "tuners": len(tuning.met)}
+    return {"plans": [plan for _, plan, _ in found], "others": others, **counts}
 
 
 def lower_kernels(request: dict[str, Any], scratch: Path) -> dict[str, Any]:

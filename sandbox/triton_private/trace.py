@@ -204,6 +204,7 @@ class Tuning:
         self.pruned: dict[Any, list[Any]] = {}
         self.tried: set[Any] = set()
         self.met: dict[Any, int] = {}
+        """Autotuners with several configurations, in order."""
         Autotuner.run = lambda tuner, *args, **kwargs: self._run(tuner, args, kwargs)
 
     def begin(self) -> None:
@@ -235,9 +236,10 @@ class Tuning:
 
     def _chosen(self, tuner: Any, count: int) -> int:
         """Which of so many configurations it takes."""
-        if self.apart and count > 1:
-            return (self.variant + self.met.setdefault(tuner, len(self.met))) % count
-        return min(self.variant, count - 1)
+        if count == 1:
+            return 0
+        position = self.met.setdefault(tuner, len(self.met))
+        return (self.variant + position) % count if self.apart else min(self.variant, count - 1)
 
     def _configs(self, tuner: Any, key: Any, kwargs: dict[str, Any]) -> list[Any]:
         """What pruning left of the configurations when the key was met first."""

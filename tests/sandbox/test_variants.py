@@ -182,6 +182,7 @@ def test_a_key_is_tried_once_in_a_call(replies: Replies) -> None:
 @pytest.mark.parametrize(("name", "grids"), [("apart from 0", [8, 4, 8]), ("apart from 1", [4, 8, 4])])
 def test_each_kernel_may_have_a_configuration_of_its_own(replies: Replies, name: str, grids: list[int]) -> None:
     assert [step.grid[0] for step in steps_of(replies[name]) if isinstance(step, plan.Launch)] == grids
+    assert replies[name]["tuners"] == 2 and replies["many"]["tuners"] == 1
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("a key each", (64, 128)), ("one key", (64, 64))])
