@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from sandbox.judging.draw import Draw
+from sandbox.judging.numerics import compare
+from sandbox.judging.reference import Reference
 from sandbox.references import load, names
-from sandbox.types import Case
+from sandbox.types import TOLERANCES, Case
 
 Tensors = tuple[torch.Tensor, ...]
 CPU_CASES = [pytest.param(name, case, id=f"{name}-{case.name}") for name in names() for case in load(name, "cpu").cases]
@@ -243,3 +245,19 @@ def test_kv3_cache_is_as_small_as_claimed() -> None:
     assert k_codes.dtype == k_signs.dtype == v_codes.dtype == torch.int32 and bool((k_signs < 0).any())
     assert sum(8 * x.nbytes for x in (k_codes, k_signs, k_norm, k_residual)) / elements == 4.5
     assert sum(8 * x.nbytes for x in (v_codes, v_norm)) / elements == 3.25
+
+
+def test_queries_of_a_quantised_cache_may_be_rounded_to_half_precision() -> None:
+    """Three of these 100 draws had scores of hundreds, whose softmax takes another key for it."""
+    task = load("turbo_kv3_decode", "cpu")
+    case = next(c for c in task.cases if c.distribution == "structured")
+    reference = Reference(task.reference, task.entry_point)
+    for seed in range(100):
+        q, *cache, rotation_k, rotation_v, sketch, lut_k, lut_v = reference.draw_from(seed, case).inputs
+        rest = (rotation_v, sketch, lut_k, lut_v)
+        exact = reference.target(q.float(), *cache, rotation_k, *rest)
+        group = rotation_k.repeat_interleave(q.shape[1] // len(rotation_k), 0)
+        rotated = (q.float()[:, :, None] @ group)[:, :, 0].half().float()
+        rounded = reference.target(rotated, *cache, torch.eye(q.shape[-1]).expand_as(rotation_k), *rest)
+        found = compare(rounded.to(q.dtype), exact.double(), exact, TOLERANCES[task.tolerance])
+        assert not found.reason, (seed, found.reason)
