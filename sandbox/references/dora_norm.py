@@ -36,7 +36,7 @@ CASES = (
         "distribution": "structured",
         "hidden": True,
     },
-    {"name": "tiny_hidden_one", "tier": "cpu", "args": {"o": 35, "i": 7, "r": 1, "dtype": "float32"}, "hidden": True},
+    {"name": "tiny_hidden_one", "tier": "cpu", "args": {"o": 35, "i": 7, "r": 1, "dtype": "float16"}, "hidden": True},
     {
         "name": "tiny_hidden_high",
         "tier": "cpu",
