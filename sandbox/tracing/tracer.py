@@ -37,7 +37,7 @@ from sandbox.tracing.recorder import Recorder, TooManyStepsError
 from sandbox.tracing.unwrapped import unwrap
 from sandbox.triton_private import errors as triton_errors
 from sandbox.triton_private import trace as triton_trace
-from sandbox.triton_private.device import DEVICE
+from sandbox.triton_private.device import device_of
 from sandbox.triton_private.names import own_names
 
 WARM = (
@@ -109,7 +109,7 @@ def trace(request: dict[str, Any], scratch: Path, fds: list[int]) -> dict[str, A
         return lower_kernels(request, scratch)
     path = scratch / "candidate.py"
     path.write_text(request["candidate"])
-    device = {**DEVICE, **request.get("device", {})}
+    device = device_of(request["target"], request.get("device", {}))
     pretend_cuda(device)
     side = request.get("side")
     if side is not None:

@@ -27,6 +27,13 @@ def gpu_target(target: Target) -> Any:
     return GPUTarget("hip", target, 64)
 
 
+def device_of(target: Target, known: dict[str, Any]) -> dict[str, Any]:
+    """`known`, keys as in `DEVICE`, as a device of `target` says it: of what architecture it is, how wide its warps."""
+    major, minor = divmod(int(target[3:]), 10) if target.startswith("sm_") else map(int, target[3:5])
+    found = {"major": major, "minor": minor, "warp_size": gpu_target(target).warp_size}
+    return {**DEVICE, **known, **found, "gcnArchName": "" if target.startswith("sm_") else target}
+
+
 class StandInDriver:
     """Stands in for the GPU driver while tracing: there is a target, but no device."""
 

@@ -108,3 +108,16 @@ def test_cases_are_called_in_order_and_then_again_twice_in_a_row_each(tmp_path: 
     counts = [[filled(plan) for plan in reply["plans"]] for reply in found]
     others = [[[filled(plan) for plan in plans] for plans in reply["others"]] for reply in found]
     assert counts == [[3, 5], [0, 0]] and others == [[[1, 4], [2, 6]], [[None, 1], [None, 1]]]
+
+
+def test_a_device_is_of_the_target_that_is_traced_for(tmp_path: Path) -> None:
+    code = """
+import torch
+def f(x):
+    found = torch.cuda.get_device_properties(x.device)
+    major, minor = torch.cuda.get_device_capability()
+    return torch.full_like(x, 1000 * found.warp_size + 10 * major + minor)
+"""
+    expected = {"sm_80": 32080, "sm_90": 32090, "sm_100": 32100, "gfx942": 64094, "gfx950": 64095}
+    found = trace_all([request(code, torch.ones(3), target=target) for target in expected], tmp_path)
+    assert [reply["plans"][0]["steps"][0]["value"] for reply in found] == list(expected.values())

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 PROGRAMS = 1056  # eight a multiprocessor on a 132-multiprocessor GPU: enough to hide the latency of narrow loads
-GROUP_TOKENS, GROUP_WARPS = 128, 8
+GROUP_TOKENS, GROUP_WARPS, THREADS = 128, 8, 128  # LLVM spills for AMD's warps of 64 where half of them have no word
 
 
 @triton.jit
@@ -268,21 +268,21 @@ def turbo_kv3_decode(
     q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm, rotation_k, rotation_v, sketch, lut_k, lut_v
 ):
     """One decoding step; shapes as in the task's reference, d a multiple of 32 → [B, Hq, d] in the dtype of q."""
-    q, k_codes, k_signs, k_norm = q.contiguous(), k_codes.contiguous(), k_signs.contiguous(), k_norm.contiguous()
-    k_residual, v_codes, v_norm = k_residual.contiguous(), v_codes.contiguous(), v_norm.contiguous()
-    rotation_k, rotation_v, sketch = rotation_k.contiguous(), rotation_v.contiguous(), sketch.contiguous()
+    cache = (q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm)
+    q, k_codes, k_signs, k_norm, k_residual, v_codes, v_norm = (x.contiguous() for x in cache)
+    rotation_k, rotation_v, sketch = (x.contiguous() for x in (rotation_k, rotation_v, sketch))
     batch, heads, d = q.shape
     kv_heads, tokens = k_norm.shape[1:]
     rep, planes, block_d = heads // kv_heads, batch * heads, triton.next_power_of_2(d)
-    rep_block, block_t, warps = 1, max(16, 4096 // block_d), 4  # 32 elements a thread: no spills
+    warp = torch.cuda.get_device_properties(q.device).warp_size
+    rep_block, block_t, warps = 1, max(16, 32 * THREADS // block_d), THREADS // warp  # 32 elements a thread: no spills
     if rep > 1:
         rep_block, block_t, warps = max(8, triton.next_power_of_2(rep)), GROUP_TOKENS, GROUP_WARPS
     split_tokens, splits = _split(batch * kv_heads, tokens, block_t)
     rotated, sketched = (torch.empty((batch, heads, d), dtype=torch.float32, device=q.device) for _ in range(2))
     acc = torch.empty((planes, splits, d), dtype=torch.float32, device=q.device)
     top, total = (torch.empty((planes, splits), dtype=torch.float32, device=q.device) for _ in range(2))
-    out = torch.empty_like(q)
-    scale2 = d**-0.5 * 1.4426950408889634  # scores in base 2
+    out, scale2 = torch.empty_like(q), d**-0.5 * 1.4426950408889634  # scores in base 2
     _rotate_query[(planes,)](
         q, rotation_k, sketch, rotated, sketched, heads, rep, scale2 * d**-0.5, scale2 * 1.2533141373155003 / d,
         D=d, BLOCK_D=block_d, num_warps=4,
