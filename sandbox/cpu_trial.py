@@ -23,6 +23,8 @@ JUDGE_SECONDS = 120.0
 ARENA_SHARE = 49
 """Bytes of address space that the interpreter needs for each of the arena: mapped, copied, and watched (`memory_watch`,
 `races`, `lanes`, `pipelines`)."""
+MAX_SOURCES = 32 << 20
+"""Half of what a message may have."""
 ORDERS = 4
 """Runs of a case whose kernels wait, each with its programs in an order of its own: one can hide a lost update."""
 VARIANT_SECONDS = 1.0
@@ -50,6 +52,7 @@ class CpuTrial(Trial):
     def __init__(self, tools: Tools, interpreter: Helper, judge: Helper, job: Job) -> None:
         super().__init__(tools, job)
         self.interpreter, self.judge = interpreter, judge
+        self._signatures: dict[str, dict[str, Any]] = {}  # by a kernel's identity
 
     def verdict(self) -> Passed:
         self.screened()
@@ -97,11 +100,26 @@ class CpuTrial(Trial):
             named = [(kernel.identity(), kernel) for kernel in self.kernels(p, module)]
             launches.append([key for key, _ in named])
             kernels.update(named)
-        found = self.signatures(list(kernels.values()), DEFAULT_TARGET) if kernels else []
-        signatures = dict(zip(kernels, found, strict=True))
-        arena = self.job.limits.arena_mib
-        settled = [self.settled(*one, signatures, arena)[:2] for one in zip(plans, described, launches, strict=True)]
+        self._sign(kernels)
+        rest = (self._signatures, self.job.limits.arena_mib)
+        settled = [self.settled(*one, *rest)[:2] for one in zip(plans, described, launches, strict=True)]
         return [Planned(*one, module, tried) for one, module in zip(settled, modules, strict=True)]
+
+    def _sign(self, kernels: dict[str, KernelRequest]) -> None:
+        """Note what Triton takes the arguments of each kernel for, where all are valid Triton; asked in a process that
+        never sees the candidate, whose own word would not do. What other configurations had has its answer already.
+        """
+        new = {key: kernel for key, kernel in kernels.items() if key not in self._signatures}
+        if sum(len(kernel.module.source) for kernel in new.values()) > MAX_SOURCES:
+            reason = f"the kernels have more than {MAX_SOURCES} characters in all their specialisations"
+            raise EarlyVerdictError(Rejected(stage="plan", reason=reason))
+        if not new:
+            return
+        seconds = self.job.limits.compile_seconds  # for all: nothing is compiled
+        request = {"launches": [kernel.model_dump() for kernel in new.values()], "target": DEFAULT_TARGET}
+        outcome = run_untrusted(self.tools.tracer, request, seconds, self.job.limits.memory_mib, ())
+        found = self.reply(outcome, "compile", seconds, self.job.cases[:1])["signatures"]
+        self._signatures.update(zip(new, found, strict=True))
 
     def _try_variants(self, described: Sequence[Any]) -> None:
         """Each further configuration that fits must be right too, since any may be the fastest, and so must kernels of

@@ -24,8 +24,6 @@ from sandbox.types import Broken, Case, CaseResult, Job, KernelStats, Passed, Re
 
 DEFAULT_TARGET: Target = "sm_90"
 """What tracing lowers for where the job names no target: a candidate must at least be valid Triton."""
-MAX_SOURCES = 32 << 20
-"""Half of what a message may have."""
 COMPILE_DEADLINES = 4
 """However many kernels a candidate has, or configurations that do not fit, they may take so often the time of one."""
 TRIES = 3
@@ -144,7 +142,7 @@ class Trial(ABC):
 
     def fairly(self, described: Sequence[Any], planned: Planner[Ready]) -> list[Ready]:
         """`planned(described, cases)` of all cases. A rejection is explained from public cases alone: a process that
-        has seen hidden shapes could say them in its error.
+        has seen hidden shapes could say them in its error. One for its time is not, which would take as long again.
         """
         cases = self.job.cases
         try:
@@ -153,6 +151,8 @@ class Trial(ABC):
             public = [number for number, case in enumerate(cases) if not case.hidden]
             if isinstance(stop.verdict, Broken) or len(public) == len(cases):
                 raise
+            if stop.verdict.stage == "timeout":
+                raise EarlyVerdictError(stop.verdict.model_copy(update={"log": ""})) from stop
             planned([described[n] for n in public], tuple(cases[n] for n in public))
             raise self.silently(stop) from stop
 
@@ -192,19 +192,6 @@ class Trial(ABC):
         request = {"launches": [kernel.model_dump() for kernel in kernels], "target": target, "static": static}
         outcome = run_untrusted(self.tools.compiler, request, seconds, limits.memory_mib, ())
         return self.reply(outcome, "compile", seconds, self.job.cases[:1])
-
-    def signatures(self, kernels: Sequence[KernelRequest], target: Target) -> list[dict[str, Any]]:
-        """What Triton takes the arguments of each kernel for, where all are valid Triton; asked in a process that never
-        sees the candidate, whose own word would not do.
-        """
-        if sum(len(kernel.module.source) for kernel in kernels) > MAX_SOURCES:
-            reason = f"the kernels have more than {MAX_SOURCES} characters in all their specialisations"
-            raise EarlyVerdictError(Rejected(stage="plan", reason=reason))
-        seconds = self.job.limits.compile_seconds  # for all: nothing is compiled
-        request = {"launches": [kernel.model_dump() for kernel in kernels], "target": target}
-        outcome = run_untrusted(self.tools.tracer, request, seconds, self.job.limits.memory_mib, ())
-        found: list[dict[str, Any]] = self.reply(outcome, "compile", seconds, self.job.cases[:1])["signatures"]
-        return found
 
     def statistics(self, described: Sequence[Any]) -> tuple[KernelStats, ...]:
         """Static resource use on the targets that the job names: each kernel as its first public case has it."""
@@ -260,6 +247,8 @@ class Trial(ABC):
         if report["timed_out"]:
             cure = "; programs are interpreted one by one, so let fewer of them do more" if stage == "launch" else ""
             reason = f"still running after {seconds:g} s in stage {stage}{cure}"
+            if stage != "launch":  # of all cases at once
+                raise EarlyVerdictError(Rejected(stage="timeout", reason=reason, log=outcome.log))
             raise self.rejection("timeout", reason, outcome.log, cases[0])
         if not outcome.reply:
             if code == -signal.SIGKILL:
