@@ -7,11 +7,13 @@ one way (`open_answers`). And where a kernel leaves it open which of several ext
 any of them is; among NaN it depends on how they are joined.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import triton.language as tl
-from triton.runtime.interpreter import ReduceOps, ScanOps
+from triton.runtime.interpreter import ReduceOps, ScanOps, TensorHandle
 
 from sandbox.interpreting.open_answers import ANSWER
 from sandbox.triton_private.floats import NARROW
@@ -24,7 +26,8 @@ AS_BITS = {*NARROW, tl.int1}
 
 def mend_reductions() -> None:
     """For good, in this process. An axis may be counted from the last one too, as in compiled kernels."""
-    reduce, scan, apply = ReduceOps.generic_reduce, ScanOps.generic_scan, ReduceOps.apply_impl
+    reduce, scan = _at_once(ReduceOps.generic_reduce), _at_once(ScanOps.generic_scan)
+    apply = ReduceOps.apply_impl
     apply_scan, min_max = ScanOps.apply_impl, ReduceOps.min_max
     standard: Any = tl.standard  # names of Triton's own
     places = {getattr(standard, f"_arg{best}_combine_tie_break_{tie}") for best in _BEST for tie in ("left", "fast")}
@@ -82,6 +85,60 @@ def mend_reductions() -> None:
     ReduceOps.generic_reduce, ScanOps.generic_scan = generic_reduce, generic_scan
     ReduceOps.apply_impl, ScanOps.apply_impl = apply_impl, apply_scan_impl
     ReduceOps.min_max, ReduceOps.sum = signed_min_max, _summing(ReduceOps.sum)
+
+
+def _at_once(one_by_one: Any) -> Any:
+    """A reduction or scan, from first to last, that applies its function to all places beside the axis at once, not to
+    one after the other: an eighth of the time for the variance of 300 columns. To the function they are one number, as
+    in compiled kernels; one with branches takes them place by place.
+    """
+
+    def ordered(self: Any, given: Tensors) -> list[Any]:
+        data = [tensor.handle.data for tensor in given]
+        if self.axis is None or data[0].ndim < 2:
+            return list(one_by_one(self, given))
+        try:
+            with _only_numbers_decide():
+                found = _running(self, [np.moveaxis(x, self.axis, 0) for x in data], [x.dtype for x in given])
+        except Exception:  # whatever goes wrong goes wrong again, where it is told of the kernel
+            return list(one_by_one(self, given))
+        if isinstance(self, ScanOps):
+            results = [np.moveaxis(np.stack(column), 0, self.axis) for column in zip(*found, strict=True)]
+        else:
+            results = [np.expand_dims(x, self.axis) if self.keep_dims else x for x in found[-1]]
+        return [self.to_tensor(np.ascontiguousarray(x), y.dtype) for x, y in zip(results, given, strict=True)]
+
+    return ordered
+
+
+def _running(operation: Any, rows: list[Any], dtypes: list[Any]) -> list[Any]:
+    """What the elements come to after each of the first axis."""
+    found: list[Any] = [[row[0] for row in rows]]
+    for place in range(1, len(rows[0])):
+        pairs = zip([*found[-1], *(row[place] for row in rows)], [*dtypes, *dtypes], strict=True)
+        numbers = [tl.tensor(TensorHandle(np.ascontiguousarray(x), dtype.scalar), dtype.scalar) for x, dtype in pairs]
+        made = operation.combine_fn.fn(*numbers)
+        parts = made if isinstance(made, tuple) else (made,)
+        values = [x.handle.data if isinstance(x, tl.tensor) else x for x in parts]
+        found.append([np.broadcast_to(x, row[0].shape).astype(row.dtype) for x, row in zip(values, rows, strict=True)])
+    return found
+
+
+@contextmanager
+def _only_numbers_decide() -> Iterator[None]:
+    """Triton's interpreter takes a tensor of several elements for true."""
+    usual = tl.tensor.__bool__
+
+    def truth(self: Any) -> bool:
+        if self.handle.data.size > 1:
+            raise ValueError("the elements may differ")
+        return bool(usual(self))
+
+    tl.tensor.__bool__ = truth
+    try:
+        yield
+    finally:
+        tl.tensor.__bool__ = usual
 
 
 def _summing(whole: Any) -> Any:

@@ -209,20 +209,19 @@ CANDIDATES = {
 """Family → operator, which of its tasks, a right kernel, and what to change in it so that it is wrong."""
 
 
-def test_right_kernels_pass_and_wrong_ones_do_not() -> None:
+def test_right_kernels_pass_and_wrong_ones_do_not(sandbox: LocalSandbox) -> None:
     """The wrong softmax overflows on a hidden case with outliers."""
 
     async def judge() -> list[object]:
-        async with LocalSandbox(workers=2) as sandbox:
-            questions = []
-            for kind, (name, which, code, right, wrong) in CANDIDATES.items():
-                number, op = next((i, op) for i, op in enumerate(op_db) if op.name == name)
-                task = list(tasks_of(op, number))[which]
-                assert task.family == kind and right in code
-                for text in (code, code.replace(right, wrong)):
-                    answer = render_answer(HEAD + text.replace("ENTRY", task.entry_point))
-                    questions.append(verify(task, answer, sandbox, Judging()))
-            return list(await asyncio.gather(*questions))
+        questions = []
+        for kind, (name, which, code, right, wrong) in CANDIDATES.items():
+            number, op = next((i, op) for i, op in enumerate(op_db) if op.name == name)
+            task = list(tasks_of(op, number))[which]
+            assert task.family == kind and right in code
+            for text in (code, code.replace(right, wrong)):
+                answer = render_answer(HEAD + text.replace("ENTRY", task.entry_point))
+                questions.append(verify(task, answer, sandbox, Judging()))
+        return list(await asyncio.gather(*questions))
 
     verdicts = asyncio.run(judge())
     assert all(isinstance(verdict, Passed) for verdict in verdicts[::2]), verdicts[::2]

@@ -14,19 +14,18 @@ from sandbox.types import Passed, Rejected
 RICH = 1200
 
 
-def test_solutions_pass_and_damaged_ones_do_not() -> None:
+def test_solutions_pass_and_damaged_ones_do_not(sandbox: LocalSandbox) -> None:
     plain = list(propose(6, 0, dict.fromkeys(FAMILIES[6:], 0)))
-    rich = list(propose(3 * len(FAMILIES), 0, max_pieces=RICH))
+    rich = list(propose(2 * len(FAMILIES), 0, max_pieces=RICH))
     assert {task.family for task, _ in rich} == set(FAMILIES)
     pairs = [pair for pair in plain + rich if examine(pair[0]) is None]
     assert len(pairs) >= len(plain + rich) - 2
 
     async def judge() -> list[object]:
-        async with LocalSandbox(workers=2) as sandbox:
-            right = [verify(task, render_answer(code), sandbox, Judging()) for task, code in pairs]
-            damaged = [code.replace("tl.store(", "tl.store(1 + ", 1) for _, code in pairs[:2]]
-            wrong = [verify(pairs[i][0], render_answer(code), sandbox, Judging()) for i, code in enumerate(damaged)]
-            return list(await asyncio.gather(*right, *wrong))
+        right = [verify(task, render_answer(code), sandbox, Judging()) for task, code in pairs]
+        damaged = [code.replace("tl.store(", "tl.store(1 + ", 1) for _, code in pairs[:2]]
+        wrong = [verify(pairs[i][0], render_answer(code), sandbox, Judging()) for i, code in enumerate(damaged)]
+        return list(await asyncio.gather(*right, *wrong))
 
     verdicts = asyncio.run(judge())
     for (task, code), verdict in zip(pairs, verdicts, strict=False):
@@ -34,13 +33,12 @@ def test_solutions_pass_and_damaged_ones_do_not() -> None:
     assert all(isinstance(verdict, Rejected) and verdict.stage in ("launch", "numerics") for verdict in verdicts[-2:])
 
 
-def test_every_family_compiles_for_a_gpu() -> None:
+def test_every_family_compiles_for_a_gpu(sandbox: LocalSandbox) -> None:
     pairs = list(propose(len(FAMILIES), 1, max_pieces=RICH))
 
     async def judge() -> list[object]:
         judging = Judging(targets=("sm_90",))
-        async with LocalSandbox(workers=2) as sandbox:
-            return list(await asyncio.gather(*(verify(t, render_answer(c), sandbox, judging) for t, c in pairs)))
+        return list(await asyncio.gather(*(verify(t, render_answer(c), sandbox, judging) for t, c in pairs)))
 
     for (task, code), verdict in zip(pairs, asyncio.run(judge()), strict=True):
         assert isinstance(verdict, Passed) and verdict.static, (verdict, task.reference, code)

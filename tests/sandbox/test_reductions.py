@@ -68,6 +68,22 @@ def test_scans_and_reductions_along_any_axis(sandbox: LocalSandbox, axis: int, b
     assert torch.equal(totals, x.amax(axis, keepdim=True).expand(4, 16))
 
 
+NUMBERS = (
+    "return a if a > b else b", "if a > b:\n        b = a\n    return b",
+    "return tl.where(a > b, a, b) if len(a.shape) == 0 else a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NUMBERS)
+def test_a_function_gets_numbers_and_decides_place_by_place(sandbox: LocalSandbox, body: str) -> None:
+    a, x = torch.rand(4, 16), torch.randn(4, 16)
+    kernel = PAIRS.replace("COMBINED", "a * b").replace("AXIS", "1").replace("BACKWARD", "False")
+    kernel = kernel.replace("return tl.where(a > b, a, b)", body)
+    reply, (*_, totals) = interpret(sandbox.interpreter, kernel, 1, [a, x, x * 0, x * 0])
+    assert "changed" in reply, reply
+    assert torch.equal(totals, x.amax(1, keepdim=True).expand(4, 16))
+
+
 @pytest.mark.parametrize("axis", ["0", "None"])
 @pytest.mark.parametrize("size", [1, 2, 8])
 def test_a_reduction_has_no_order(sandbox: LocalSandbox, axis: str, size: int) -> None:
