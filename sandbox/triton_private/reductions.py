@@ -27,8 +27,7 @@ AS_BITS = {*NARROW, tl.int1}
 def mend_reductions() -> None:
     """For good, in this process. An axis may be counted from the last one too, as in compiled kernels."""
     reduce, scan = _at_once(ReduceOps.generic_reduce), _at_once(ScanOps.generic_scan)
-    apply = ReduceOps.apply_impl
-    apply_scan, min_max = ScanOps.apply_impl, ReduceOps.min_max
+    apply, apply_scan, min_max = ReduceOps.apply_impl, ScanOps.apply_impl, ReduceOps.min_max
     standard: Any = tl.standard  # names of Triton's own
     places = {getattr(standard, f"_arg{best}_combine_tie_break_{tie}") for best in _BEST for tie in ("left", "fast")}
 
