@@ -110,11 +110,11 @@ class CpuTrial(Trial):
         never sees the candidate, whose own word would not do. What other configurations had has its answer already.
         """
         new = {key: kernel for key, kernel in kernels.items() if key not in self._signatures}
+        if not new:
+            return
         if sum(len(kernel.module.source) for kernel in new.values()) > MAX_SOURCES:
             reason = f"the kernels have more than {MAX_SOURCES} characters in all their specialisations"
             raise EarlyVerdictError(Rejected(stage="plan", reason=reason))
-        if not new:
-            return
         seconds = self.job.limits.compile_seconds  # for all: nothing is compiled
         request = {"launches": [kernel.model_dump() for kernel in new.values()], "target": DEFAULT_TARGET}
         outcome = run_untrusted(self.tools.tracer, request, seconds, self.job.limits.memory_mib, ())

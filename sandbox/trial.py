@@ -149,10 +149,8 @@ class Trial(ABC):
             return planned(described, cases)
         except EarlyVerdictError as stop:
             public = [number for number, case in enumerate(cases) if not case.hidden]
-            if isinstance(stop.verdict, Broken) or len(public) == len(cases):
+            if isinstance(stop.verdict, Broken) or stop.verdict.stage == "timeout" or len(public) == len(cases):
                 raise
-            if stop.verdict.stage == "timeout":
-                raise EarlyVerdictError(stop.verdict.model_copy(update={"log": ""})) from stop
             planned([described[n] for n in public], tuple(cases[n] for n in public))
             raise self.silently(stop) from stop
 
@@ -247,8 +245,8 @@ class Trial(ABC):
         if report["timed_out"]:
             cure = "; programs are interpreted one by one, so let fewer of them do more" if stage == "launch" else ""
             reason = f"still running after {seconds:g} s in stage {stage}{cure}"
-            if stage != "launch":  # of all cases at once
-                raise EarlyVerdictError(Rejected(stage="timeout", reason=reason, log=outcome.log))
+            if stage != "launch":  # of many cases at once, hidden ones too: no word of the process is repeated
+                raise EarlyVerdictError(Rejected(stage="timeout", reason=reason))
             raise self.rejection("timeout", reason, outcome.log, cases[0])
         if not outcome.reply:
             if code == -signal.SIGKILL:

@@ -116,7 +116,7 @@ def _option(keyword: ast.keyword, name: str) -> dict[str, tuple[int | str, ...] 
         given = [item.value for item in items if isinstance(item, ast.Constant)]
         literal = isinstance(value, ast.Constant) and value.value is None
         if (items or literal or _is_empty(value)) and len(given) == len(items):
-            return {keyword.arg: tuple(item for item in given if type(item) in (int, str))}  # type: ignore[misc]
+            return {keyword.arg: tuple(x for x in given if isinstance(x, int | str) and not isinstance(x, bool))}
     raise ValueError(
         f"kernel {name}: option {keyword.arg or '**'} of triton.jit is unknown or not a literal; write lists of "
         "parameter names out, or leave it out"

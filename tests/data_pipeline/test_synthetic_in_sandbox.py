@@ -16,7 +16,7 @@ RICH = 1200
 
 def test_solutions_pass_and_damaged_ones_do_not(sandbox: LocalSandbox) -> None:
     plain = list(propose(6, 0, dict.fromkeys(FAMILIES[6:], 0)))
-    rich = list(propose(2 * len(FAMILIES), 0, max_pieces=RICH))
+    rich = list(propose(3 * len(FAMILIES), 0, max_pieces=RICH))
     assert {task.family for task, _ in rich} == set(FAMILIES)
     pairs = [pair for pair in plain + rich if examine(pair[0]) is None]
     assert len(pairs) >= len(plain + rich) - 2
